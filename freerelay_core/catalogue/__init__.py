@@ -1,0 +1,28 @@
+"""What can be routed to: providers, endpoints (provider + model + effort), their figures with sources, and prices."""
+
+from freerelay_core.catalogue.endpoint import (
+    ABILITIES,
+    CAPABILITIES,
+    Catalogue,
+    Endpoint,
+    Figure,
+    FixedPrice,
+    ListedPrice,
+    Provider,
+)
+from freerelay_core.catalogue.load import load_catalogue
+from freerelay_core.catalogue.prices import PriceTable, compile_prices
+
+__all__ = [
+    "ABILITIES",
+    "CAPABILITIES",
+    "Catalogue",
+    "Endpoint",
+    "Figure",
+    "FixedPrice",
+    "ListedPrice",
+    "PriceTable",
+    "Provider",
+    "compile_prices",
+    "load_catalogue",
+]

@@ -1,0 +1,120 @@
+"""The values of the catalogue. An endpoint is provider + model + effort: `openai/gpt-5.6-luna@xhigh`.
+
+Reasoning effort changes ability, thinking tokens and time at once, so all three are figures of the same mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from freerelay_core.errors import NotFound
+
+__all__ = [
+    "ABILITIES",
+    "CAPABILITIES",
+    "Catalogue",
+    "Endpoint",
+    "Figure",
+    "FixedPrice",
+    "Kind",
+    "ListedPrice",
+    "Provider",
+]
+
+ABILITIES = ("chat", "multilingual", "creative", "code", "math", "agent", "long", "instruction", "general")
+"""The abilities that are rated, each on one Elo-like scale; every task family reads one of them."""
+
+CAPABILITIES = ("tools", "vision", "json_mode", "structured_output", "streaming", "logprobs", "confidential")
+"""What an endpoint can do. `confidential`: the operator may send it confidential content."""
+
+Kind = Literal["measured", "published", "prior"]
+"""What a figure rests on: our own traffic, somebody's publication, or an assumption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its origin. `low` and `high` bound its interval, in the unit of the value."""
+
+    value: float
+    low: float
+    high: float
+    kind: Kind
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPrice:
+    """A price looked up at run time in the list of genai-prices, under its names for the provider and model."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrice:
+    """A price that the catalogue states, USD per million tokens. Zero is free, and means it."""
+
+    input: float
+    cached: float
+    output: float
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A vendor, and how its endpoints are reached."""
+
+    id: str
+    name: str
+    base_url: str
+    """Root of the OpenAI-compatible API, up to and without `/chat/completions`."""
+    key_variable: str | None
+    """Environment variable with the vendor key; None where the server asks for none."""
+    own: bool = False
+    """Named by the operator's file, hence enabled without being listed in `FREERELAY_PROVIDERS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model served by a provider in one mode of effort: what is ranked."""
+
+    id: str
+    provider: str
+    model: str
+    effort: str | None
+    upstream_model: str
+    """The provider's own name for the model, sent as `model`."""
+    price: ListedPrice | FixedPrice | None
+    """None: unpriced, which is not free."""
+    context_tokens: int
+    max_output_tokens: int
+    capabilities: frozenset[str]
+    free_tier: bool
+    abilities: Mapping[str, Figure]
+    first_token_s: Figure
+    """Median time to the first token without thinking, s."""
+    tokens_per_s: Figure
+    """Median decode speed, tokens/s."""
+    thinking_tokens: Figure
+    """Hidden output tokens on a standard prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All providers and endpoints, endpoints in order of id."""
+
+    providers: Mapping[str, Provider]
+    endpoints: tuple[Endpoint, ...]
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """The endpoint with this id. Raises `NotFound` with the code `model_not_found`."""
+        for endpoint in self.endpoints:
+            if endpoint.id == endpoint_id:
+                return endpoint
+        raise NotFound(
+            f"No endpoint is called {endpoint_id[:100]!r}. Use freerelay/auto, or a name from GET /v1/models.",
+            code="model_not_found",
+            param="model",
+        )

@@ -1,0 +1,351 @@
+"""Where policy, factors and scoring meet: the one place that ranks, a live request or a million simulated ones.
+
+    decide(...)        one request  -> Decision (ranking with contributions, exclusions with reasons)
+    choose(...)        R requests   -> Choice   (the winner of each, its cost, time and quality)
+
+Both evaluate factors with `scoring.evaluate` and rank with `scoring.log_utility`; request i of a batch gets the
+bits that it gets alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freerelay_core.catalogue import ABILITIES
+from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.policy import NO_POLICY, Directive, Policy, matching, rule_variables
+from freerelay_core.preference import (
+    EXPONENTS,
+    FACTORS,
+    EffectivePreference,
+    RoutingPreference,
+    effective_preference,
+    exponent_array,
+)
+from freerelay_core.profile import ProfileBatch, RequestProfile
+from freerelay_core.scoring import (
+    ABOUT_EQUAL,
+    Comparison,
+    Directives,
+    Evaluation,
+    Excluded,
+    best,
+    compare,
+    comparison_sentence,
+    evaluate,
+    log_utility,
+    order,
+)
+from freerelay_core.scoring.reference import ABILITY_OF_FAMILY, POLICY_WEIGHT
+from freerelay_core.snapshot import KINDS, Snapshot
+
+__all__ = ["Choice", "Decision", "ExcludedEndpoint", "RankedEndpoint", "choose", "decide", "directives_of", "replay"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedEndpoint:
+    """One row of a ranking. Cost in USD a request, latencies in s, quality the expected share of good answers."""
+
+    endpoint: str
+    provider: str
+    model: str
+    score: float
+    """100 for the winner, in proportion to the utility for the rest."""
+    utility: float
+    cost_usd: float
+    latency_p50_s: float
+    latency_p95_s: float
+    quality: float
+    basis: str
+    """The weakest of what its figures rest on: measured, published or prior."""
+    simulated: bool
+    """Served by the simulated provider."""
+    about_equal: bool
+    """Within 5 % of the winner's utility."""
+    factors: Mapping[str, tuple[float, float, float]]
+    """Value, exponent and contribution (exponent x ln value) of each factor."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape in which the API, the log and reports show it."""
+        return {
+            "endpoint": self.endpoint,
+            "provider": self.provider,
+            "model": self.model,
+            "score": self.score,
+            "utility": self.utility,
+            "cost_usd": self.cost_usd,
+            "latency_s": {"p50": self.latency_p50_s, "p95": self.latency_p95_s},
+            "quality": self.quality,
+            "basis": self.basis,
+            "simulated": self.simulated,
+            "about_equal": self.about_equal,
+            "factors": {
+                name: {"value": value, "exponent": exponent, "contribution": contribution}
+                for name, (value, exponent, contribution) in self.factors.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludedEndpoint:
+    """An endpoint that could not serve the request: the stable reason, and the words for a person."""
+
+    endpoint: str
+    reason: str
+    detail: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"endpoint": self.endpoint, "reason": self.reason, "detail": self.detail}
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The ranking of one request, with everything it rests on. Ranked rows are built when they are asked for."""
+
+    id: str
+    snapshot: Snapshot
+    preference: EffectivePreference
+    profile: RequestProfile
+    directive: Directive
+    exponents: Mapping[str, float]
+    evaluation: Evaluation
+    """Of shape (K, 1, E) and (1, E)."""
+    log_utilities: Floats
+    """Shape (E,); meaningless where excluded."""
+    order: tuple[int, ...]
+    """Indices of the ranked endpoints, best first."""
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Ids of the ranked endpoints, best first."""
+        return tuple(self.snapshot.endpoint_ids[e] for e in self.order)
+
+    @cached_property
+    def _latencies(self) -> tuple[Floats, Floats]:
+        tokens = np.array([[float(self.profile.input_tokens)]])
+        p50, p95 = self.snapshot.behaviour.duration_quantiles(tokens, self.evaluation.decoded_tokens)
+        return p50[0], p95[0]
+
+    def row(self, position: int) -> RankedEndpoint:
+        """The ranked endpoint at this position, 0 being the winner."""
+        e, winner = self.order[position], self.order[0]
+        snapshot, p50, p95 = self.snapshot, *self._latencies
+        logs = self.evaluation.log_factors[:, 0, e]
+        ratio = float(np.exp(self.log_utilities[e] - self.log_utilities[winner]))
+        return RankedEndpoint(
+            endpoint=snapshot.endpoint_ids[e],
+            provider=snapshot.providers[e],
+            model=snapshot.models[e],
+            score=100.0 * ratio,
+            utility=float(np.exp(self.log_utilities[e])),
+            cost_usd=float(self.evaluation.cost_usd[0, e]),
+            latency_p50_s=float(p50[e]),
+            latency_p95_s=float(p95[e]),
+            quality=float(self.evaluation.quality[0, e]),
+            basis=self._basis(e),
+            simulated=bool(snapshot.simulated[e]),
+            about_equal=ratio >= 1.0 - ABOUT_EQUAL,
+            factors={
+                name: (float(np.exp(value)), self.exponents[name], float(self.exponents[name] * value))
+                for name, value in zip(FACTORS, logs, strict=True)
+            },
+        )
+
+    @property
+    def ranking(self) -> list[RankedEndpoint]:
+        """All ranked endpoints, best first."""
+        return [self.row(position) for position in range(len(self.order))]
+
+    @property
+    def excluded(self) -> list[ExcludedEndpoint]:
+        """Endpoints that could not serve the request, each with its reason, in order of id."""
+        codes = self.evaluation.excluded[0]
+        return [
+            ExcludedEndpoint(self.snapshot.endpoint_ids[e], Excluded(codes[e]).reason, self._detail(Excluded(codes[e])))
+            for e in np.flatnonzero(codes)
+        ]
+
+    def compare(self, a: int, b: int) -> tuple[Comparison, str]:
+        """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
+        logs = self.evaluation.log_factors[:, 0, :]
+        first, second = self.row(a), self.row(b)
+        sentence = comparison_sentence(
+            cost_usd=(first.cost_usd, second.cost_usd),
+            latency_s=(first.latency_p50_s, second.latency_p50_s),
+            quality=(first.quality, second.quality),
+        )
+        return compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents)), sentence
+
+    @cached_property
+    def reason(self) -> str:
+        """One line that a person understands: why the winner won."""
+        winner = self.snapshot.endpoint_ids[self.order[0]]
+        if len(self.order) == 1:
+            return f"{winner} is the only endpoint that can serve this request"
+        runner_up = self.snapshot.endpoint_ids[self.order[1]]
+        equal = ", about equal" if self.row(1).about_equal else ""
+        return f"{winner} over {runner_up}: {self.compare(0, 1)[1]}{equal}"
+
+    def require_endpoint(self) -> None:
+        """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""
+        if self.order:
+            return
+        counts: dict[str, int] = {}
+        for excluded in self.excluded:
+            counts[excluded.detail] = counts.get(excluded.detail, 0) + 1
+        reasons = "; ".join(f"{count} x {detail}" for detail, count in sorted(counts.items(), key=lambda i: -i[1]))
+        raise NoEndpointLeft(f"No endpoint can serve this request: {reasons}.", retry_after_s=5.0)
+
+    def as_dict(self, now: datetime) -> dict[str, Any]:
+        """The shape of `POST /v1/router/decide`."""
+        return {
+            "decision_id": self.id,
+            "snapshot": {"id": self.snapshot.id, "age_s": self.snapshot.age_s(now)},
+            "preference": self.preference.as_dict(),
+            "profile": self.profile.as_dict(),
+            "rules": list(self.directive.rules),
+            "exponents": dict(self.exponents),
+            "reason": self.reason if self.order else None,
+            "ranking": [row.as_dict() for row in self.ranking],
+            "excluded": [row.as_dict() for row in self.excluded],
+        }
+
+    def _basis(self, endpoint: int) -> str:
+        ability = ABILITIES.index(ABILITY_OF_FAMILY[self.profile.family])
+        weakest = max(self.snapshot.ability_kinds[ability, endpoint], self.snapshot.speed_kinds[endpoint])
+        return KINDS[weakest]
+
+    def _detail(self, code: Excluded) -> str:
+        if code is Excluded.EXCLUDED_BY_RULE:
+            return f"excluded by rule {', '.join(self.directive.rules)}"
+        return _DETAILS[code]
+
+
+_DETAILS = {
+    Excluded.CONTEXT_TOO_SMALL: "the request is longer than its context",
+    Excluded.OUTPUT_LIMIT_TOO_SMALL: "the answer is longer than it may write",
+    Excluded.NO_LOGPROBS: "gives no log probabilities",
+    Excluded.NO_STRUCTURED_OUTPUT: "cannot keep a strict JSON schema",
+    Excluded.NO_TOOLS: "cannot call tools",
+    Excluded.NO_VISION: "cannot read pictures",
+    Excluded.NOT_CONFIDENTIAL: "is not cleared for confidential content",
+    Excluded.UNPRICED: "has no known price",
+    Excluded.QUOTA_GONE: "its quota is used up",
+    Excluded.COOLING_DOWN: "asked us to wait (rate limit)",
+    Excluded.BREAKER_OPEN: "is failing (breaker open)",
+    Excluded.SIMULATED: "is simulated, and real endpoints are configured",
+    Excluded.NOT_REQUESTED: "another endpoint was named",
+}
+
+
+def decide(
+    snapshot: Snapshot,
+    profile: RequestProfile,
+    *,
+    decision_id: str,
+    policy: Policy = NO_POLICY,
+    tenant_preference: RoutingPreference | None = None,
+    request_preference: RoutingPreference | None = None,
+    tenant_id: str | None = None,
+    tier: str | None = None,
+    only: str | None = None,
+    live: bool = False,
+    exponents: Mapping[str, float] | None = None,
+) -> Decision:
+    """Rank the snapshot's endpoints for one request.
+
+    `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
+    `exponents` replaces those of the preference (an operator's what-if).
+    """
+    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier))
+    preference = effective_preference(
+        tenant=tenant_preference,
+        request=request_preference,
+        rule=directive.routing_preference,
+        rule_name=directive.preference_rule,
+    )
+    exponents = exponents or EXPONENTS[preference.value]
+    masks = directives_of([directive], np.zeros(1, dtype=np.intp), snapshot, only=only)
+    batch = ProfileBatch.of([profile])
+    evaluation = evaluate(snapshot, batch, masks, live=live, price_matters=exponents["cost"] > 0)
+    log_utilities = log_utility(evaluation.log_factors, exponent_array(exponents))[0]
+    ranked = order(log_utilities, evaluation.cost_usd[0], evaluation.allowed[0])
+    return Decision(
+        id=decision_id,
+        snapshot=snapshot,
+        preference=preference,
+        profile=profile,
+        directive=directive,
+        exponents=exponents,
+        evaluation=evaluation,
+        log_utilities=log_utilities,
+        order=tuple(ranked.tolist()),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The winners of R requests. Arrays have the shape (R,); with nothing allowed `endpoint` is -1 and the rest 0."""
+
+    endpoint: npt.NDArray[np.intp]
+    cost_usd: Floats
+    quality: Floats
+    decoded_tokens: Floats
+
+
+def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
+    """The winner of each request; `exponents` has the shape (K,), or (R, K) where they differ by request."""
+    if exponents.ndim == 1:
+        log_utilities = log_utility(evaluation.log_factors, exponents)
+    else:
+        log_utilities = log_utility(evaluation.log_factors, exponents.T[:, :, None])
+    winner = best(log_utilities, evaluation.cost_usd, evaluation.allowed)
+    found = winner >= 0
+    rows = np.arange(len(winner))
+
+    def of_winner(values: Floats) -> Floats:
+        return np.where(found, values[rows, winner], 0.0)
+
+    return Choice(
+        endpoint=winner,
+        cost_usd=of_winner(evaluation.cost_usd),
+        quality=of_winner(evaluation.quality),
+        decoded_tokens=of_winner(evaluation.decoded_tokens),
+    )
+
+
+def directives_of(
+    directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot, *, only: str | None = None
+) -> Directives:
+    """Masks for R requests, of which request r follows `directives[index[r]]`."""
+    ids = snapshot.endpoint_ids
+    prefer = exclude = None
+    weight: Floats | float = POLICY_WEIGHT
+    if any(d.prefer for d in directives):
+        prefer = np.array([matching(d.prefer, ids) for d in directives])[index]
+        stated = [POLICY_WEIGHT if d.policy_weight is None else d.policy_weight for d in directives]
+        weight = np.array(stated)[index][:, None]
+    if any(d.exclude for d in directives):
+        exclude = np.array([matching(d.exclude, ids) for d in directives])[index]
+    named = None if only is None else np.array([[name == only for name in ids]], dtype=np.bool_)
+    return Directives(prefer=prefer, exclude=exclude, policy_weight=weight, only=named)
+
+
+def replay(
+    log_factors: Mapping[str, Iterable[float]], exponents: Mapping[str, float], cost_usd: Mapping[str, float]
+) -> list[str]:
+    """The order of a logged decision from its log alone: only multiplication and addition, so exact to the last bit."""
+    ids = sorted(log_factors)
+    logs = np.array([list(log_factors[name]) for name in ids], dtype=np.float64).T[:, None, :]
+    utilities = log_utility(logs, exponent_array(exponents))[0]
+    cost = np.array([cost_usd[name] for name in ids])
+    return [ids[e] for e in order(utilities, cost, np.ones(len(ids), dtype=np.bool_))]

@@ -1,0 +1,171 @@
+"""Every failure that a caller may see, each with its HTTP status and OpenAI error type.
+
+FreeRelayError                    500  server_error
+|-- ConfigurationError             -   refused at start, printed as one line
+|-- InvalidRequest                400  invalid_request_error
+|   |-- UnprocessableRequest      422
+|   `-- RequestTooLarge           413
+|-- AuthenticationFailed          401  authentication_error
+|-- PermissionDenied              403  permission_error
+|-- NotFound                      404  not_found_error
+|-- MethodNotAllowed              405  invalid_request_error
+|-- Conflict                      409  conflict_error
+|-- RateLimited                   429  rate_limit_error
+|-- UpstreamFailed                502  upstream_error
+`-- Unavailable                   503  service_unavailable
+    |-- StoreUnavailable          503
+    `-- NoEndpointLeft            503
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AuthenticationFailed",
+    "ConfigurationError",
+    "Conflict",
+    "FreeRelayError",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "NoEndpointLeft",
+    "NotFound",
+    "PermissionDenied",
+    "RateLimited",
+    "RequestTooLarge",
+    "StoreUnavailable",
+    "Unavailable",
+    "UnprocessableRequest",
+    "UpstreamFailed",
+]
+
+
+class FreeRelayError(Exception):
+    """Base of all errors that FreeRelay raises on purpose.
+
+    `message` says what is wrong and what to do, `code` is stable for programs, `param` names the offending field,
+    `retry_after_s` (seconds) becomes a `Retry-After` header.
+    """
+
+    status = 500
+    type = "server_error"
+    default_code = "internal_error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def as_openai(self) -> dict[str, Any]:
+        """The body that OpenAI clients expect: `{"error": {message, type, code, param}}`."""
+        return {"error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param}}
+
+
+class ConfigurationError(FreeRelayError):
+    """The operator's configuration cannot work; the message says which setting and how to mend it."""
+
+    default_code = "configuration_error"
+
+
+class InvalidRequest(FreeRelayError):
+    """The request cannot be understood."""
+
+    status = 400
+    type = "invalid_request_error"
+    default_code = "invalid_request"
+
+
+class UnprocessableRequest(InvalidRequest):
+    """Well-formed, but a field has a value that is not allowed."""
+
+    status = 422
+    default_code = "invalid_value"
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is larger than the limit."""
+
+    status = 413
+    default_code = "request_too_large"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The route exists, the method does not."""
+
+    status = 405
+    default_code = "method_not_allowed"
+
+
+class AuthenticationFailed(FreeRelayError):
+    """No identity for these credentials: unknown, revoked and expired keys answer alike."""
+
+    status = 401
+    type = "authentication_error"
+    default_code = "invalid_api_key"
+
+
+class PermissionDenied(FreeRelayError):
+    """The identity is known and may not do this."""
+
+    status = 403
+    type = "permission_error"
+    default_code = "permission_denied"
+
+
+class NotFound(FreeRelayError):
+    """Nothing with this name exists for this caller; another tenant's row answers the same."""
+
+    status = 404
+    type = "not_found_error"
+    default_code = "not_found"
+
+
+class Conflict(FreeRelayError):
+    """The row changed since the caller read it."""
+
+    status = 409
+    type = "conflict_error"
+    default_code = "conflict"
+
+
+class RateLimited(FreeRelayError):
+    """A limit is reached; `retry_after_s` says when to come back."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+
+
+class UpstreamFailed(FreeRelayError):
+    """Every attempt at a provider failed before the first byte reached the client."""
+
+    status = 502
+    type = "upstream_error"
+    default_code = "upstream_failed"
+
+
+class Unavailable(FreeRelayError):
+    """Cannot serve now; try again after `retry_after_s`."""
+
+    status = 503
+    type = "service_unavailable"
+    default_code = "unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The database did not answer. Never an authentication failure: the key may well be good."""
+
+    default_code = "store_unavailable"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float = 2.0) -> None:
+        super().__init__(message, code=code, retry_after_s=retry_after_s)
+
+
+class NoEndpointLeft(Unavailable):
+    """Every endpoint is excluded for this request; the message lists the reasons."""
+
+    default_code = "no_endpoint_left"

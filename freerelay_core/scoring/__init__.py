@@ -1,0 +1,28 @@
+"""Scoring: the one formula that ranks endpoints.
+
+    U[r, e] = prod_k f[r, e, k] ** w[k]            computed as    ln U = sum_k w[k] * ln f[r, e, k]
+
+r a request, e an endpoint, k a factor in (0, 1] (1 is best), w the exponents of the routing preference. So w[k] * ln f
+is each factor's exact contribution, and the difference of two rows says why one endpoint stands above another.
+
+`kernel` sums it, `factors` computes the f, `reference` holds every constant with its reason, `explain` puts the
+contributions into words.
+"""
+
+from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
+from freerelay_core.scoring.factors import Directives, Evaluation, Excluded, evaluate
+from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
+
+__all__ = [
+    "ABOUT_EQUAL",
+    "Comparison",
+    "Directives",
+    "Evaluation",
+    "Excluded",
+    "best",
+    "compare",
+    "comparison_sentence",
+    "evaluate",
+    "log_utility",
+    "order",
+]

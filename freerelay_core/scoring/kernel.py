@@ -1,0 +1,45 @@
+"""The weighted sum of log factors, and the order it gives. Pure numpy, float64, one fixed order of summation."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ABOUT_EQUAL", "best", "log_utility", "order"]
+
+Floats = npt.NDArray[np.float64]
+
+ABOUT_EQUAL = 0.05
+"""Endpoints whose utility is within 5 % of the winner's are about equal: the inputs are not surer than that."""
+
+TIE_GRID = 1e-9
+"""Log utilities are compared on this grid, so that other processors (last bits differ) give the same order."""
+
+
+def log_utility(log_factors: Floats, exponents: Floats) -> Floats:
+    """Log utility ln U of shape (R, E) from ln f of shape (K, R, E) and exponents of shape (K,).
+
+    One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
+    """
+    total: Floats = log_factors[0] * exponents[0]
+    for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
+        total += factor * exponent
+    return total
+
+
+def order(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Allowed endpoints of one request, best first; arrays of shape (E,) in order of endpoint id.
+
+    Ties on the grid go to the cheaper endpoint, then to the smaller id.
+    """
+    candidates = np.flatnonzero(allowed)
+    grid = np.rint(log_utilities[candidates] / TIE_GRID)
+    return candidates[np.lexsort((candidates, cost_usd[candidates], -grid))]
+
+
+def best(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """The first of `order` for each of R requests, -1 where nothing is allowed; arrays of shape (R, E)."""
+    grid = np.where(allowed, np.rint(log_utilities / TIE_GRID), -np.inf)
+    top = grid.max(axis=1, keepdims=True)
+    cost = np.where(grid == top, cost_usd, np.inf)
+    return np.where(allowed.any(axis=1), cost.argmin(axis=1), -1)

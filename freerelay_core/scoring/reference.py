@@ -1,0 +1,79 @@
+"""Every constant of the scoring, with its reason. Reference points are absolute: no factor depends on other endpoints.
+
+Elo figures are on the scale of the catalogue's abilities; difficulty anchors are the ability at which public tests are
+passed half of the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from freerelay_core.profile import TaskFamily
+
+ELO_PER_LOGIT = 100.0
+"""Public pass rates rise by one logit for 42 to 177 Elo, median about 91 over ten tests. (173.7, the slope of Elo
+itself, is the rate at which one model beats another, not the rate at which it solves a task.)"""
+
+DIFFICULTY = np.array([1000.0, 1150.0, 1250.0, 1400.0, 1500.0])
+"""Elo by depth. Easy: GSM8K, MMLU (about 1000-1100). Standard: MMLU-Pro 1210, MATH-500 1251, GPQA 1295. Hard: IFBench
+1330-1371, LiveCodeBench 1342-1380, SciCode 1452-1503. Expert: Terminal-Bench hard 1463-1526, HLE 1541-1570. Trivial
+lies below every test and is extrapolated."""
+
+REFERENCE_THINKING = np.array([0.0, 0.0, 200.0, 2000.0, 8000.0])
+"""Thinking tokens of the reference by depth; assumed. Thinking stands on both sides, so that hard questions are not
+lost to whoever thinks least."""
+
+THINKING_MULTIPLIER = np.array([0.1, 0.3, 0.6, 1.5, 3.0])
+"""Thinking tokens at a depth over those on a standard prompt; assumed until reasoning tokens are observed."""
+
+REFERENCE_FIRST_TOKEN_S = 0.5
+REFERENCE_SPEED = 100.0
+"""The reference answers after 0.5 s and decodes 100 tokens/s: an ordinary hosted model of 2026."""
+
+LATENCY_TOLERANCE = np.array([2.0 / 3.0, 2.0, 8.0, np.inf])
+"""How many times the reference's time halves the factor, by latency class. In a batch nobody waits: factor 1."""
+
+REFERENCE_USD = np.array([1.25, 0.125, 6.25]) / 1e6
+"""USD a token (input, cached, output): 0.625 of what four vendors list for their mid-frontier model (2 and 10 per
+million, November 2026), which puts `balanced` between its neighbours instead of beside `performance-first`."""
+
+EXPERT_REFERENCE_USD = np.array([5.0, 0.5, 25.0]) / 1e6
+"""The list price of a frontier model: more is at stake in an expert's question."""
+
+SCHEMA = np.array(
+    [
+        # neither, JSON mode, structured output
+        [1.0, 1.0, 1.0],  # text
+        [0.5, 0.85, 1.0],  # JSON
+        [0.5, 0.85, 1.0],  # schema
+        [0.5, 0.85, 1.0],  # strict schema: the first two are excluded
+    ]
+)
+"""Share of answers that keep the output contract, by contract and support; assumed."""
+
+HEADROOM_BITES_BELOW = 0.2
+"""Quota matters only when less than a fifth of it is left."""
+
+LOCKED_DOWN_PENALTY = 0.5
+"""Safety factor of an endpoint that is not cleared for confidential use, under a locked-down posture."""
+
+POLICY_WEIGHT = 2.0
+"""What a rule's `prefer` is worth where the rule states no weight: as much as halving the utility of the rest."""
+
+ABILITY_OF_FAMILY = {
+    TaskFamily.CHAT: "chat",
+    TaskFamily.CLASSIFY: "instruction",
+    TaskFamily.EXTRACT: "instruction",
+    TaskFamily.TRANSLATE: "multilingual",
+    TaskFamily.SUMMARIZE: "long",
+    TaskFamily.RAG: "long",
+    TaskFamily.CODE: "code",
+    TaskFamily.MATH: "math",
+    TaskFamily.AGENT: "agent",
+    TaskFamily.PLAN: "agent",
+    TaskFamily.JUDGE: "general",
+    TaskFamily.LEGAL: "long",
+    TaskFamily.CREATIVE: "creative",
+    TaskFamily.VISION: "general",
+}
+"""Which rated ability a task family reads."""

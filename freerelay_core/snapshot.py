@@ -1,0 +1,184 @@
+"""An immutable, numbered view of every endpoint at one instant: catalogue and fleet state as arrays.
+
+A decision is a pure function of (snapshot, profile, directive, exponents), so the same snapshot gives the same decision
+wherever it is loaded. Arrays over endpoints have the shape (E,) in the order of `endpoint_ids`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from freerelay_core.behaviour import Behaviour, prior_behaviour
+from freerelay_core.catalogue import ABILITIES, CAPABILITIES, Catalogue, Endpoint, PriceTable, compile_prices
+
+__all__ = ["AVAILABLE", "BREAKER_OPEN", "COOLING_DOWN", "QUOTA_GONE", "Snapshot", "catalogue_snapshot"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE = range(4)
+"""States of an endpoint in the fleet, as `Snapshot.availability` holds them."""
+
+KINDS = ("measured", "published", "prior")
+"""What a figure rests on, strongest first; arrays hold the index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What is known of E endpoints at `created_at`."""
+
+    id: str
+    created_at: datetime
+    endpoint_ids: tuple[str, ...]
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    prices: PriceTable
+    behaviour: Behaviour
+    context_tokens: Floats
+    max_output_tokens: Floats
+    capabilities: Bools
+    """Shape (capabilities, E), in the order of `CAPABILITIES`."""
+    abilities: Floats
+    """Shape (abilities, E), in the order of `ABILITIES`; a prior stands at the lower end of its interval."""
+    ability_kinds: Codes
+    """Shape (abilities, E), indices into `KINDS`."""
+    speed_kinds: Codes
+    """Weaker of the kinds of first token and speed, indices into `KINDS`."""
+    thinking_tokens: Floats
+    success: Floats
+    """Expected share of answered requests, breaker allowance included; in (0, 1]."""
+    headroom: Floats
+    """Share of the tightest limit that is left; in [0, 1]."""
+    availability: Codes
+    simulated: Bools
+    """Served by the simulated provider."""
+    live: Bools
+    """May serve live traffic as far as simulation is concerned."""
+
+    def __len__(self) -> int:
+        return len(self.endpoint_ids)
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since the snapshot was taken."""
+        return max(0.0, (now - self.created_at).total_seconds())
+
+    def with_fleet(
+        self,
+        *,
+        id: str,  # noqa: A002  (the field's name)
+        created_at: datetime,
+        success: Floats,
+        headroom: Floats,
+        availability: Codes,
+        behaviour: Behaviour | None = None,
+    ) -> Snapshot:
+        """The next snapshot: the same catalogue with the fleet's present state."""
+        return replace(
+            self,
+            id=id,
+            created_at=created_at,
+            success=success,
+            headroom=headroom,
+            availability=availability,
+            behaviour=behaviour or self.behaviour,
+        )
+
+    def dump(self) -> bytes:
+        """The snapshot as bytes that `load` reads back, to the last bit, in any process."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"prices.{name}": getattr(self.prices, name) for name in PriceTable.__slots__}
+        arrays |= {f"behaviour.{name}": getattr(self.behaviour, name) for name in Behaviour.__slots__}
+        head: dict[str, Any] = {"id": self.id, "created_at": self.created_at.isoformat()}
+        head |= {name: getattr(self, name) for name in ("endpoint_ids", "providers", "models")}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, head=np.frombuffer(orjson.dumps(head), dtype=np.uint8), **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, payload: bytes) -> Snapshot:
+        """The snapshot that `dump` wrote."""
+        with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+            head = orjson.loads(stored["head"].tobytes())
+            return cls(
+                id=head["id"],
+                created_at=datetime.fromisoformat(head["created_at"]).astimezone(UTC),
+                endpoint_ids=tuple(head["endpoint_ids"]),
+                providers=tuple(head["providers"]),
+                models=tuple(head["models"]),
+                prices=PriceTable(*(stored[f"prices.{name}"] for name in PriceTable.__slots__)),
+                behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in Behaviour.__slots__)),
+                **{name: stored[name] for name in _ARRAYS},
+            )
+
+
+_ARRAYS = (
+    "context_tokens",
+    "max_output_tokens",
+    "capabilities",
+    "abilities",
+    "ability_kinds",
+    "speed_kinds",
+    "thinking_tokens",
+    "success",
+    "headroom",
+    "availability",
+    "simulated",
+    "live",
+)
+
+
+def catalogue_snapshot(
+    catalogue: Catalogue,
+    at: datetime,
+    *,
+    real_providers: frozenset[str] = frozenset(),
+    allow_simulated: bool = False,
+) -> Snapshot:
+    """The snapshot of a fleet that nothing is known of beyond the catalogue, with the prices of the day of `at`.
+
+    Endpoints of `real_providers` are served by their vendor, all others are simulated. Simulated endpoints serve live
+    traffic only while there is no real one, or where the operator allows it.
+    """
+    endpoints = catalogue.endpoints
+    behaviour = prior_behaviour(endpoints)
+    simulated = np.array([e.provider not in real_providers for e in endpoints], dtype=np.bool_)
+    return Snapshot(
+        id=f"catalogue-{at:%Y-%m-%d}",
+        created_at=at,
+        endpoint_ids=tuple(e.id for e in endpoints),
+        providers=tuple(e.provider for e in endpoints),
+        models=tuple(e.model for e in endpoints),
+        prices=compile_prices(endpoints, at),
+        behaviour=behaviour,
+        context_tokens=np.array([e.context_tokens for e in endpoints], dtype=np.float64),
+        max_output_tokens=np.array([e.max_output_tokens for e in endpoints], dtype=np.float64),
+        capabilities=np.array([[c in e.capabilities for e in endpoints] for c in CAPABILITIES], dtype=np.bool_),
+        abilities=np.array([_ability_row(endpoints, name) for name in ABILITIES]),
+        ability_kinds=np.array(
+            [[KINDS.index(e.abilities[name].kind) for e in endpoints] for name in ABILITIES], dtype=np.int8
+        ),
+        speed_kinds=np.array(
+            [max(KINDS.index(e.first_token_s.kind), KINDS.index(e.tokens_per_s.kind)) for e in endpoints],
+            dtype=np.int8,
+        ),
+        thinking_tokens=np.array([e.thinking_tokens.value for e in endpoints], dtype=np.float64),
+        success=1.0 - behaviour.failure_rate,
+        headroom=np.ones(len(endpoints)),
+        availability=np.zeros(len(endpoints), dtype=np.int8),
+        simulated=simulated,
+        live=~simulated | (bool(simulated.all()) or allow_simulated),
+    )
+
+
+def _ability_row(endpoints: Sequence[Endpoint], name: str) -> list[float]:
+    figures = [e.abilities[name] for e in endpoints]
+    return [figure.low if figure.kind == "prior" else figure.value for figure in figures]

@@ -1,0 +1,179 @@
+"""The shape of each factor, and what excludes an endpoint."""
+
+from __future__ import annotations
+
+import builders
+import numpy as np
+import pytest
+
+from freerelay_core.decision import decide
+from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.profile import Depth, LatencyClass, OutputContract, TaskFamily
+from freerelay_core.scoring import reference
+from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE
+
+
+def factor(name, endpoint, **profile):
+    row = decide(builders.snapshot(endpoint), builders.request(**profile), decision_id="d").row(0)
+    return row.factors[name][0]
+
+
+def excluded(endpoint, **profile):
+    decision = decide(builders.snapshot(endpoint), builders.request(**profile), decision_id="d")
+    assert (decision.order == ()) == bool(decision.excluded)
+    return decision.excluded[0].reason if decision.excluded else None
+
+
+def test_an_endpoint_as_able_as_the_request_is_hard_answers_half_of_the_requests_well():
+    for depth in Depth:
+        able = builders.endpoint(ability=float(reference.DIFFICULTY[depth]))
+        assert factor("quality", able, depth=depth) == pytest.approx(0.5)
+
+
+def test_a_hundred_elo_are_one_logit_of_quality():
+    able = builders.endpoint(ability=float(reference.DIFFICULTY[Depth.HARD]) + 100)
+    assert factor("quality", able, depth=Depth.HARD) == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_the_family_decides_which_ability_counts():
+    able = builders.endpoint()
+    only_code = builders.endpoint(
+        abilities={k: builders.figure(1500 if k == "code" else 1000) for k in able.abilities}
+    )
+    assert factor("quality", only_code, family=TaskFamily.CODE) > factor("quality", only_code, family=TaskFamily.CHAT)
+
+
+def test_an_endpoint_at_reference_prices_scores_one_half_on_cost():
+    at_reference = builders.endpoint(usd=(1.25, 0.125, 6.25))
+    assert factor("cost", at_reference, input_tokens=5000, cached_tokens=3000, output_tokens=700) == pytest.approx(0.5)
+
+
+def test_free_is_best_on_cost_and_unpriced_is_not_free():
+    assert factor("cost", builders.endpoint(usd=(0, 0, 0))) == 1
+    assert excluded(builders.endpoint(usd=None)) == "unpriced"
+
+
+def test_cached_input_is_charged_at_its_own_price():
+    cached = builders.endpoint(usd=(10, 1, 0))
+    decision = decide(
+        builders.snapshot(cached), builders.request(input_tokens=1000, cached_tokens=900), decision_id="d"
+    )
+    assert decision.row(0).cost_usd == pytest.approx((100 * 10 + 900 * 1) / 1e6)
+
+
+def test_thinking_is_paid_for_and_waited_for():
+    thinker = builders.endpoint(thinking_tokens=1000.0)
+    plain = builders.endpoint()
+    for name in ("cost", "latency"):
+        assert factor(name, thinker, depth=Depth.HARD) < factor(name, plain, depth=Depth.HARD)
+
+
+def test_nobody_waits_for_a_batch():
+    slow = builders.endpoint(tokens_per_s=1.0)
+    assert factor("latency", slow, latency_class=LatencyClass.BATCH) == 1
+    realtime, interactive, standard = (
+        factor("latency", slow, latency_class=c)
+        for c in (LatencyClass.REALTIME, LatencyClass.INTERACTIVE, LatencyClass.STANDARD)
+    )
+    assert realtime < interactive < standard
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "value"),
+    [((), 0.5), (("json_mode",), 0.85), (("json_mode", "structured_output"), 1.0)],
+)
+def test_the_output_contract_is_kept_as_far_as_the_endpoint_supports_it(capabilities, value):
+    able = builders.endpoint(capabilities=frozenset(capabilities))
+    assert factor("schema", able, contract=OutputContract.SCHEMA) == pytest.approx(value)
+    assert factor("schema", able) == 1
+
+
+def test_headroom_bites_only_below_a_fifth():
+    snapshot = builders.snapshot(builders.endpoint())
+    for left, value in ((1.0, 1.0), (0.2, 1.0), (0.1, 0.5)):
+        with_less = snapshot.with_fleet(
+            id="x-1",
+            created_at=builders.NOON,
+            success=snapshot.success,
+            headroom=np.array([left]),
+            availability=snapshot.availability,
+        )
+        row = decide(with_less, builders.request(), decision_id="d").row(0)
+        assert row.factors["headroom"][0] == pytest.approx(value)
+
+
+def test_a_locked_down_posture_penalises_endpoints_that_are_not_cleared():
+    cleared = builders.endpoint(capabilities=frozenset({"confidential", "streaming"}))
+    assert factor("safety", cleared, locked_down=True) == 1
+    assert factor("safety", builders.endpoint(), locked_down=True) == reference.LOCKED_DOWN_PENALTY
+    assert factor("safety", builders.endpoint()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "profile", "reason"),
+    [
+        ({"context_tokens": 600}, {}, "context_too_small"),
+        ({"max_output_tokens": 100}, {}, "output_limit_too_small"),
+        ({"capabilities": frozenset({"json_mode"})}, {"contract": OutputContract.STRICT}, "no_structured_output"),
+        ({"capabilities": frozenset()}, {"needs": frozenset({"tools"})}, "no_tools"),
+        ({}, {"needs": frozenset({"vision"})}, "no_vision"),
+        ({}, {"needs": frozenset({"logprobs"})}, "no_logprobs"),
+        ({}, {"needs": frozenset({"confidential"})}, "not_confidential"),
+        ({}, {}, None),
+    ],
+)
+def test_a_hard_requirement_excludes_with_its_reason(change, profile, reason):
+    assert excluded(builders.endpoint(**change), **profile) == reason
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [(BREAKER_OPEN, "breaker_open"), (COOLING_DOWN, "cooling_down"), (QUOTA_GONE, "quota_gone")],
+)
+def test_an_endpoint_that_the_fleet_closed_is_excluded_with_its_reason(state, reason):
+    snapshot = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y"))
+    closed = snapshot.with_fleet(
+        id="x-1",
+        created_at=builders.NOON,
+        success=snapshot.success,
+        headroom=snapshot.headroom,
+        availability=np.array([state, 0], dtype=np.int8),
+    )
+    decision = decide(closed, builders.request(), decision_id="d")
+    assert decision.endpoints == ("b/y",)
+    assert [(e.endpoint, e.reason) for e in decision.excluded] == [("a/x", reason)]
+
+
+def test_simulated_endpoints_serve_live_traffic_only_while_no_real_one_is_configured():
+    both = (builders.endpoint("real/x"), builders.endpoint("sim/y"))
+    with_real = builders.snapshot(*both, real=frozenset({"real"}))
+    live = decide(with_real, builders.request(), decision_id="d", live=True)
+    assert live.endpoints == ("real/x",)
+    assert [e.reason for e in live.excluded] == ["simulated"]
+    assert len(decide(with_real, builders.request(), decision_id="d").endpoints) == 2
+    assert len(decide(builders.snapshot(*both), builders.request(), decision_id="d", live=True).endpoints) == 2
+
+
+def test_a_decision_with_nothing_left_names_every_reason():
+    decision = decide(
+        builders.snapshot(builders.endpoint("a/x", context_tokens=10), builders.endpoint("b/y", usd=None)),
+        builders.request(),
+        decision_id="d",
+    )
+    with pytest.raises(NoEndpointLeft, match=r"no known price.*longer than its context|longer.*no known price"):
+        decision.require_endpoint()
+
+
+def test_ties_go_to_the_cheaper_endpoint_then_to_the_smaller_id():
+    twins = [builders.endpoint("b/twin"), builders.endpoint("a/twin")]
+    assert decide(builders.snapshot(*twins), builders.request(), decision_id="d").endpoints == ("a/twin", "b/twin")
+
+
+def test_a_prior_ability_enters_at_the_lower_end_of_its_interval_and_a_prior_speed_at_its_slow_end():
+    unsure = builders.endpoint("a/unsure")
+    prior = {k: f.__class__(1300, 1200, 1400, "prior", "test", "2026") for k, f in unsure.abilities.items()}
+    slow = builders.figure(100).__class__(100, 50, 150, "prior", "test", "2026")
+    snapshot = builders.snapshot(builders.endpoint("a/unsure", abilities=prior, tokens_per_s=slow))
+    assert snapshot.abilities[:, 0].tolist() == [1200] * len(prior)
+    assert snapshot.behaviour.speed_median[0] == 50
+    assert decide(snapshot, builders.request(), decision_id="d").row(0).basis == "prior"

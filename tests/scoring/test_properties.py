@@ -1,0 +1,137 @@
+"""What must hold for every catalogue and request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import builders
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freerelay_core.catalogue import FixedPrice
+from freerelay_core.decision import choose, decide
+from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference, exponent_array
+from freerelay_core.profile import LatencyClass, ProfileBatch
+from freerelay_core.scoring import evaluate, log_utility
+
+preferences = st.sampled_from(RoutingPreference)
+
+
+def ranked(endpoints, profile, preference):
+    return decide(builders.snapshot(*endpoints), profile, decision_id="d", tenant_preference=preference)
+
+
+@given(builders.endpoints(2), builders.profiles, preferences, st.randoms())
+def test_the_order_of_the_catalogue_never_matters(endpoints, profile, preference, random):
+    before = ranked(endpoints, profile, preference)
+    random.shuffle(endpoints)
+    assert ranked(endpoints, profile, preference).endpoints == before.endpoints
+
+
+@given(builders.endpoints(3), builders.profiles, preferences)
+def test_removing_an_endpoint_never_reorders_the_others(endpoints, profile, preference):
+    before = ranked(endpoints, profile, preference).endpoints
+    for removed in endpoints:
+        after = ranked([e for e in endpoints if e is not removed], profile, preference).endpoints
+        assert list(after) == [name for name in before if name != removed.id]
+
+
+@given(builders.endpoints(2), builders.profiles, preferences, st.data())
+def test_bettering_one_figure_never_lowers_the_endpoint(endpoints, profile, preference, data):
+    chosen = data.draw(st.integers(0, len(endpoints) - 1))
+    old = endpoints[chosen]
+    better = data.draw(
+        st.sampled_from(
+            [
+                replace(old, price=FixedPrice(old.price.input / 2, old.price.cached / 2, old.price.output / 2)),
+                replace(old, tokens_per_s=builders.figure(old.tokens_per_s.value * 2)),
+                replace(old, first_token_s=builders.figure(old.first_token_s.value / 2)),
+                replace(old, thinking_tokens=builders.figure(old.thinking_tokens.value / 2)),
+                replace(
+                    old, abilities={k: builders.figure(f.value + 50) for k, f in old.abilities.items()}
+                ),
+            ]
+        )
+    )
+    before = ranked(endpoints, profile, preference).endpoints.index(old.id)
+    endpoints[chosen] = better
+    assert ranked(endpoints, profile, preference).endpoints.index(old.id) <= before
+
+
+@given(builders.endpoints(1), builders.profiles, preferences)
+def test_contributions_sum_to_the_log_utility_and_every_factor_is_in_its_range(endpoints, profile, preference):
+    for row in ranked(endpoints, profile, preference).ranking:
+        contributions = [contribution for _, _, contribution in row.factors.values()]
+        assert sum(contributions) == pytest.approx(np.log(row.utility), abs=1e-9)
+        for value, exponent, contribution in row.factors.values():
+            assert 0 < value <= 1
+            assert contribution == pytest.approx(exponent * np.log(value), abs=1e-12)
+
+
+@given(builders.endpoints(2), builders.profiles, preferences)
+def test_the_difference_of_two_endpoints_sums_to_their_gap(endpoints, profile, preference):
+    decision = ranked(endpoints, profile, preference)
+    for other in range(1, len(decision.order)):
+        comparison, _ = decision.compare(0, other)
+        gap = decision.log_utilities[decision.order[0]] - decision.log_utilities[decision.order[other]]
+        assert sum(comparison.by_factor.values()) == pytest.approx(gap, abs=1e-12)
+        assert comparison.gap == pytest.approx(gap, abs=1e-12)
+
+
+@given(builders.endpoints(1, 20), st.lists(builders.profiles, min_size=1, max_size=40), st.integers(1, 40))
+def test_a_request_gets_the_same_bits_alone_and_in_any_batch(endpoints, profiles, chunk):
+    snapshot = builders.snapshot(*endpoints)
+    batch = ProfileBatch.of(profiles)
+    for preference in RoutingPreference:
+        exponents = exponent_array(EXPONENTS[preference])
+        together = log_utility(evaluate(snapshot, batch).log_factors, exponents)
+        chunks = [
+            log_utility(evaluate(snapshot, batch[start : start + chunk]).log_factors, exponents)
+            for start in range(0, len(profiles), chunk)
+        ]
+        assert np.concatenate(chunks).tobytes() == together.tobytes()
+        for row, profile in enumerate(profiles):
+            alone = decide(snapshot, profile, decision_id="d", tenant_preference=preference)
+            assert alone.log_utilities.tobytes() == together[row].tobytes()
+            winner = choose(evaluate(snapshot, batch), exponents).endpoint[row]
+            assert snapshot.endpoint_ids[winner] == alone.endpoints[0]
+
+
+@given(builders.endpoints(1, 1), builders.profiles, st.floats(1.1, 20))
+def test_cost_optimized_never_picks_the_dearer_of_equals(endpoints, profile, times):
+    cheap = replace(endpoints[0], id="z/cheap", price=FixedPrice(1, 0.5, 2))
+    dear = replace(cheap, id="a/dear", price=FixedPrice(times, 0.5 * times, 2 * times))
+    for preference in RoutingPreference:
+        assert ranked([cheap, dear], profile, preference).endpoints[0] == cheap.id
+
+
+@given(builders.endpoints(2, 2), builders.profiles)
+def test_a_preference_for_cost_never_buys_dearer_than_balanced_when_only_cost_and_quality_differ(endpoints, profile):
+    one, other = (
+        replace(e, first_token_s=builders.figure(0.5), tokens_per_s=builders.figure(100),
+                thinking_tokens=builders.figure(0))
+        for e in endpoints
+    )
+    cost = {p: ranked([one, other], profile, p).row(0).cost_usd for p in RoutingPreference}
+    assert cost["cost-optimized"] <= cost["balanced"] <= cost["performance-first"]
+
+
+@given(builders.endpoints(2, 2), builders.profiles)
+def test_a_preference_for_performance_never_waits_longer_when_only_cost_and_time_differ(endpoints, profile):
+    profile = replace(profile, latency_class=LatencyClass.INTERACTIVE)
+    one, other = (replace(e, abilities={k: builders.figure(1300) for k in e.abilities}) for e in endpoints)
+    factor = {p: ranked([one, other], profile, p).row(0).factors["latency"][0] for p in RoutingPreference}
+    assert factor["cost-optimized"] <= factor["balanced"] <= factor["performance-first"]
+
+
+@given(builders.endpoints(1), builders.profiles)
+def test_without_rules_the_policy_factor_is_one_for_all(endpoints, profile):
+    for row in ranked(endpoints, profile, RoutingPreference.BALANCED).ranking:
+        assert row.factors["policy"][0] == 1
+
+
+def test_every_preference_has_an_exponent_for_every_factor():
+    for preference in RoutingPreference:
+        assert tuple(EXPONENTS[preference]) == FACTORS
