@@ -58,7 +58,7 @@ def standard_workload(count: int = 600, *, seed: int = 0) -> Trace:
 
 
 def tenant_workload(recent: Sequence[RequestProfile], *, days: int) -> Trace:
-    """The tenant's own requests of the last `days` days, or the standard workload where they are fewer than `ENOUGH`."""
+    """The tenant's own requests of the last `days` days, or the standard workload below `ENOUGH` of them."""
     if len(recent) < ENOUGH:
         return standard_workload()
     return trace_of(recent, origin=f"your own {len(recent):,} requests of the last {days} days")

@@ -1,4 +1,4 @@
-"""Requests whose winner people agree on, over the shipped catalogue. Sets, not single endpoints: many wins are near ties."""
+"""Requests whose winner people agree on, over the shipped catalogue. Sets, not endpoints: many wins are near ties."""
 
 from __future__ import annotations
 

@@ -37,9 +37,7 @@ def test_a_hundred_elo_are_one_logit_of_quality():
 
 def test_the_family_decides_which_ability_counts():
     able = builders.endpoint()
-    only_code = builders.endpoint(
-        abilities={k: builders.figure(1500 if k == "code" else 1000) for k in able.abilities}
-    )
+    only_code = builders.endpoint(abilities={k: builders.figure(1500 if k == "code" else 1000) for k in able.abilities})
     assert factor("quality", only_code, family=TaskFamily.CODE) > factor("quality", only_code, family=TaskFamily.CHAT)
 
 

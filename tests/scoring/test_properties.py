@@ -49,9 +49,7 @@ def test_bettering_one_figure_never_lowers_the_endpoint(endpoints, profile, pref
                 replace(old, tokens_per_s=builders.figure(old.tokens_per_s.value * 2)),
                 replace(old, first_token_s=builders.figure(old.first_token_s.value / 2)),
                 replace(old, thinking_tokens=builders.figure(old.thinking_tokens.value / 2)),
-                replace(
-                    old, abilities={k: builders.figure(f.value + 50) for k, f in old.abilities.items()}
-                ),
+                replace(old, abilities={k: builders.figure(f.value + 50) for k, f in old.abilities.items()}),
             ]
         )
     )
@@ -110,8 +108,9 @@ def test_cost_optimized_never_picks_the_dearer_of_equals(endpoints, profile, tim
 @given(builders.endpoints(2, 2), builders.profiles)
 def test_a_preference_for_cost_never_buys_dearer_than_balanced_when_only_cost_and_quality_differ(endpoints, profile):
     one, other = (
-        replace(e, first_token_s=builders.figure(0.5), tokens_per_s=builders.figure(100),
-                thinking_tokens=builders.figure(0))
+        replace(
+            e, first_token_s=builders.figure(0.5), tokens_per_s=builders.figure(100), thinking_tokens=builders.figure(0)
+        )
         for e in endpoints
     )
     cost = {p: ranked([one, other], profile, p).row(0).cost_usd for p in RoutingPreference}

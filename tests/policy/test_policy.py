@@ -1,0 +1,146 @@
+"""Rules: what they may say, which of them decides, and that a wrong file is refused as a whole."""
+
+from __future__ import annotations
+
+import builders
+import numpy as np
+import pytest
+
+from freerelay_core.decision import decide, directives_of
+from freerelay_core.errors import ConfigurationError
+from freerelay_core.policy import batch_directives, load_policy
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import ProfileBatch, TaskFamily
+from freerelay_core.scoring import evaluate
+
+IDS = ("groq/llama", "openai/gpt", "openai/gpt@high")
+
+
+@pytest.fixture
+def rules(tmp_path):
+    def write(text, endpoint_ids=IDS):
+        path = tmp_path / "rules.yaml"
+        path.write_text(text, "utf-8")
+        return load_policy(path, endpoint_ids)
+
+    return write
+
+
+def decision(policy, profile=None, **arguments):
+    endpoints = [builders.endpoint(name) for name in IDS]
+    return decide(
+        builders.snapshot(*endpoints), profile or builders.request(), decision_id="d", policy=policy, **arguments
+    )
+
+
+def test_an_excluded_endpoint_is_listed_with_the_rule_that_excluded_it(rules):
+    policy = rules("rules: [{name: no groq, exclude: ['groq/*']}]")
+    result = decision(policy)
+    assert "groq/llama" not in result.endpoints
+    assert [(e.endpoint, e.reason, e.detail) for e in result.excluded] == [
+        ("groq/llama", "excluded_by_rule", "excluded by rule no groq")
+    ]
+
+
+def test_a_preferred_endpoint_moves_up_by_the_policy_weight_and_never_past_an_exclusion(rules):
+    policy = rules("rules: [{name: gpt, prefer: ['openai/gpt@*'], policy_weight: 4}]")
+    ranking = decision(policy).ranking
+    assert ranking[0].endpoint == "openai/gpt@high"
+    assert ranking[1].score == pytest.approx(25)
+    both = rules("rules: [{name: both, prefer: ['openai/gpt@*'], exclude: ['openai/*']}]")
+    assert decision(both).endpoints == ("groq/llama",)
+
+
+def test_a_rule_that_prefers_only_what_is_excluded_leaves_the_rest_ranked(rules):
+    policy = rules("rules: [{name: both, prefer: ['groq/*'], exclude: ['groq/*']}]")
+    assert len(decision(policy).endpoints) == 2
+
+
+def test_the_rules_preference_wins_over_request_and_tenant_and_one_that_names_none_leaves_them(rules):
+    named = rules("rules: [{name: night, routing_preference: cost-optimized}]")
+    chosen = {
+        "tenant_preference": RoutingPreference.BALANCED,
+        "request_preference": RoutingPreference.PERFORMANCE_FIRST,
+    }
+    result = decision(named, **chosen).preference
+    assert (result.value, result.level, result.rule) == ("cost-optimized", "rule", "night")
+    silent = rules("rules: [{name: quiet, prefer: ['groq/*']}]")
+    assert str(decision(silent, **chosen).preference) == "performance-first; level=request"
+    chosen.pop("request_preference")
+    assert str(decision(silent, **chosen).preference) == "balanced; level=tenant"
+    assert str(decision(silent).preference) == "balanced; level=default"
+
+
+def test_the_first_rule_that_matches_decides_unless_it_lets_later_ones_add(rules):
+    text = """
+rules:
+  - {name: first, when: 'task == "code"', prefer: ['groq/*'], continue: %s}
+  - {name: second, exclude: ['openai/gpt'], routing_preference: cost-optimized}
+"""
+    code = builders.request(family=TaskFamily.CODE)
+    assert decision(rules(text % "false"), code).directive.rules == ("first",)
+    added = decision(rules(text % "true"), code).directive
+    assert added.rules == ("first", "second")
+    assert added.exclude == ("openai/gpt",)
+    assert added.preference_rule == "second"
+    assert decision(rules(text % "false")).directive.rules == ("second",)
+
+
+def test_a_condition_reads_the_tenant_and_the_request(rules):
+    policy = rules(
+        """rules: [{name: r, when: 'tier == "gold" && input_tokens > 100 && !stream', exclude: ['groq/*']}]"""
+    )
+    assert decision(policy, tier="gold").directive.rules == ("r",)
+    assert decision(policy, tier="free").directive.rules == ()
+    assert decision(policy, builders.request(input_tokens=5), tier="gold").directive.rules == ()
+
+
+def test_a_batch_follows_the_rules_that_each_request_meets_alone(rules):
+    policy = rules(
+        """
+rules:
+  - {name: long, when: 'input_tokens > 1000', exclude: ['groq/*']}
+  - {name: night, when: 'hour < 6', routing_preference: cost-optimized, prefer: ['openai/gpt']}
+"""
+    )
+    profiles = [
+        builders.request(input_tokens=tokens, hour_utc=hour) for tokens in (10, 5000, 10, 999) for hour in (3, 12)
+    ]
+    directives, index = batch_directives(policy, ProfileBatch.of(profiles), tier="free")
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in IDS))
+    together = evaluate(snapshot, ProfileBatch.of(profiles), directives_of(directives, index, snapshot))
+    for row, profile in enumerate(profiles):
+        alone = decision(policy, profile, tier="free")
+        assert directives[index[row]] == alone.directive
+        assert np.array_equal(together.excluded[row], alone.evaluation.excluded[0])
+        assert together.log_factors[:, row].tobytes() == alone.evaluation.log_factors[:, 0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
+        ("rules: [{name: a}]", "asks for nothing"),
+        ("rules: [{name: a, when: 'task ==', prefer: ['groq/*']}]", "rule 'a'"),
+        ("rules: [{name: a, when: 'task', prefer: ['groq/*']}]", "true or false"),
+        ("rules: [{name: a, when: 'colour == 1', prefer: ['groq/*']}]", "colour"),
+        ("rules: [{name: a, when: '[1].map(x, x) == [1]', prefer: ['groq/*']}]", "may not use"),
+        ("rules: [{name: a, when: 'task > 1', prefer: ['groq/*']}]", "rule 'a'"),
+        ("rules: [{name: a, prefer: ['groq/*'], hedge: true}]", "hedge"),
+        ("rules: [{name: a, routing_preference: cheapest}]", "routing_preference"),
+        ("rules: [{name: a, prefer: ['groq/*']}, {name: a, exclude: ['groq/*']}]", "two rules"),
+        ("rules: {", "not YAML"),
+    ],
+)
+def test_a_wrong_rule_file_is_refused_naming_the_rule_and_the_reason(rules, text, named):
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        rules(text)
+    assert "rules.yaml" in str(caught.value)
+
+
+def test_a_comprehension_named_inside_a_text_is_no_comprehension(rules):
+    assert len(rules("""rules: [{name: a, when: 'tenant != "x.map(y)"', prefer: ['groq/*']}]""")) == 1
+
+
+def test_no_file_means_no_rules():
+    assert len(load_policy(None, IDS)) == 0

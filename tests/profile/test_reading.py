@@ -1,0 +1,126 @@
+"""What a request's own body says about it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freerelay_core.errors import UnprocessableRequest
+from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily, profile_request
+
+
+def body(text="Hello there", **fields):
+    return {"model": "freerelay/auto", "messages": [{"role": "user", "content": text}], **fields}
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("Hello, how are you today?", "chat"),
+        ("Write a python function that reverses a list", "code"),
+        ("```\nx = 1\n```\nwhat does this do", "code"),
+        ("Translate to German: good morning", "translate"),
+        ("Summarize the following article", "summarize"),
+        ("Solve the equation x^2 = 4", "math"),
+        ("Classify the sentiment of this review", "classify"),
+        ("Write a poem about autumn", "creative"),
+        ("Is this clause of the contract a liability?", "legal"),
+    ],
+)
+def test_words_point_to_a_family(text, family):
+    profile = profile_request(body(text))
+    assert profile.family == family
+    assert profile.reasons["family"]
+
+
+def test_structure_outweighs_words():
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    profile = profile_request(body("Translate this", tools=tools))
+    assert profile.family is TaskFamily.AGENT
+    assert "tools" in profile.needs
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    seen = profile_request({"messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, picture]}]})
+    assert seen.family is TaskFamily.VISION
+    assert "vision" in seen.needs
+
+
+@pytest.mark.parametrize(
+    ("response_format", "contract"),
+    [
+        (None, OutputContract.TEXT),
+        ({"type": "text"}, OutputContract.TEXT),
+        ({"type": "json_object"}, OutputContract.JSON),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}, OutputContract.SCHEMA),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": {}, "strict": True}}, OutputContract.STRICT),
+    ],
+)
+def test_the_response_format_is_the_output_contract(response_format, contract):
+    assert profile_request(body(response_format=response_format)).contract is contract
+
+
+@pytest.mark.parametrize(
+    ("fields", "depth"),
+    [
+        ({}, Depth.EASY),
+        ({"reasoning_effort": "low"}, Depth.EASY),
+        ({"reasoning_effort": "medium"}, Depth.STANDARD),
+        ({"reasoning_effort": "high"}, Depth.HARD),
+    ],
+)
+def test_reasoning_effort_states_the_depth(fields, depth):
+    assert profile_request(body(**fields)).depth is depth
+
+
+def test_long_code_at_high_effort_is_expert_work():
+    assert profile_request(body("def f(): pass\n" * 4000, reasoning_effort="high")).depth is Depth.EXPERT
+
+
+def test_what_the_caller_states_wins():
+    profile = profile_request(body("Write a poem"), task="legal", depth="expert")
+    assert (profile.family, profile.depth) == (TaskFamily.LEGAL, Depth.EXPERT)
+    assert set(profile.reasons.values()) == {"stated by the caller"}
+
+
+@pytest.mark.parametrize("stated", [{"task": "cooking"}, {"depth": "abyssal"}])
+def test_an_unknown_statement_is_refused_naming_the_choices(stated):
+    with pytest.raises(UnprocessableRequest, match="must be one of"):
+        profile_request(body(), **stated)
+
+
+def test_max_tokens_caps_the_expected_answer():
+    assert profile_request(body(max_tokens=5)).output_tokens == 5
+    assert profile_request(body(max_completion_tokens=7, max_tokens=900)).output_tokens == 7
+    assert profile_request(body(max_tokens=100_000)).output_tokens < 1000
+
+
+@pytest.mark.parametrize("limit", [0, -1, "many", 1.5, True])
+def test_a_senseless_max_tokens_is_refused(limit):
+    with pytest.raises(UnprocessableRequest, match="max_tokens"):
+        profile_request(body(max_tokens=limit))
+
+
+@pytest.mark.parametrize("messages", [None, [], "hello", [1], [{"content": "no role"}]])
+def test_messages_that_are_none_are_refused(messages):
+    with pytest.raises(UnprocessableRequest, match="messages"):
+        profile_request({"messages": messages})
+
+
+def test_a_stream_is_awaited_and_a_batch_is_not():
+    assert profile_request(body(stream=True)).latency_class is LatencyClass.INTERACTIVE
+    assert profile_request(body(service_tier="batch")).latency_class is LatencyClass.BATCH
+    assert profile_request(body()).latency_class is LatencyClass.STANDARD
+
+
+@given(st.text(max_size=3000))
+def test_any_text_has_a_profile_and_more_text_is_never_fewer_tokens(text):
+    shorter, longer = profile_request(body(text)), profile_request(body(text + " and more"))
+    assert 0 < shorter.input_tokens <= longer.input_tokens
+
+
+@given(st.data())
+def test_a_profile_survives_its_own_record(data):
+    import builders
+
+    profile = data.draw(builders.profiles)
+    assert RequestProfile.from_dict(profile.as_dict()) == profile
