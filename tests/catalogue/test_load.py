@@ -31,7 +31,12 @@ def test_the_shipped_catalogue_has_thirty_endpoints_of_ten_providers_and_every_f
     assert len(catalogue.endpoints) >= 30
     assert len({e.provider for e in catalogue.endpoints}) >= 10
     for endpoint in catalogue.endpoints:
-        figures = [endpoint.first_token_s, endpoint.tokens_per_s, endpoint.thinking_tokens, *endpoint.abilities.values()]
+        figures = [
+            endpoint.first_token_s,
+            endpoint.tokens_per_s,
+            endpoint.thinking_tokens,
+            *endpoint.abilities.values(),
+        ]
         for figure in figures:
             assert figure.source
             assert figure.date

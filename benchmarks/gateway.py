@@ -1,0 +1,149 @@
+"""The live endpoint's rate beside a bare pass-through, on loopback, in one run.
+
+    python benchmarks/gateway.py --bench DIR [--seconds 8] [--json]
+
+DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
+`loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, ranking over the shipped
+endpoints and one real one (the fake upstream), and its decision log on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CATALOGUE = """
+providers:
+  fake: {{base_url: "http://127.0.0.1:{port}/v1"}}
+endpoints:
+  fake/fake-gpt: {{like: openai/gpt-4o-mini, upstream_model: fake-gpt, price: free}}
+"""
+UVICORN = ("--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+AIM = 0.3
+
+
+def main() -> None:
+    """Start the three servers, load each in turn, print rates and ratios."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--bench", type=Path, required=True, help="folder of the load generator and its peers")
+    parser.add_argument("--seconds", type=float, default=8.0, help="measured time of each load")
+    parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        urls = _servers(stack, arguments.bench)
+        rows = []
+        for stream in (False, True):
+            for connections in (1, 16):
+                for name, (url, key) in urls.items():
+                    row = _load(arguments, url, key, connections, stream=stream)
+                    rows.append({"server": name, **row})
+                    print(_line(rows[-1]), file=sys.stderr)
+    _report(rows, as_json=arguments.json)
+
+
+def _servers(stack: ExitStack, bench: Path) -> dict[str, tuple[str, str]]:
+    """Start all servers; returns name -> (URL of the completions, key)."""
+    upstream, floor, freerelay = _free_port(), _free_port(), _free_port()
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freerelay-bench-")))
+    home.chmod(0o711)
+    (home / "catalogue.yaml").write_text(CATALOGUE.format(port=upstream))
+    completions = "http://127.0.0.1:{}/v1/chat/completions"
+    stack.enter_context(_process([str(bench / "fake_upstream.py"), str(upstream)], {}, bench))
+    stack.enter_context(
+        _process(
+            ["-m", "uvicorn", "floor_asgi:app", "--port", str(floor), *UVICORN],
+            {"UPSTREAM": completions.format(upstream)},
+            bench,
+        )
+    )
+    state = home / "home"
+    environment = {"FREERELAY_HOME": str(state), "FREERELAY_CATALOGUE": str(home / "catalogue.yaml")}
+    stack.enter_context(
+        _process(["-m", "uvicorn", "freerelay_core.api:app", "--port", str(freerelay), *UVICORN], environment, ROOT)
+    )
+    _wait(f"http://127.0.0.1:{freerelay}/readyz")
+    found = re.search(r"OPENAI_API_KEY=(\S+)", (state / "credentials").read_text())
+    if found is None:
+        sys.exit("no demo key in the credentials")
+    return {
+        "floor": (completions.format(floor), "sk-tenant"),
+        "freerelay": (completions.format(freerelay), found[1].strip("'\"")),
+    }
+
+
+@contextmanager
+def _process(command: list[str], environment: Mapping[str, str], folder: Path) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(url: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    sys.exit(f"{url} does not answer")
+
+
+def _load(arguments: argparse.Namespace, url: str, key: str, connections: int, *, stream: bool) -> dict[str, Any]:
+    command = [sys.executable, str(arguments.bench / "loadgen.py"), url, "--key", key, "--model", "freerelay/auto"]
+    command += ["-c", str(connections), "-d", str(arguments.seconds), *(["--stream"] if stream else [])]
+    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    if result["errors"]:
+        sys.exit(f"{url} failed {result['errors']} times: {result.get('first_error')}")
+    return result
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    kind = "stream" if row["stream"] else "json"
+    return f"{row['server']:>10} {kind:>6} c={row['c']:<3} {row['rps']:>9.1f} /s  p50 {row['p50_ms']} ms  p99 {row['p99_ms']} ms"
+
+
+def _report(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    rates = {(row["server"], row["stream"], row["c"]): row for row in rows}
+    figures = []
+    for stream, name in ((False, "gateway_ratio_c16"), (True, "gateway_stream_ratio_c16")):
+        ratio = rates["freerelay", stream, 16]["rps"] / rates["floor", stream, 16]["rps"]
+        figures.append({"name": name, "value": round(ratio, 3), "unit": "of the floor's rate", "aim": AIM})
+    added = rates["freerelay", False, 1]["p50_ms"] - rates["floor", False, 1]["p50_ms"]
+    figures.append({"name": "gateway_added_ms_c1", "value": round(added, 3), "unit": "ms over the floor", "aim": None})
+    for figure in figures:
+        figure["met"] = None if figure["aim"] is None else figure["value"] >= figure["aim"]
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for figure in figures:
+        print(f"{figure['name']}: {figure['value']} {figure['unit']} (aim {figure['aim']})")
+
+
+if __name__ == "__main__":
+    main()
