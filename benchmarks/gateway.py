@@ -3,8 +3,8 @@
     python benchmarks/gateway.py --bench DIR [--seconds 8] [--json]
 
 DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
-`loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, ranking over the shipped
-endpoints and one real one (the fake upstream), and its decision log on PostgreSQL.
+`loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, ranking over the
+shipped endpoints and one real one (the fake upstream), and its decision log on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ AIM = 0.3
 def main() -> None:
     """Start the three servers, load each in turn, print rates and ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--bench", type=Path, required=True, help="folder of the load generator and its peers")
+    parser.add_argument(
+        "--bench",
+        type=lambda text: Path(text).resolve(),
+        required=True,
+        help="folder of the load generator and its peers",
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="measured time of each load")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
@@ -107,7 +112,7 @@ def _free_port() -> int:
 def _wait(url: str) -> None:
     for _ in range(600):
         try:
-            with urllib.request.urlopen(url, timeout=1):
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - this file wrote the URL
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
@@ -125,7 +130,8 @@ def _load(arguments: argparse.Namespace, url: str, key: str, connections: int, *
 
 def _line(row: Mapping[str, Any]) -> str:
     kind = "stream" if row["stream"] else "json"
-    return f"{row['server']:>10} {kind:>6} c={row['c']:<3} {row['rps']:>9.1f} /s  p50 {row['p50_ms']} ms  p99 {row['p99_ms']} ms"
+    rate = f"{row['rps']:>9.1f} requests/s"
+    return f"{row['server']:>10} {kind:>6} c={row['c']:<3} {rate}  p50 {row['p50_ms']} ms  p99 {row['p99_ms']} ms"
 
 
 def _report(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ bits that it gets alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,17 +131,17 @@ class Decision:
         return tuple(self.snapshot.endpoint_ids[e] for e in self.order)
 
     @cached_property
-    def _latencies(self) -> tuple[Floats, Floats]:
-        tokens = np.array([[float(self.profile.input_tokens)]])
-        p50, p95 = self.snapshot.behaviour.duration_quantiles(tokens, self.evaluation.decoded_tokens)
-        return p50[0], p95[0]
+    def latencies_s(self) -> tuple[Floats, Floats]:
+        """Median and 95 % quantile of the whole duration at every endpoint, s; arrays of shape (E,)."""
+        tokens = np.array(float(self.profile.input_tokens))
+        return self.snapshot.behaviour.duration_quantiles(tokens, self.evaluation.decoded_tokens[0])
 
     def row(self, position: int) -> RankedEndpoint:
         """The ranked endpoint at this position, 0 being the winner."""
-        e, winner = self.order[position], self.order[0]
-        snapshot, p50, p95 = self.snapshot, *self._latencies
+        e = self.order[position]
+        snapshot, p50, p95 = self.snapshot, *self.latencies_s
         logs = self.evaluation.log_factors[:, 0, e]
-        ratio = float(np.exp(self.log_utilities[e] - self.log_utilities[winner]))
+        ratio = self._score(position)
         return RankedEndpoint(
             endpoint=snapshot.endpoint_ids[e],
             provider=snapshot.providers[e],
@@ -177,13 +178,21 @@ class Decision:
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
         """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
         logs = self.evaluation.log_factors[:, 0, :]
-        first, second = self.row(a), self.row(b)
-        sentence = comparison_sentence(
-            cost_usd=(first.cost_usd, second.cost_usd),
-            latency_s=(first.latency_p50_s, second.latency_p50_s),
-            quality=(first.quality, second.quality),
+        comparison = compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents))
+        return comparison, self._sentence(a, b)
+
+    def _sentence(self, a: int, b: int) -> str:
+        first, second = self.order[a], self.order[b]
+        cost, quality, p50 = self.evaluation.cost_usd[0], self.evaluation.quality[0], self.latencies_s[0]
+        return comparison_sentence(
+            cost_usd=(float(cost[first]), float(cost[second])),
+            latency_s=(float(p50[first]), float(p50[second])),
+            quality=(float(quality[first]), float(quality[second])),
         )
-        return compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents)), sentence
+
+    def _score(self, position: int) -> float:
+        """Utility over the winner's."""
+        return math.exp(self.log_utilities[self.order[position]] - self.log_utilities[self.order[0]])
 
     @cached_property
     def reason(self) -> str:
@@ -192,8 +201,8 @@ class Decision:
         if len(self.order) == 1:
             return f"{winner} is the only endpoint that can serve this request"
         runner_up = self.snapshot.endpoint_ids[self.order[1]]
-        equal = ", about equal" if self.row(1).about_equal else ""
-        return f"{winner} over {runner_up}: {self.compare(0, 1)[1]}{equal}"
+        equal = ", about equal" if self._score(1) >= 1.0 - ABOUT_EQUAL else ""
+        return f"{winner} over {runner_up}: {self._sentence(0, 1)}{equal}"
 
     def require_endpoint(self) -> None:
         """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""
@@ -266,7 +275,7 @@ def decide(
     `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
     `exponents` replaces those of the preference (an operator's what-if).
     """
-    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier))
+    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier)) if policy else Directive()
     preference = effective_preference(
         tenant=tenant_preference,
         request=request_preference,
@@ -274,7 +283,7 @@ def decide(
         rule_name=directive.preference_rule,
     )
     exponents = exponents or EXPONENTS[preference.value]
-    masks = directives_of([directive], np.zeros(1, dtype=np.intp), snapshot, only=only)
+    masks = directives_of([directive], _ONE, snapshot, only=only)
     batch = ProfileBatch.of([profile])
     evaluation = evaluate(snapshot, batch, masks, live=live, price_matters=exponents["cost"] > 0)
     log_utilities = log_utility(evaluation.log_factors, exponent_array(exponents))[0]
@@ -290,6 +299,9 @@ def decide(
         log_utilities=log_utilities,
         order=tuple(ranked.tolist()),
     )
+
+
+_ONE = np.zeros(1, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

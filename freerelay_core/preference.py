@@ -59,7 +59,7 @@ EXPONENTS: Mapping[RoutingPreference, Mapping[str, float]] = MappingProxyType(
 
 def exponent_array(exponents: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """The exponents as an array of shape (factors,), in the order of `FACTORS`."""
-    return np.array([exponents[name] for name in FACTORS], dtype=np.float64)
+    return np.array([exponents[name] for name in FACTORS])
 
 
 def parse_preference(value: object, *, param: str = "routing_preference") -> RoutingPreference:

@@ -51,14 +51,23 @@ class PriceTable:
         rates = self.rates[hour, 0]  # (R, 3, E)
         cost: Floats = input_ * rates[:, 0] + cached * rates[:, 1] + output * rates[:, 2]
         prompt = input_ + cached
+        longest = prompt.max(initial=0.0)
         for tier in range(1, len(self.starts)):
             start = self.starts[tier]
-            if not np.isfinite(start).any() or not (prompt > start).any():
+            if longest <= start.min():
                 continue
             rates = self.rates[hour, tier]
             tiered = input_ * rates[:, 0] + cached * rates[:, 1] + output * rates[:, 2]
             cost = np.where(prompt > start, tiered, cost)
         return cost
+
+    def cost_at(self, endpoint: int, hour: int, *, input_: int, cached: int, output: int) -> float | None:
+        """Cost in USD of one request at one endpoint (`cost` for whole counts); None where it is unpriced."""
+        if not self.priced[endpoint]:
+            return None
+        tier = max(t for t in range(len(self.starts)) if t == 0 or input_ + cached > self.starts[t, endpoint])
+        usd = self.rates[hour, tier, :, endpoint].tolist()
+        return float(input_ * usd[0] + cached * usd[1] + output * usd[2])
 
 
 def compile_prices(endpoints: Sequence[Endpoint], day: datetime) -> PriceTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -107,12 +107,18 @@ class RequestProfile:
 
     def as_dict(self) -> dict[str, Any]:
         """The shape in which the API, the log and reports show it; `from_dict` reads it back."""
-        return asdict(self) | {
+        return {
             "family": self.family.value,
             "depth": self.depth.label,
             "latency_class": self.latency_class.label,
             "contract": self.contract.label,
+            "input_tokens": self.input_tokens,
+            "cached_tokens": self.cached_tokens,
+            "output_tokens": self.output_tokens,
             "needs": sorted(self.needs),
+            "locked_down": self.locked_down,
+            "stream": self.stream,
+            "hour_utc": self.hour_utc,
             "reasons": dict(self.reasons),
         }
 

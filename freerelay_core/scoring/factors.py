@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.catalogue import ABILITIES, CAPABILITIES
 from freerelay_core.preference import FACTORS
-from freerelay_core.profile import NEEDS, Depth, OutputContract, ProfileBatch, TaskFamily
+from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, Snapshot
 
@@ -84,12 +85,16 @@ class Evaluation:
 
 _FAMILY_ABILITY = np.array([ABILITIES.index(reference.ABILITY_OF_FAMILY[family]) for family in TaskFamily])
 _CAPABILITY = {name: index for index, name in enumerate(CAPABILITIES)}
-_LOG_SCHEMA = np.log(reference.SCHEMA)
 _NEED_REASONS = {
     "tools": Excluded.NO_TOOLS,
     "vision": Excluded.NO_VISION,
     "logprobs": Excluded.NO_LOGPROBS,
     "confidential": Excluded.NOT_CONFIDENTIAL,
+}
+_UNAVAILABLE = {
+    QUOTA_GONE: Excluded.QUOTA_GONE,
+    COOLING_DOWN: Excluded.COOLING_DOWN,
+    BREAKER_OPEN: Excluded.BREAKER_OPEN,
 }
 
 
@@ -107,50 +112,95 @@ def evaluate(
     exponent of cost is 0: then an unpriced endpoint may be ranked.
     """
     directives = directives or Directives()
-    depth = profiles.depth[:, None]
-    thinking = snapshot.thinking_tokens * reference.THINKING_MULTIPLIER[depth]
-    decoded = profiles.output_tokens[:, None] + thinking
+    tables = _tables(snapshot)
+    decoded = profiles.output_tokens[:, None] + tables.thinking[profiles.depth]
     cost = _cost(snapshot, profiles, decoded)
-    quality = _log_quality(snapshot, profiles)
-    logs = {
-        "policy": _log_policy(directives, len(profiles), len(snapshot)),
-        "safety": _log_safety(snapshot, profiles),
-        "schema": _log_schema(snapshot, profiles),
-        "quality": quality,
-        "cost": -np.log1p(cost / _reference_cost(profiles)),
-        "success": np.log(snapshot.success),
-        "headroom": np.log(np.clip(snapshot.headroom / reference.HEADROOM_BITES_BELOW, 1e-6, 1.0)),
-        "latency": _log_latency(snapshot, profiles, decoded),
-    }
-    shape = (len(profiles), len(snapshot))
-    log_factors = np.empty((len(FACTORS), *shape))
-    for k, name in enumerate(FACTORS):
-        log_factors[k] = logs[name]
+    log_factors = np.empty((len(FACTORS), len(profiles), len(snapshot)))
+    log_factors[_POLICY] = _log_policy(directives)
+    log_factors[_SAFETY] = np.where(profiles.locked_down[:, None], tables.log_exposed, 0.0)
+    log_factors[_SCHEMA] = tables.log_schema[profiles.contract]
+    log_factors[_QUALITY] = tables.log_quality[_FAMILY_ABILITY[profiles.family], profiles.depth]
+    np.negative(np.log1p(cost / _reference_cost(profiles)), out=log_factors[_COST])
+    log_factors[_SUCCESS] = tables.log_success
+    log_factors[_HEADROOM] = tables.log_headroom
+    log_factors[_LATENCY] = _log_latency(snapshot, profiles, decoded)
     return Evaluation(
         log_factors=log_factors,
-        excluded=_excluded(snapshot, profiles, directives, live=live, price_matters=price_matters),
+        excluded=_excluded(snapshot, tables, profiles, directives, live=live, price_matters=price_matters),
         cost_usd=cost,
-        quality=np.exp(quality),
+        quality=np.exp(log_factors[_QUALITY]),
         decoded_tokens=decoded,
     )
 
 
-def _log_quality(snapshot: Snapshot, profiles: ProfileBatch) -> Floats:
+_POLICY, _SAFETY, _SCHEMA, _QUALITY, _COST, _SUCCESS, _HEADROOM, _LATENCY = range(len(FACTORS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What a snapshot alone decides, worked out once: rows to be picked by a request's family, depth and contract."""
+
+    thinking: Floats
+    """Thinking tokens, shape (depths, E)."""
+    log_quality: Floats
+    """Shape (abilities, depths, E)."""
+    log_schema: Floats
+    """Shape (contracts, E)."""
+    log_success: Floats
+    log_headroom: Floats
+    log_exposed: Floats
+    """Safety under a locked-down posture."""
+    lacking: npt.NDArray[np.int8]
+    """Codes of what each need excludes, shape (needs, E)."""
+    lacking_schema: npt.NDArray[np.int8]
+    """Codes of what a strict schema excludes."""
+    closed: npt.NDArray[np.int8]
+    """Codes of what is closed to every request."""
+    unpriced: npt.NDArray[np.int8]
+    not_live: npt.NDArray[np.int8]
+
+
+@lru_cache(maxsize=16)
+def _tables(snapshot: Snapshot) -> _Tables:
+    capable = {name: snapshot.capabilities[index] for name, index in _CAPABILITY.items()}
+    support = np.where(capable["structured_output"], 2, np.where(capable["json_mode"], 1, 0))
+    headroom = np.clip(snapshot.headroom / reference.HEADROOM_BITES_BELOW, 1e-6, 1.0)
+    closed = np.zeros(len(snapshot), dtype=np.int8)
+    for state, reason in _UNAVAILABLE.items():
+        closed[snapshot.availability == state] = reason
+    return _Tables(
+        thinking=snapshot.thinking_tokens * reference.THINKING_MULTIPLIER[:, None],
+        log_quality=_log_quality(snapshot.abilities[:, None, :], reference.DIFFICULTY[:, None]),
+        log_schema=np.log(reference.SCHEMA[:, support]),
+        log_success=np.log(snapshot.success),
+        log_headroom=np.log(headroom),
+        log_exposed=np.where(capable["confidential"], 0.0, np.log(reference.LOCKED_DOWN_PENALTY)),
+        lacking=np.array([_codes(~capable[need], _NEED_REASONS[need]) for need in NEEDS]),
+        lacking_schema=_codes(~capable["structured_output"], Excluded.NO_STRUCTURED_OUTPUT),
+        closed=closed,
+        unpriced=_codes(~snapshot.prices.priced, Excluded.UNPRICED),
+        not_live=_codes(~snapshot.live, Excluded.SIMULATED),
+    )
+
+
+def _codes(mask: Bools, code: Excluded) -> npt.NDArray[np.int8]:
+    return np.where(mask, np.int8(code), np.int8(Excluded.NO))
+
+
+def _log_quality(ability: Floats, difficulty: Floats) -> Floats:
     """Rasch model (one-parameter item response): P = 1 / (1 + exp(-(ability - difficulty) / s))."""
-    ability = snapshot.abilities[_FAMILY_ABILITY[profiles.family]]
-    difficulty = reference.DIFFICULTY[profiles.depth][:, None]
     log_quality: Floats = -np.log1p(np.exp((difficulty - ability) / reference.ELO_PER_LOGIT))
     return log_quality
 
 
 def _log_latency(snapshot: Snapshot, profiles: ProfileBatch, decoded: Floats) -> Floats:
     """1 / (1 + t / (k t_ref)): this endpoint's time against the reference's on the same request."""
-    prefill = profiles.input_tokens[:, None] / PREFILL_TOKENS_PER_S
-    time = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
-    reference_tokens = profiles.output_tokens[:, None] + reference.REFERENCE_THINKING[profiles.depth][:, None]
+    prefill = profiles.input_tokens / PREFILL_TOKENS_PER_S
+    reference_tokens = profiles.output_tokens + reference.REFERENCE_THINKING[profiles.depth]
     reference_time = reference.REFERENCE_FIRST_TOKEN_S + prefill + reference_tokens / reference.REFERENCE_SPEED
-    tolerance = reference.LATENCY_TOLERANCE[profiles.latency_class][:, None]
-    log_latency: Floats = -np.log1p(time / (tolerance * reference_time))
+    tolerated = reference.LATENCY_TOLERANCE[profiles.latency_class] * reference_time
+    time = snapshot.behaviour.first_token_p95 + prefill[:, None] + decoded / snapshot.behaviour.speed_median
+    log_latency: Floats = -np.log1p(time / tolerated[:, None])
     return log_latency
 
 
@@ -161,64 +211,49 @@ def _cost(snapshot: Snapshot, profiles: ProfileBatch, decoded: Floats) -> Floats
 
 def _reference_cost(profiles: ProfileBatch) -> Floats:
     """USD of the same request at reference prices, shape (R, 1)."""
-    expert = (profiles.depth == Depth.EXPERT)[:, None]
-    usd = np.where(expert, reference.EXPERT_REFERENCE_USD, reference.REFERENCE_USD)
+    usd = reference.REFERENCE_USD[profiles.depth]
     cached = np.minimum(profiles.cached_tokens, profiles.input_tokens)
     decoded = profiles.output_tokens + reference.REFERENCE_THINKING[profiles.depth]
-    total = (profiles.input_tokens - cached) * usd[:, 0] + cached * usd[:, 1] + decoded * usd[:, 2]
-    shaped: Floats = total[:, None]
-    return shaped
+    total: Floats = (profiles.input_tokens - cached) * usd[:, 0] + cached * usd[:, 1] + decoded * usd[:, 2]
+    return total[:, None]
 
 
-def _log_schema(snapshot: Snapshot, profiles: ProfileBatch) -> Floats:
-    json_mode = snapshot.capabilities[_CAPABILITY["json_mode"]]
-    structured = snapshot.capabilities[_CAPABILITY["structured_output"]]
-    support = np.where(structured, 2, np.where(json_mode, 1, 0))
-    log_schema: Floats = _LOG_SCHEMA[profiles.contract[:, None], support]
-    return log_schema
-
-
-def _log_safety(snapshot: Snapshot, profiles: ProfileBatch) -> Floats:
-    exposed = profiles.locked_down[:, None] & ~snapshot.capabilities[_CAPABILITY["confidential"]]
-    return np.where(exposed, np.log(reference.LOCKED_DOWN_PENALTY), 0.0)
-
-
-def _log_policy(directives: Directives, requests: int, endpoints: int) -> Floats:
+def _log_policy(directives: Directives) -> Floats | float:
     """1 for what a rule prefers and for all where none does, 1 / weight for the rest."""
     if directives.prefer is None:
-        return np.zeros((requests, endpoints))
+        return 0.0
     speaks = directives.prefer.any(axis=1, keepdims=True)
     return np.where(directives.prefer | ~speaks, 0.0, -np.log(directives.policy_weight))
 
 
 def _excluded(
-    snapshot: Snapshot, profiles: ProfileBatch, directives: Directives, *, live: bool, price_matters: bool
+    snapshot: Snapshot,
+    tables: _Tables,
+    profiles: ProfileBatch,
+    directives: Directives,
+    *,
+    live: bool,
+    price_matters: bool,
 ) -> npt.NDArray[np.int8]:
-    codes = np.zeros((len(profiles), len(snapshot)), dtype=np.int8)
+    """The highest code that holds in each cell."""
     output = profiles.output_tokens[:, None]
-    codes[profiles.input_tokens[:, None] + output > snapshot.context_tokens] = Excluded.CONTEXT_TOO_SMALL
-    codes[output > snapshot.max_output_tokens] = Excluded.OUTPUT_LIMIT_TOO_SMALL
-    strict = (profiles.contract == OutputContract.STRICT)[:, None]
-    codes[strict & ~snapshot.capabilities[_CAPABILITY["structured_output"]]] = Excluded.NO_STRUCTURED_OUTPUT
-    for need, wanted in zip(NEEDS, profiles.needs, strict=True):
-        if wanted.any():
-            codes[wanted[:, None] & ~snapshot.capabilities[_CAPABILITY[need]]] = _NEED_REASONS[need]
+    codes = _codes(profiles.input_tokens[:, None] + output > snapshot.context_tokens, Excluded.CONTEXT_TOO_SMALL)
+    reasons = [_codes(output > snapshot.max_output_tokens, Excluded.OUTPUT_LIMIT_TOO_SMALL), tables.closed]
+    strict = profiles.contract == OutputContract.STRICT
+    if strict.any():
+        reasons.append(strict[:, None] * tables.lacking_schema)
+    if profiles.needs.any():
+        reasons.extend(
+            wanted[:, None] * lacking for wanted, lacking in zip(profiles.needs, tables.lacking, strict=True)
+        )
     if price_matters:
-        codes[:, ~snapshot.prices.priced] = Excluded.UNPRICED
-    if snapshot.availability.any():
-        for state, reason in _UNAVAILABLE.items():
-            codes[:, snapshot.availability == state] = reason
+        reasons.append(tables.unpriced)
     if live:
-        codes[:, ~snapshot.live] = Excluded.SIMULATED
+        reasons.append(tables.not_live)
     if directives.exclude is not None:
-        codes[np.broadcast_to(directives.exclude, codes.shape)] = Excluded.EXCLUDED_BY_RULE
+        reasons.append(_codes(directives.exclude, Excluded.EXCLUDED_BY_RULE))
     if directives.only is not None:
-        codes[np.broadcast_to(~directives.only, codes.shape)] = Excluded.NOT_REQUESTED
+        reasons.append(_codes(~directives.only, Excluded.NOT_REQUESTED))
+    for reason in reasons:
+        np.maximum(codes, reason, out=codes)
     return codes
-
-
-_UNAVAILABLE = {
-    QUOTA_GONE: Excluded.QUOTA_GONE,
-    COOLING_DOWN: Excluded.COOLING_DOWN,
-    BREAKER_OPEN: Excluded.BREAKER_OPEN,
-}

@@ -33,12 +33,15 @@ REFERENCE_SPEED = 100.0
 LATENCY_TOLERANCE = np.array([2.0 / 3.0, 2.0, 8.0, np.inf])
 """How many times the reference's time halves the factor, by latency class. In a batch nobody waits: factor 1."""
 
-REFERENCE_USD = np.array([1.25, 0.125, 6.25]) / 1e6
-"""USD a token (input, cached, output): 0.625 of what four vendors list for their mid-frontier model (2 and 10 per
-million, November 2026), which puts `balanced` between its neighbours instead of beside `performance-first`."""
+ORDINARY_USD = (1.25, 0.125, 6.25)
+"""USD per million tokens (input, cached, output): 0.625 of what four vendors list for their mid-frontier model (2 and
+10, November 2026), which puts `balanced` between its neighbours instead of beside `performance-first`."""
 
-EXPERT_REFERENCE_USD = np.array([5.0, 0.5, 25.0]) / 1e6
+EXPERT_USD = (5.0, 0.5, 25.0)
 """The list price of a frontier model: more is at stake in an expert's question."""
+
+REFERENCE_USD = np.array([ORDINARY_USD] * 4 + [EXPERT_USD]) / 1e6
+"""Reference prices by depth, USD a token; shape (depths, 3)."""
 
 SCHEMA = np.array(
     [

@@ -37,6 +37,9 @@ def test_every_listed_endpoint_costs_what_the_price_list_says(tokens, hour):
             genai_request_timestamp=DAY.replace(hour=hour, minute=30),
         )
         assert cost == pytest.approx(float(listed.total_price), rel=1e-9), endpoint.id
+    table, _ = costs(endpoints)
+    for e, cost in enumerate(ours):
+        assert table.cost_at(e, hour, input_=prompt - cached, cached=cached, output=output) == pytest.approx(cost)
 
 
 def test_a_tier_reprices_all_tokens_once_it_is_crossed():
@@ -55,6 +58,8 @@ def test_a_model_without_prices_in_the_list_is_unpriced_not_free():
     )
     table, _ = costs([builders.endpoint("a/none", usd=None), builders.endpoint("b/free", usd=(0, 0, 0))])
     assert table.priced.tolist() == [False, True]
+    assert table.cost_at(0, 12, input_=10, cached=0, output=10) is None
+    assert table.cost_at(1, 12, input_=10, cached=0, output=10) == 0
     table, _ = costs([builders.endpoint(price=ListedPrice(provider, model))])
     assert table.priced.tolist() == [False]
 
