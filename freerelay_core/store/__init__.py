@@ -1,0 +1,49 @@
+"""Tenants, keys, settings, sessions and the decision log, on PostgreSQL."""
+
+from freerelay_core.store.base import (
+    TIERS,
+    ChangeListener,
+    DecisionRecord,
+    Identity,
+    KeyInfo,
+    Outcome,
+    PublishedSnapshot,
+    SettingsChange,
+    Store,
+    Tenant,
+)
+from freerelay_core.store.decision_log import DecisionLog
+from freerelay_core.store.identities import KnownIdentities
+from freerelay_core.store.keys import (
+    ApiKey,
+    Credentials,
+    key_digest,
+    load_or_create_credentials,
+    new_key,
+    well_formed,
+)
+from freerelay_core.store.migrate import apply_schema
+from freerelay_core.store.postgres import PostgresStore
+
+__all__ = [
+    "TIERS",
+    "ApiKey",
+    "ChangeListener",
+    "Credentials",
+    "DecisionLog",
+    "DecisionRecord",
+    "Identity",
+    "KeyInfo",
+    "KnownIdentities",
+    "Outcome",
+    "PostgresStore",
+    "PublishedSnapshot",
+    "SettingsChange",
+    "Store",
+    "Tenant",
+    "apply_schema",
+    "key_digest",
+    "load_or_create_credentials",
+    "new_key",
+    "well_formed",
+]

@@ -1,0 +1,194 @@
+"""Short transactions on PostgreSQL in a chosen role, and one meaning for every way in which a server can be away.
+
+Role, claims and limits are set for the transaction only, so they end with it: behind a transaction pooler the next
+client of the same server connection starts clean. Nothing is prepared, for the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from freerelay_core.errors import ConfigurationError, StoreUnavailable
+
+__all__ = [
+    "CONNECT_PARAMETERS",
+    "SERVICE",
+    "Connection",
+    "Connections",
+    "Scope",
+    "check_dsn",
+    "deadline",
+    "server_away",
+    "tenant_scope",
+]
+
+Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
+
+CONNECT_PARAMETERS: dict[str, Any] = {
+    "connect_timeout": 2,
+    "prepare_threshold": None,
+    "application_name": "freerelay",
+    # A peer that vanished without a word is noticed within half a minute, also where no query waits for it.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+_MAX_CONNECTIONS = 8
+_WAIT_S = 1.0
+"""How long a caller waits for a connection."""
+_DEADLINE_S = 2.0
+"""How long a transaction may take, s. The server is asked to give up a little earlier, so that the connection lives."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """In whose name a transaction runs: a database role, its claims, and the actor that the audit names."""
+
+    role: str
+    claims: str = ""
+    actor: str = ""
+
+
+SERVICE = Scope("service_role")
+
+
+def tenant_scope(tenant_id: str, *, actor: str = "") -> Scope:
+    """The tenant itself: row level security shows it its own rows and no others."""
+    return Scope("authenticated", json.dumps({"sub": tenant_id, "role": "authenticated"}), actor)
+
+
+def check_dsn(dsn: str) -> None:
+    """Raise `ConfigurationError` for a connection string that cannot be read. The message repeats none of it."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise ConfigurationError(
+            "DATABASE_URL is not a PostgreSQL connection string: write postgresql://user:password@host:5432/database "
+            "and percent-encode special characters of the password.",
+            param="DATABASE_URL",
+        ) from None
+
+
+@contextlib.contextmanager
+def server_away() -> Iterator[None]:
+    """Turn every sign that the server is away, overloaded or read-only into `StoreUnavailable`."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, OSError) as error:
+        _log.info("database away: %s", error)
+        raise StoreUnavailable("The database does not answer. Try again in a moment.") from error
+
+
+@contextlib.contextmanager
+def deadline(connection: Connection, seconds: float) -> Iterator[None]:
+    """End whatever the connection waits for after `seconds`, by ending the connection.
+
+    A cancel request would not do: a server that has stalled does not answer that either.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Connection) -> None:
+    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as peer:
+        peer.shutdown(socket.SHUT_RDWR)
+
+
+def _seems_alive(connection: Connection) -> bool:
+    """Whether the other end still holds an idle connection, without asking it."""
+    try:
+        # The first read may find the server's last words, the second its end.
+        connection.pgconn.consume_input()
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return not connection.closed
+
+
+class Connections:
+    """A small pool of connections that heals by itself. Open before use."""
+
+    def __init__(self, dsn: str) -> None:
+        check_dsn(dsn)
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            dsn,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            kwargs={**CONNECT_PARAMETERS, "row_factory": dict_row},
+            name="freerelay",
+            min_size=1,
+            max_size=_MAX_CONNECTIONS,
+            open=False,
+            timeout=_WAIT_S,
+            # A caller's need starts the next attempt; the pool's own back-off would only delay the return.
+            reconnect_timeout=_WAIT_S,
+        )
+
+    async def open(self) -> None:
+        """Start connecting. Whether the server answers shows at the first transaction."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close(timeout=_DEADLINE_S)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, scope: Scope, *, limit_s: float = _DEADLINE_S) -> AsyncIterator[Connection]:
+        """A transaction in `scope`, committed on success and rolled back on any error.
+
+        Raises `StoreUnavailable` when there is no connection within 1 s or no end within `limit_s`.
+        """
+        with server_away():
+            connection = await self._take()
+            try:
+                with deadline(connection, limit_s):
+                    async with connection:
+                        await connection.execute(
+                            "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true), "
+                            "set_config('freerelay.actor', %s, true), set_config('statement_timeout', %s, true)",
+                            [scope.role, scope.claims, scope.actor, f"{int(limit_s * 900)}ms"],
+                        )
+                        yield connection
+            finally:
+                await self._pool.putconn(connection)
+
+    async def one(
+        self, scope: Scope, query: str, parameters: Sequence[object] = (), *, limit_s: float = _DEADLINE_S
+    ) -> DictRow | None:
+        """The first row of one statement, if it has any."""
+        async with self.transaction(scope, limit_s=limit_s) as connection:
+            return await (await connection.execute(query, parameters)).fetchone()
+
+    async def all(self, scope: Scope, query: str, parameters: Sequence[object] = ()) -> list[DictRow]:
+        """All rows of one statement."""
+        async with self.transaction(scope) as connection:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+    async def _take(self) -> Connection:
+        while True:
+            connection = await self._pool.getconn()
+            if _seems_alive(connection):
+                return connection
+            # Given back closed, it is replaced. Each turn removes one dead connection, so this ends.
+            try:
+                await connection.close()
+            finally:
+                await self._pool.putconn(connection)

@@ -1,0 +1,230 @@
+"""Between the store's values and the database's rows.
+
+Reading never fails on what a row holds: a value that this release does not know becomes the default, because one odd
+row must not stop the router. Writing is strict: what could not be read back exactly is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from freerelay_core.clock import id_time
+from freerelay_core.preference import DEFAULT_PREFERENCE, EffectivePreference, RoutingPreference
+from freerelay_core.store.base import (
+    DecisionRecord,
+    Identity,
+    KeyInfo,
+    Outcome,
+    PublishedSnapshot,
+    SettingsChange,
+    Tenant,
+)
+
+__all__ = [
+    "DECISION_COLUMNS",
+    "change_from_row",
+    "decision_from_row",
+    "decisions_as_json",
+    "identity_from_row",
+    "key_from_row",
+    "snapshot_from_row",
+    "tenant_from_row",
+]
+
+Row = Mapping[str, Any]
+
+DECISION_COLUMNS: Mapping[str, str] = {
+    "created_at": "timestamptz",
+    "id": "uuid",
+    "user_id": "uuid",
+    "request_id": "text",
+    "model": "text",
+    "snapshot_id": "text",
+    "preference": "text",
+    "preference_level": "text",
+    "preference_rule": "text",
+    "endpoint": "text",
+    "status": "integer",
+    "basis": "text",
+    "first_token_s": "double precision",
+    "duration_s": "double precision",
+    "input_tokens": "bigint",
+    "output_tokens": "bigint",
+    "cached_tokens": "bigint",
+    "cost_usd": "double precision",
+    "usage_estimated": "boolean",
+    "profile": "jsonb",
+    "exponents": "jsonb",
+    "log_factors": "jsonb",
+    "ranking": "jsonb",
+    "excluded": "jsonb",
+    "rules": "jsonb",
+    "attempts": "jsonb",
+}
+"""Columns of `decisions` with their types."""
+
+
+def tenant_from_row(row: Row) -> Tenant:
+    """A row of `users`."""
+    return Tenant(
+        id=str(row["id"]),
+        email=row["email"],
+        tier=row["tier"],
+        routing_preference=_preference(row["routing_preference"]),
+        allow_override=bool(row["allow_override"]),
+        settings_version=row["settings_version"],
+        updated_at=_utc(row["updated_at"]),
+    )
+
+
+def identity_from_row(row: Row) -> Identity:
+    """A tenant's row joined with the key (`key_id`) and the end of the key or session (`ends_at`)."""
+    key_id, ends_at = row["key_id"], row["ends_at"]
+    return Identity(
+        role="tenant",
+        tenant=tenant_from_row(row),
+        key_id=None if key_id is None else str(key_id),
+        expires_at=None if ends_at is None else _utc(ends_at),
+    )
+
+
+def key_from_row(row: Row) -> KeyInfo:
+    """A row of `api_keys`, without its digest."""
+    return KeyInfo(
+        id=str(row["id"]),
+        tenant_id=str(row["user_id"]),
+        name=row["name"],
+        prefix=row["prefix"],
+        created_at=_utc(row["created_at"]),
+        last_used_at=_utc_or_none(row["last_used_at"]),
+        expires_at=_utc_or_none(row["expires_at"]),
+        revoked_at=_utc_or_none(row["revoked_at"]),
+    )
+
+
+def change_from_row(row: Row) -> SettingsChange:
+    """A row of `settings_audit`."""
+    return SettingsChange(
+        tenant_id=str(row["user_id"]),
+        field=row["field"],
+        old_value=row["old_value"],
+        new_value=row["new_value"],
+        actor=row["actor"],
+        at=_utc(row["at"]),
+    )
+
+
+def snapshot_from_row(row: Row) -> PublishedSnapshot:
+    """A row of `published_snapshots`."""
+    return PublishedSnapshot(id=row["id"], created_at=_utc(row["created_at"]), payload=bytes(row["payload"]))
+
+
+def decision_from_row(row: Row) -> DecisionRecord:
+    """A row of `decisions`, its jsonb columns as text."""
+    stored = {name: orjson.loads(row[name]) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
+    preference = EffectivePreference(
+        _preference(row["preference"]) or DEFAULT_PREFERENCE, row["preference_level"], row["preference_rule"]
+    )
+    return DecisionRecord(
+        id=str(row["id"]),
+        tenant_id=str(row["user_id"]),
+        created_at=_utc(row["created_at"]),
+        request_id=row["request_id"],
+        model=row["model"],
+        snapshot_id=row["snapshot_id"],
+        preference=preference,
+        profile=stored["profile"],
+        exponents=stored["exponents"],
+        log_factors={endpoint: tuple(map(float, values)) for endpoint, values in stored["log_factors"].items()},
+        ranking=tuple(stored["ranking"]),
+        excluded=tuple(stored["excluded"]),
+        rules=tuple(stored["rules"]),
+        outcome=Outcome(
+            endpoint=row["endpoint"],
+            status=row["status"],
+            attempts=tuple(stored["attempts"]),
+            first_token_s=row["first_token_s"],
+            duration_s=row["duration_s"],
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            cached_tokens=row["cached_tokens"],
+            cost_usd=row["cost_usd"],
+            usage_estimated=row["usage_estimated"],
+            basis=row["basis"],
+        ),
+    )
+
+
+def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
+    """The records as a JSON array of objects with the keys of `DECISION_COLUMNS`.
+
+    Floats come back to the last bit. Raises `ValueError` or `TypeError` for what JSON cannot hold.
+    """
+    return "[" + ",".join(_decision_as_json(record) for record in records) + "]"
+
+
+def _decision_as_json(record: DecisionRecord) -> str:
+    outcome = record.outcome
+    row = {
+        "created_at": id_time(record.id),
+        "id": record.id,
+        "user_id": record.tenant_id,
+        "request_id": record.request_id,
+        "model": record.model,
+        "snapshot_id": record.snapshot_id,
+        "preference": record.preference.value,
+        "preference_level": record.preference.level,
+        "preference_rule": record.preference.rule,
+        "endpoint": outcome.endpoint,
+        "status": outcome.status,
+        "basis": outcome.basis,
+        "first_token_s": outcome.first_token_s,
+        "duration_s": outcome.duration_s,
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "cached_tokens": outcome.cached_tokens,
+        "cost_usd": outcome.cost_usd,
+        "usage_estimated": outcome.usage_estimated,
+        "profile": record.profile,
+        "exponents": record.exponents,
+        "log_factors": {endpoint: _finite(values) for endpoint, values in record.log_factors.items()},
+        "ranking": record.ranking,
+        "excluded": record.excluded,
+        "rules": record.rules,
+        "attempts": outcome.attempts,
+    }
+    return orjson.dumps(row, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _finite(values: Sequence[float]) -> list[float]:
+    """The log factors, which replay needs to the last bit; JSON would turn an infinity into nothing, silently."""
+    plain = [float(value) for value in values]
+    if not all(map(math.isfinite, plain)):
+        raise ValueError(f"log factors must be finite, got {plain}")
+    return plain
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a decision record cannot hold a {type(value).__name__}")
+
+
+def _preference(value: object) -> RoutingPreference | None:
+    try:
+        return RoutingPreference(value)  # type: ignore[arg-type]  # anything may stand in an old row
+    except ValueError:
+        return None
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def _utc_or_none(value: datetime | None) -> datetime | None:
+    return None if value is None else _utc(value)

@@ -1,0 +1,406 @@
+-- FreeRelay's database, whole: the one schema, for an empty database, for one of any earlier release, and for itself.
+--
+-- Every start applies it again, so each statement either changes nothing or brings an older shape to this one. It runs
+-- on PostgreSQL 15 to 18 and on hosted Supabase, without extensions. Elsewhere than on Supabase,
+-- `freerelay_core/store/prelude.sql` comes first: it supplies the three roles and `auth.uid()` that Supabase has.
+--
+-- Who may do what: `anon` nothing; `authenticated` (a tenant, named by the `sub` of its claims) reads its own rows and
+-- writes its own `routing_preference`, nothing else; `service_role` (the router) what its work needs. Row level security
+-- is on for every table, and every privilege is taken away before any is given.
+
+begin;
+select pg_advisory_xact_lock(hashtext('freerelay.schema'));
+-- Shorter than `deadlock_timeout`: where live traffic and this file want each other's tables, this file gives way (run it
+-- again), and nobody waits behind it for long.
+set local lock_timeout = '500ms';
+set local statement_timeout = '5min';
+set local client_min_messages = warning;
+set local timezone = 'UTC';
+set local search_path = '';
+select set_config('freerelay.actor', 'schema upgrade', true);
+
+-- 1. Tables ---------------------------------------------------------------------------------------------------------
+-- Only their keys stand here; section 4 gives every table its columns. The settings audit grows by one row a change; its
+-- id is its order.
+
+create table if not exists public.users (id uuid primary key);
+create table if not exists public.api_keys (id uuid primary key);
+create table if not exists public.dashboard_sessions (session_hash text primary key);
+create table if not exists public.settings_audit (id bigint generated always as identity primary key);
+create table if not exists public.published_snapshots (worker text primary key);
+create table if not exists public.decisions (created_at timestamptz, id uuid, primary key (created_at, id))
+  partition by range (created_at);
+create table if not exists public.decisions_default partition of public.decisions default;
+
+-- 2. What an older installation laid over these tables, and what would contradict this file ----------------------------
+-- Policies are additive: one forgotten `using (true)` would undo all of ours. A CHECK guarded by its name alone would
+-- keep an outdated list of values for ever. Both go, and come back in sections 6 and 8.
+
+do $$
+declare
+  r record;
+begin
+  for r in
+    select policyname, tablename from pg_catalog.pg_policies
+     where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
+                                                   'published_snapshots', 'decisions', 'decisions_default')
+  loop
+    execute format('drop policy %I on public.%I', r.policyname, r.tablename);
+  end loop;
+  for r in
+    select distinct c.conname
+      from pg_catalog.pg_constraint c
+      join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+     where c.conrelid = 'public.users'::regclass and c.contype = 'c' and a.attname in ('routing_preference', 'tier')
+  loop
+    execute format('alter table public.users drop constraint %I', r.conname);
+  end loop;
+end $$;
+
+-- 3. Triggers ---------------------------------------------------------------------------------------------------------
+-- They stand before the columns so that repairs of old rows are audited like any other change.
+
+create or replace function public.users_before_update() returns trigger
+language plpgsql security invoker set search_path = '' as $$
+begin
+  if (new.routing_preference, new.tier, new.allow_override)
+     is distinct from (old.routing_preference, old.tier, old.allow_override) then
+    new.settings_version := coalesce(old.settings_version, 0) + 1;
+    new.updated_at := now();
+  else
+    new.settings_version := old.settings_version;
+    new.updated_at := old.updated_at;
+  end if;
+  return new;
+end $$;
+
+-- SECURITY DEFINER: nobody but this function may write the audit, so nobody can forge it.
+create or replace function public.users_after_update() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  actor text := coalesce(nullif(current_setting('freerelay.actor', true), ''), auth.uid()::text, session_user);
+  acting_role text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+begin
+  insert into public.settings_audit (user_id, field, old_value, new_value, actor, actor_role)
+  select new.id, change.field, change.old_value, change.new_value, actor, acting_role
+    from (values ('routing_preference', old.routing_preference, new.routing_preference),
+                 ('tier', old.tier, new.tier),
+                 ('allow_override', old.allow_override::text, new.allow_override::text))
+         as change (field, old_value, new_value)
+   where change.old_value is distinct from change.new_value;
+  if new.settings_version is distinct from old.settings_version then
+    perform pg_notify('freerelay_settings', new.id::text || ':' || new.settings_version::text);
+  end if;
+  return null;
+end $$;
+
+-- A key that ends takes its dashboard sessions with it, and every worker hears of it.
+create or replace function public.api_keys_after_change() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    perform pg_notify('freerelay_keys', old.key_hash);
+  elsif (new.key_hash, new.user_id, new.revoked_at, new.expires_at)
+        is distinct from (old.key_hash, old.user_id, old.revoked_at, old.expires_at) then
+    if new.revoked_at is not null then
+      delete from public.dashboard_sessions where key_id = new.id;
+    end if;
+    perform pg_notify('freerelay_keys', old.key_hash);
+  end if;
+  return null;
+end $$;
+
+create or replace trigger users_before_update before update on public.users
+  for each row execute function public.users_before_update();
+create or replace trigger users_after_update after update on public.users
+  for each row execute function public.users_after_update();
+create or replace trigger api_keys_after_change after update or delete on public.api_keys
+  for each row execute function public.api_keys_after_change();
+
+-- 4. Columns, each declared here and nowhere else ---------------------------------------------------------------------
+-- Two passes: first every column exists with its type and default, then old rows are filled and NOT NULL is set (the
+-- triggers above read columns of `users` while its rows are filled). `fill` is what rows without a value receive where
+-- the default would not do. Columns of an older installation that are not ours stay, but no longer demand a value.
+
+do $$
+declare
+  c record;
+  actual record;
+  pass int;
+  missing bigint;
+  ours text[] := '{}';
+begin
+  for pass in 1..2 loop
+    for c in select * from (values
+      --table                 column                type                       required  default                fill
+      ('users',               'id',                 'uuid',                     true,  'gen_random_uuid()',   null),
+      ('users',               'email',              'text',                     true,  null,                  'id::text || ''@unknown.invalid'''),
+      ('users',               'tier',               'text',                     true,  '''free''',            null),
+      ('users',               'routing_preference', 'text',                     false, null,                  null),
+      ('users',               'allow_override',     'boolean',                  true,  'false',               null),
+      ('users',               'settings_version',   'bigint',                   true,  '1',                   null),
+      ('users',               'created_at',         'timestamp with time zone', true,  'now()',               null),
+      ('users',               'updated_at',         'timestamp with time zone', true,  'now()',               null),
+
+      ('api_keys',            'id',                 'uuid',                     true,  'gen_random_uuid()',   null),
+      ('api_keys',            'user_id',            'uuid',                     true,  null,                  null),
+      ('api_keys',            'name',               'text',                     true,  '''default''',         null),
+      ('api_keys',            'prefix',             'text',                     true,  '''''',                null),
+      ('api_keys',            'key_hash',           'text',                     true,  null,                  null),
+      ('api_keys',            'created_at',         'timestamp with time zone', true,  'now()',               null),
+      ('api_keys',            'last_used_at',       'timestamp with time zone', false, null,                  null),
+      ('api_keys',            'expires_at',         'timestamp with time zone', false, null,                  null),
+      ('api_keys',            'revoked_at',         'timestamp with time zone', false, null,                  null),
+
+      ('dashboard_sessions',  'role',               'text',                     true,  null,                  null),
+      ('dashboard_sessions',  'user_id',            'uuid',                     false, null,                  null),
+      ('dashboard_sessions',  'key_id',             'uuid',                     false, null,                  null),
+      ('dashboard_sessions',  'created_at',         'timestamp with time zone', true,  'now()',               null),
+      ('dashboard_sessions',  'expires_at',         'timestamp with time zone', true,  null,                  null),
+
+      ('settings_audit',      'user_id',            'uuid',                     true,  null,                  null),
+      ('settings_audit',      'field',              'text',                     true,  null,                  null),
+      ('settings_audit',      'old_value',          'text',                     false, null,                  null),
+      ('settings_audit',      'new_value',          'text',                     false, null,                  null),
+      ('settings_audit',      'actor',              'text',                     true,  null,                  null),
+      ('settings_audit',      'actor_role',         'text',                     true,  null,                  null),
+      ('settings_audit',      'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null),
+
+      ('published_snapshots', 'id',                 'text',                     true,  null,                  null),
+      ('published_snapshots', 'created_at',         'timestamp with time zone', true,  null,                  null),
+      ('published_snapshots', 'payload',            'bytea',                    true,  null,                  null),
+
+      ('decisions',           'user_id',            'uuid',                     true,  null,                  null),
+      ('decisions',           'request_id',         'text',                     true,  null,                  null),
+      ('decisions',           'model',              'text',                     true,  null,                  null),
+      ('decisions',           'snapshot_id',        'text',                     true,  null,                  null),
+      ('decisions',           'preference',         'text',                     true,  null,                  null),
+      ('decisions',           'preference_level',   'text',                     true,  null,                  null),
+      ('decisions',           'preference_rule',    'text',                     false, null,                  null),
+      ('decisions',           'endpoint',           'text',                     false, null,                  null),
+      ('decisions',           'status',             'integer',                  true,  null,                  null),
+      ('decisions',           'basis',              'text',                     true,  null,                  null),
+      ('decisions',           'first_token_s',      'double precision',         false, null,                  null),
+      ('decisions',           'duration_s',         'double precision',         true,  null,                  null),
+      ('decisions',           'input_tokens',       'bigint',                   false, null,                  null),
+      ('decisions',           'output_tokens',      'bigint',                   false, null,                  null),
+      ('decisions',           'cached_tokens',      'bigint',                   false, null,                  null),
+      ('decisions',           'cost_usd',           'double precision',         false, null,                  null),
+      ('decisions',           'usage_estimated',    'boolean',                  true,  null,                  null),
+      ('decisions',           'profile',            'jsonb',                    true,  null,                  null),
+      ('decisions',           'exponents',          'jsonb',                    true,  null,                  null),
+      ('decisions',           'log_factors',        'jsonb',                    true,  null,                  null),
+      ('decisions',           'ranking',            'jsonb',                    true,  null,                  null),
+      ('decisions',           'excluded',           'jsonb',                    true,  null,                  null),
+      ('decisions',           'rules',              'jsonb',                    true,  null,                  null),
+      ('decisions',           'attempts',           'jsonb',                    true,  null,                  null)
+    ) as declared (tab, col, typ, required, preset, fill)
+    loop
+      select format_type(a.atttypid, a.atttypmod) as typ, a.attnotnull as required, a.atthasdef as has_default
+        into actual
+        from pg_catalog.pg_attribute a
+       where a.attrelid = format('public.%I', c.tab)::regclass and a.attname = c.col and not a.attisdropped;
+      if pass = 1 then
+        ours := ours || (c.tab || '.' || c.col);
+        if actual is null then
+          execute format('alter table public.%I add column %I %s %s', c.tab, c.col, c.typ, 'default ' || c.preset);
+          continue;
+        end if;
+        if actual.typ <> c.typ then
+          execute format('alter table public.%1$I alter column %2$I drop default, '
+                         'alter column %2$I type %3$s using %2$I::%3$s', c.tab, c.col, c.typ);
+        end if;
+        if c.preset is not null then
+          execute format('alter table public.%I alter column %I set default %s', c.tab, c.col, c.preset);
+        elsif actual.has_default then
+          execute format('alter table public.%I alter column %I drop default', c.tab, c.col);
+        end if;
+      elsif c.required and not actual.required then
+        if coalesce(c.fill, c.preset) is not null then
+          execute format('update public.%1$I set %2$I = %3$s where %2$I is null', c.tab, c.col, coalesce(c.fill, c.preset));
+        end if;
+        execute format('select count(*) from public.%I where %I is null', c.tab, c.col) into missing;
+        if missing > 0 then
+          raise exception 'public.%.% is null in % row(s): give them a value or delete them, then start again',
+                          c.tab, c.col, missing;
+        end if;
+        execute format('alter table public.%I alter column %I set not null', c.tab, c.col);
+      elsif actual.required and not c.required then
+        execute format('alter table public.%I alter column %I drop not null', c.tab, c.col);
+      end if;
+    end loop;
+  end loop;
+  for c in
+    select t.relname as tab, a.attname as col
+      from pg_catalog.pg_class t join pg_catalog.pg_attribute a on a.attrelid = t.oid
+     where t.oid in ('public.users'::regclass, 'public.api_keys'::regclass) and a.attnum > 0 and not a.attisdropped
+       and a.attnotnull and not a.atthasdef and a.attidentity = '' and t.relname || '.' || a.attname <> all (ours)
+  loop
+    execute format('alter table public.%I alter column %I drop not null', c.tab, c.col);
+  end loop;
+end $$;
+
+-- 5. Keys and indexes -------------------------------------------------------------------------------------------------
+
+do $$
+declare
+  r record;
+begin
+  for r in select unnest(array['users', 'api_keys']) as tab loop
+    if not exists (select from pg_catalog.pg_constraint
+                    where conrelid = format('public.%I', r.tab)::regclass and contype = 'p') then
+      execute format('alter table public.%I add primary key (id)', r.tab);
+    end if;
+  end loop;
+  for r in select * from (values
+      ('api_keys', 'user_id', 'users'), ('dashboard_sessions', 'user_id', 'users'), ('dashboard_sessions', 'key_id', 'api_keys')
+    ) as v (tab, col, target)
+  loop
+    -- NOT VALID: an old row that points nowhere is no reason to refuse to start; it authenticates nobody.
+    if not exists (select from pg_catalog.pg_constraint c
+                     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and c.conkey = array[a.attnum]
+                    where c.conrelid = format('public.%I', r.tab)::regclass and c.contype = 'f'
+                      and c.confdeltype = 'c' and a.attname = r.col) then
+      execute format('alter table public.%1$I drop constraint if exists %1$s_%2$s_fkey', r.tab, r.col);
+      execute format('alter table public.%1$I add constraint %1$s_%2$s_fkey foreign key (%2$I) '
+                     'references public.%3$I (id) on delete cascade not valid', r.tab, r.col, r.target);
+    end if;
+  end loop;
+end $$;
+
+create unique index if not exists users_email_key on public.users (email);
+create unique index if not exists api_keys_key_hash_key on public.api_keys (key_hash);
+create index if not exists api_keys_user_id_idx on public.api_keys (user_id);
+create index if not exists dashboard_sessions_user_id_idx on public.dashboard_sessions (user_id);
+create index if not exists dashboard_sessions_key_id_idx on public.dashboard_sessions (key_id);
+create index if not exists settings_audit_user_id_idx on public.settings_audit (user_id, id desc);
+create index if not exists decisions_user_id_idx on public.decisions (user_id, created_at desc);
+
+-- 6. Values that an older installation allowed -------------------------------------------------------------------------
+
+update public.users set routing_preference = 'balanced'
+ where routing_preference not in ('cost-optimized', 'balanced', 'performance-first');
+update public.users set tier = 'free' where tier not in ('free', 'bronze', 'silver', 'gold');
+
+alter table public.users
+  add constraint users_routing_preference_check
+    check (routing_preference in ('cost-optimized', 'balanced', 'performance-first')),
+  add constraint users_tier_check check (tier in ('free', 'bronze', 'silver', 'gold'));
+
+do $$
+begin
+  -- These tables came with this check, so its name tells enough, and a long log need not be read again at every start.
+  if not exists (select from pg_catalog.pg_constraint where conname = 'decisions_basis_check') then
+    alter table public.decisions add constraint decisions_basis_check check (basis in ('measured', 'simulated'));
+  end if;
+  if not exists (select from pg_catalog.pg_constraint where conname = 'dashboard_sessions_role_check') then
+    alter table public.dashboard_sessions add constraint dashboard_sessions_role_check
+      check (role = 'operator' or (role = 'tenant' and user_id is not null));
+  end if;
+end $$;
+
+-- 7. Functions that the router calls -----------------------------------------------------------------------------------
+
+-- Who is behind a live key. One call, so that a digest never stands in a URL or a filter.
+create or replace function public.auth_context(p_key_hash text)
+returns table (key_id uuid, ends_at timestamptz, id uuid, email text, tier text, routing_preference text,
+               allow_override boolean, settings_version bigint, updated_at timestamptz)
+language sql stable security invoker set search_path = '' as $$
+  select k.id, k.expires_at, u.id, u.email, u.tier, u.routing_preference, u.allow_override, u.settings_version, u.updated_at
+    from public.api_keys k join public.users u on u.id = k.user_id
+   where k.key_hash = p_key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$$;
+
+-- Makes the daily partitions of the decision log from today (UTC) to `days_ahead` days on; returns the first day without one.
+-- Rows of such a day that already lie in the default partition move into it. SECURITY DEFINER: only the owner may
+-- create tables. A new table may be born with grants (Supabase's older defaults); nobody needs a partition directly.
+create or replace function public.ensure_decision_partitions(days_ahead int default 3) returns date
+language plpgsql security definer set search_path = '' set timezone = 'UTC' set lock_timeout = '500ms' as $$
+declare
+  today constant date := now()::date;
+  first_day timestamptz;
+  next_day timestamptz;
+  part text;
+begin
+  perform pg_advisory_xact_lock(hashtext('freerelay.schema'));
+  for day in 0..least(days_ahead, 31) loop
+    first_day := (today + day)::timestamptz;
+    next_day := (today + day + 1)::timestamptz;
+    part := 'decisions_' || to_char(first_day, 'YYYYMMDD');
+    continue when to_regclass('public.' || part) is not null;
+    -- A row of this day that came in between the move and the attachment would make the latter fail.
+    lock table public.decisions_default in access exclusive mode;
+    execute format('create table public.%I (like public.decisions including defaults including constraints)', part);
+    execute format('with moved as (delete from public.decisions_default where created_at >= %L and created_at < %L returning *) '
+                   'insert into public.%I select * from moved', first_day, next_day, part);
+    execute format('alter table public.decisions attach partition public.%I for values from (%L) to (%L)',
+                   part, first_day, next_day);
+    execute format('alter table public.%I enable row level security', part);
+    execute format('revoke all on public.%I from public, anon, authenticated, service_role', part);
+  end loop;
+  return today + least(days_ahead, 31) + 1;
+end $$;
+
+select public.ensure_decision_partitions();
+
+-- 8. Privileges and policies -------------------------------------------------------------------------------------------
+
+do $$
+declare
+  r record;
+begin
+  for r in
+    select c.relname, c.relkind, c.relrowsecurity from pg_catalog.pg_class c
+     where c.oid in ('public.users'::regclass, 'public.api_keys'::regclass, 'public.dashboard_sessions'::regclass,
+                     'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
+                     'public.published_snapshots'::regclass, 'public.decisions'::regclass)
+        or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
+  loop
+    execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
+    if r.relkind <> 'S' and not r.relrowsecurity then
+      execute format('alter table public.%I enable row level security', r.relname);
+    end if;
+  end loop;
+end $$;
+
+revoke all on function
+  public.auth_context(text), public.ensure_decision_partitions(int),
+  public.users_before_update(), public.users_after_update(), public.api_keys_after_change()
+  from public, anon, authenticated, service_role;
+grant execute on function public.auth_context(text), public.ensure_decision_partitions(int) to service_role;
+grant usage on schema public to authenticated, service_role;
+
+grant select (id, email, tier, routing_preference, allow_override, settings_version, created_at, updated_at),
+      update (routing_preference) on public.users to authenticated;
+grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, revoked_at) on public.api_keys to authenticated;
+grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
+grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
+              endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
+              usage_estimated, profile, exponents, log_factors, ranking, excluded, rules, attempts)
+  on public.decisions to authenticated;
+
+grant select, insert (email, tier, allow_override), update (tier, allow_override) on public.users to service_role;
+grant select, insert (user_id, name, prefix, key_hash, expires_at), update (name, last_used_at, expires_at, revoked_at)
+  on public.api_keys to service_role;
+grant select, insert, delete on public.dashboard_sessions to service_role;
+grant select on public.settings_audit to service_role;
+grant select, insert on public.decisions to service_role;
+grant select, insert, update, delete on public.published_snapshots to service_role;
+
+create policy users_read_own on public.users for select to authenticated using (id = (select auth.uid()));
+create policy users_update_own on public.users for update to authenticated
+  using (id = (select auth.uid())) with check (id = (select auth.uid()));
+create policy api_keys_read_own on public.api_keys for select to authenticated using (user_id = (select auth.uid()));
+create policy settings_audit_read_own on public.settings_audit for select to authenticated
+  using (user_id = (select auth.uid()));
+create policy decisions_read_own on public.decisions for select to authenticated using (user_id = (select auth.uid()));
+
+-- On Supabase `service_role` bypasses row level security; elsewhere these policies spare a role with that right.
+create policy users_service on public.users to service_role using (true) with check (true);
+create policy api_keys_service on public.api_keys to service_role using (true) with check (true);
+create policy dashboard_sessions_service on public.dashboard_sessions to service_role using (true) with check (true);
+create policy settings_audit_service on public.settings_audit to service_role using (true) with check (true);
+create policy decisions_service on public.decisions to service_role using (true) with check (true);
+create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
+
+commit;

@@ -1,0 +1,109 @@
+"""Fixtures that many tests share: a real PostgreSQL, a fresh database in it, and a store on that.
+
+Imports of the project stand inside the fixtures: a test that needs no database loads none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from freerelay_core.store import PostgresStore
+    from freerelay_core.store.embedded import DatabaseLease
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """An empty folder that every account can pass through, with a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="fr-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[DatabaseLease]:
+    """One embedded PostgreSQL for all tests of this process. To stop one, start your own in `short_folder`."""
+    from freerelay_core.store.embedded import acquire_database
+
+    folder = Path(tempfile.mkdtemp(prefix="fr-"))
+    folder.chmod(0o711)
+    with acquire_database(folder / "home", require_ownership=True) as lease:
+        yield lease
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: DatabaseLease) -> Databases:
+    """Maker of databases on the shared server."""
+    return Databases(postgres.dsn)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(databases: Databases) -> str:
+    """Name of a database that has the schema and that nobody connects to."""
+    from freerelay_core.store import apply_schema
+
+    name = f"template_{next(_numbers)}"
+    asyncio.run(apply_schema(databases.create(name)))
+    return name
+
+
+@pytest.fixture
+def database(databases: Databases, migrated_template: str) -> Iterator[str]:
+    """Connection string (as the owner) of a fresh database that has the schema and no rows."""
+    name = f"test_{next(_numbers)}"
+    yield databases.create(name, template=migrated_template)
+    databases.drop(name)
+
+
+@pytest.fixture
+async def store(database: str, anyio_backend: str) -> AsyncIterator[PostgresStore]:
+    """An open store on a fresh database. The test must be async."""
+    from freerelay_core.clock import SystemClock
+    from freerelay_core.store import PostgresStore
+
+    opened = PostgresStore(database, clock=SystemClock())
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+class Databases:
+    """Makes and drops databases beside the one at `dsn`."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def create(self, name: str, *, template: str = "template1") -> str:
+        """A new copy of `template`; returns its connection string."""
+        from psycopg.conninfo import make_conninfo
+
+        self._run(f'create database "{name}" template "{template}"')
+        return make_conninfo(self._dsn, dbname=name)
+
+    def drop(self, name: str) -> None:
+        """Remove it, whoever is still connected."""
+        self._run(f'drop database if exists "{name}" with (force)')
+
+    def _run(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            connection.execute(statement.encode())

@@ -1,0 +1,42 @@
+"""Fixtures of the store's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from freerelay_core.store import DecisionRecord
+from tests.store.helpers import ManualClock, Sql, decision
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def sql(database: str) -> Iterator[Sql]:
+    """Raw SQL on the test's database."""
+    opened = Sql(database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def blank(databases: Any) -> Iterator[str]:
+    """Connection string of an empty database."""
+    name = f"blank_{next(_numbers)}"
+    yield databases.create(name)
+    databases.drop(name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that the test moves."""
+    return ManualClock()
+
+
+@pytest.fixture
+def make_decision() -> Callable[..., DecisionRecord]:
+    """Maker of decision records."""
+    return decision

@@ -1,0 +1,120 @@
+"""What tests of the store need beside fixtures: raw SQL in a chosen role, a decision, a clock that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from freerelay_core.clock import SystemClock, id_time, new_id
+from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
+from freerelay_core.store import DecisionRecord, Outcome
+
+GATE = "authenticator"
+
+
+class Sql:
+    """Raw SQL on one database: as its owner, or as an API role the way PostgREST does it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._owner = psycopg.connect(dsn, autocommit=True)
+        if not self.value("select count(*) from pg_roles where rolname = %s", GATE):
+            self.owner(f"create role {GATE} login noinherit password 'gate'")
+        if self.value("select count(*) from pg_roles where rolname = 'anon'"):
+            self.owner(f"grant anon, authenticated, service_role to {GATE}")
+
+    def close(self) -> None:
+        self._owner.close()
+
+    def owner(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Rows of a statement run as the owner of everything."""
+        cursor = self._owner.execute(query.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def value(self, query: str, *parameters: object) -> Any:
+        """The single value of the owner's query."""
+        return self.owner(query, *parameters)[0][0]
+
+    def as_role(self, role: str, query: str, *parameters: object, sub: object = None) -> list[tuple[Any, ...]] | int:
+        """Rows, or the number of changed rows, of a statement run as `role` with claims; raises `psycopg.Error`."""
+        claims = {"role": role} if sub is None else {"role": role, "sub": str(sub)}
+        with psycopg.connect(make_conninfo(self.dsn, user=GATE, password="gate")) as connection:
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                [role, json.dumps(claims)],
+            )
+            cursor = connection.execute(query.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else cursor.rowcount
+
+
+def run(dsn: str, statements: str) -> None:
+    """Run statements as the owner, on a connection of their own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statements.encode())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in another process or at another's pace, and has no event to wait for."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class ManualClock(SystemClock):
+    """A clock that stands still until the test moves it. Sleeping is left to the real one."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+        self._start = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return 1000.0 + self._passed
+
+    def advance(self, seconds: float) -> None:
+        self._passed += seconds
+
+
+def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
+    """A plausible logged decision with awkward numbers; `changes` may name fields of the record or of its outcome."""
+    identifier = changes.pop("id", None) or new_id(SystemClock())
+    outcome = Outcome(
+        endpoint="groq/llama-3.3-70b-versatile",
+        status=200,
+        attempts=({"endpoint": "groq/llama-3.3-70b-versatile", "status": 200, "error": None, "duration_s": 0.7},),
+        first_token_s=0.1 + 0.2,
+        duration_s=1.7e-5,
+        input_tokens=812,
+        output_tokens=None,
+        cached_tokens=0,
+        cost_usd=1 / 3,
+        usage_estimated=False,
+        basis="simulated",
+    )
+    record = DecisionRecord(
+        id=identifier,
+        tenant_id=tenant_id,
+        created_at=id_time(identifier),
+        request_id="req-1",
+        model="freerelay/auto",
+        snapshot_id="boot-17",
+        preference=EffectivePreference(RoutingPreference.COST_OPTIMIZED, "rule", "night"),
+        profile={"family": "coding", "input_tokens": 812, "needs": ["tools"]},
+        exponents=dict(EXPONENTS[RoutingPreference.COST_OPTIMIZED]),
+        log_factors={"groq/llama-3.3-70b-versatile": tuple(-1 / (n + 3) for n in range(len(FACTORS)))},
+        ranking=({"endpoint": "groq/llama-3.3-70b-versatile", "utility": 5e-324, "cost_usd": 1e22},),
+        excluded=({"endpoint": "x/y", "reason": "context"},),
+        rules=("night",),
+        outcome=outcome,
+    )
+    of_outcome = {name: changes.pop(name) for name in list(changes) if name in Outcome.__slots__}
+    return replace(record, outcome=replace(outcome, **of_outcome), **changes)

@@ -1,0 +1,151 @@
+"""The decision log: off the request path, nothing lost, nothing twice, nothing shown to the wrong tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import pytest
+
+from freerelay_core.clock import SystemClock, new_id
+from freerelay_core.errors import NotFound
+from freerelay_core.store import DecisionLog
+from tests.store.helpers import until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def tenant(store):
+    return await store.create_tenant("ann@x", tier="free", allow_override=False)
+
+
+@asynccontextmanager
+async def running(log):
+    task = asyncio.create_task(log.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_written(log):
+    await until(lambda: not log.pending)
+
+
+def record(log, made):
+    log.record(made.id, made.tenant_id, lambda: made)
+
+
+async def test_what_is_recorded_is_written(store, tenant, make_decision, sql):
+    log = DecisionLog(store, SystemClock(), batch=100, interval_s=0.01)
+    records = [make_decision(tenant.id) for _ in range(250)]
+
+    async with running(log):
+        for made in records:
+            record(log, made)
+        await until_written(log)
+
+    assert sql.value("select count(*) from decisions") == 250
+    assert await store.decision(tenant.id, records[-1].id) == records[-1]
+    assert log.dropped == 0
+
+
+async def test_a_decision_is_found_before_and_after_it_is_written(store, tenant, make_decision):
+    log = DecisionLog(store, SystemClock(), interval_s=0.01)
+    made = make_decision(tenant.id)
+    record(log, made)
+    assert await log.find(tenant.id, made.id) == made
+    assert await log.find(None, made.id) == made
+
+    async with running(log):
+        await until_written(log)
+
+    assert await log.find(tenant.id, made.id) == made
+    assert await log.find(None, made.id) == made
+
+
+async def test_a_pending_decision_of_another_tenant_is_not_found(store, tenant, make_decision):
+    other = await store.create_tenant("bob@x", tier="free", allow_override=False)
+    log = DecisionLog(store, SystemClock())
+    made = make_decision(tenant.id)
+    record(log, made)
+
+    with pytest.raises(NotFound):
+        await log.find(other.id, made.id)
+    with pytest.raises(NotFound):
+        await log.find(tenant.id, new_id(SystemClock()))
+
+
+async def test_records_are_made_beside_the_request_path_and_once(store, tenant, make_decision):
+    log = DecisionLog(store, SystemClock(), interval_s=0.01)
+    made, calls = make_decision(tenant.id), Counter()
+
+    def make():
+        calls[threading.current_thread() is threading.main_thread()] += 1
+        return made
+
+    log.record(made.id, tenant.id, make)
+    assert not calls
+    await log.find(tenant.id, made.id)
+    async with running(log):
+        await until_written(log)
+
+    assert calls == {False: 1}
+
+
+async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store, tenant, make_decision, sql, caplog):
+    log = DecisionLog(store, SystemClock(), capacity=3)
+    records = [make_decision(tenant.id) for _ in range(5)]
+    for made in records:
+        record(log, made)
+
+    assert (log.pending, log.dropped) == (3, 2)
+    assert len([line for line in caplog.messages if "decision log full" in line]) == 1
+    await log.close()
+
+    assert {str(row[0]) for row in sql.owner("select id from decisions")} == {made.id for made in records[:3]}
+    assert log.pending == 0
+
+
+async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_decision, sql):
+    log = DecisionLog(store, SystemClock(), batch=10)
+    good = [make_decision(tenant.id) for _ in range(4)]
+    for made in (good[0], make_decision(tenant.id, model="\0"), good[1], good[2]):
+        record(log, made)
+    log.record(new_id(SystemClock()), tenant.id, lambda: 1 / 0)
+    record(log, good[3])
+
+    await log.close()
+
+    assert {str(row[0]) for row in sql.owner("select id from decisions")} == {made.id for made in good}
+    assert (log.pending, log.dropped) == (0, 2)
+
+
+async def test_closing_beside_the_writer_writes_everything_once(store, tenant, make_decision, sql):
+    log = DecisionLog(store, SystemClock(), batch=7, interval_s=0.0)
+    async with running(log):
+        for _ in range(100):
+            record(log, make_decision(tenant.id))
+        await asyncio.gather(log.close(), log.close())
+
+    assert sql.value("select count(*) from decisions") == 100
+    assert (log.pending, log.dropped) == (0, 0)
+
+
+async def test_a_writer_stopped_in_the_middle_of_a_batch_loses_and_doubles_nothing(store, tenant, make_decision, sql):
+    log = DecisionLog(store, SystemClock(), batch=50, interval_s=0.0)
+    for _ in range(500):
+        record(log, make_decision(tenant.id))
+    for turns in range(40):
+        async with running(log):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    await log.close()
+
+    assert sql.value("select count(*) from decisions") == 500
+    assert log.dropped == 0

@@ -1,0 +1,160 @@
+"""The decision log's table and the published snapshots: what goes in comes out, to the last bit, once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from freerelay_core.clock import id_time, new_id
+from freerelay_core.errors import NotFound, UnprocessableRequest
+from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.store import PublishedSnapshot
+
+pytestmark = pytest.mark.anyio
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def tenant(store):
+    return await store.create_tenant("ann@x", tier="silver", allow_override=True)
+
+
+# -- decisions
+
+
+async def test_a_decision_comes_back_to_the_last_bit(store, tenant, make_decision):
+    record = make_decision(tenant.id)
+
+    await store.append_decisions([record])
+
+    assert await store.decision(tenant.id, record.id) == record
+    assert await store.decision(None, record.id.upper()) == record
+    assert await store.recent_decisions(tenant.id, since=EPOCH, limit=10) == [record]
+
+
+async def test_a_failed_request_without_figures_comes_back_as_such(store, tenant, make_decision):
+    record = make_decision(
+        tenant.id,
+        endpoint=None,
+        status=502,
+        attempts=(),
+        first_token_s=None,
+        input_tokens=None,
+        cost_usd=None,
+        rules=(),
+    )
+
+    await store.append_decisions([record])
+
+    assert await store.decision(tenant.id, record.id) == record
+
+
+async def test_a_batch_sent_twice_is_written_once(store, tenant, make_decision, sql):
+    batch = [make_decision(tenant.id) for _ in range(500)]
+
+    await store.append_decisions(batch[:300])
+    await store.append_decisions(batch)
+    await store.append_decisions([])
+
+    assert sql.value("select count(*) from decisions") == 500
+
+
+async def test_recent_decisions_are_the_newest_since_a_moment(store, tenant, make_decision, clock):
+    records = []
+    for _ in range(4):
+        records.append(make_decision(tenant.id, id=new_id(clock)))
+        clock.advance(-3600)
+    await store.append_decisions(records)
+
+    found = await store.recent_decisions(tenant.id, since=records[2].created_at, limit=2)
+
+    assert found == records[:2]
+    assert await store.recent_decisions(tenant.id, since=records[1].created_at, limit=10) == records[:2]
+
+
+async def test_a_decision_of_any_day_is_kept(store, tenant, make_decision, clock):
+    days = (-400, -1, 0, 1, 40)
+    records = []
+    for day in days:
+        clock.advance(day * 86_400)
+        records.append(make_decision(tenant.id, id=new_id(clock)))
+        clock.advance(-day * 86_400)
+
+    await store.append_decisions(records)
+
+    for record in records:
+        assert await store.decision(tenant.id, record.id) == record
+
+
+@pytest.mark.parametrize("identifier", ["ffffffff-ffff-7fff-bfff-ffffffffffff", "0" * 32, "{}", "urn:uuid:x"])
+async def test_an_id_without_a_sensible_time_is_not_found(store, tenant, identifier):
+    with pytest.raises(NotFound):
+        await store.decision(tenant.id, identifier)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "nul \0"},
+        {"profile": {"nul": "\0"}},
+        {"model": "surrogate \ud800"},
+        {"profile": {"surrogate": "\ud800"}},
+        {"log_factors": {"x/y": (float("-inf"),) * 8}},
+        {"log_factors": {"x/y": (float("nan"),) * 8}},
+        {"basis": "guessed"},
+        {"status": 10**10},
+        {"profile": {"odd": object()}},
+        {"input_tokens": 10**30},
+    ],
+)
+async def test_a_record_that_cannot_be_kept_exactly_is_refused_and_nothing_of_its_batch_written(
+    store, tenant, make_decision, sql, changes
+):
+    with pytest.raises(UnprocessableRequest):
+        await store.append_decisions([make_decision(tenant.id), make_decision(tenant.id, **changes)])
+
+    assert sql.value("select count(*) from decisions") == 0
+
+
+async def test_an_unknown_preference_in_the_log_reads_as_the_default(store, tenant, make_decision, sql):
+    record = make_decision(tenant.id)
+    await store.append_decisions([record])
+    sql.owner("update decisions set preference = 'from-the-future'")
+
+    assert (await store.decision(tenant.id, record.id)).preference.value is DEFAULT_PREFERENCE
+
+
+async def test_the_day_of_a_decision_is_the_one_in_its_id(store, tenant, make_decision):
+    record = make_decision(tenant.id)
+
+    assert record.created_at == id_time(record.id)
+
+
+# -- snapshots
+
+
+def snapshot(identifier, minutes=0):
+    return PublishedSnapshot(identifier, EPOCH + timedelta(minutes=minutes), b"\0\xff" + identifier.encode())
+
+
+async def test_the_newest_published_snapshot_is_found(store):
+    assert await store.latest_snapshot() is None
+
+    await store.publish_snapshot(snapshot("one-1", 1))
+    await store.publish_snapshot(snapshot("two-with-dash-1", 3))
+    await store.publish_snapshot(snapshot("one-2", 2))
+
+    assert await store.latest_snapshot() == snapshot("two-with-dash-1", 3)
+
+
+async def test_each_worker_keeps_one_snapshot_and_those_of_gone_workers_go(store, sql):
+    await store.publish_snapshot(snapshot("gone-1", 0))
+    await store.publish_snapshot(snapshot("here-1", 30))
+    await store.publish_snapshot(snapshot("here-2", 59))
+    assert sql.owner("select id from published_snapshots order by id") == [("gone-1",), ("here-2",)]
+
+    await store.publish_snapshot(snapshot("here-3", 61))
+
+    assert sql.owner("select id from published_snapshots") == [("here-3",)]
