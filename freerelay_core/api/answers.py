@@ -1,0 +1,41 @@
+"""Answers as they go out: one shape for every error, `x-request-id` on everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.types import Send
+
+from freerelay_core.errors import AuthenticationFailed, FreeRelayError
+
+__all__ = ["JSON", "Headers", "error_headers", "send_answer", "send_error"]
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+
+
+async def send_answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """A whole answer."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: FreeRelayError, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """The error in OpenAI's shape, with `headers` besides its own."""
+    body: dict[str, Any] = error.as_openai()
+    await send_answer(send, error.status, [JSON, *error_headers(error), *headers], orjson.dumps(body))
+
+
+def error_headers(error: FreeRelayError) -> Headers:
+    """What clients read beside the body."""
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    if isinstance(error, AuthenticationFailed):
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers

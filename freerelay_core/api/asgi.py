@@ -1,0 +1,106 @@
+"""The API as one ASGI application: chat completions by the short way, everything else by FastAPI."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+from starlette.types import Message, Receive, Scope, Send
+
+from freerelay_core.api.answers import send_error
+from freerelay_core.api.border import ClientLeft
+from freerelay_core.api.chat import answer_chat
+from freerelay_core.api.lifespan import lifespan, present_drain
+from freerelay_core.api.routes import routes
+from freerelay_core.errors import FreeRelayError, MethodNotAllowed
+
+__all__ = ["app", "belongs_to_api"]
+
+CHAT = "/v1/chat/completions"
+
+log = logging.getLogger(__name__)
+
+_OWN_PATHS = frozenset({"/v1", "/session", "/session/end", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+_DASHBOARDS = ("/_stcore/", "/media/", "/component/")
+"""Parts of paths to which a browser sends other methods than GET for the dashboard's own sake."""
+
+
+def belongs_to_api(scope: Scope) -> bool:
+    """Whether a request that also could be the dashboard's is for the API.
+
+    The dashboard answers any GET with its HTML, so whatever looks like a program comes here and gets JSON: paths of the
+    API, every request with a bearer token, and every method that no page of the dashboard is asked with.
+    """
+    if scope["type"] != "http":
+        return False
+    path: str = scope["path"]
+    if path in _OWN_PATHS or path.startswith("/v1/"):
+        return True
+    if scope["method"] not in ("GET", "HEAD") and not any(part in path for part in _DASHBOARDS):
+        return True
+    return any(name == b"authorization" and value[:7].lower() == b"bearer " for name, value in scope["headers"])
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application; `lifespan` must run around it, which its own lifespan protocol does."""
+    if scope["type"] == "lifespan":
+        await _run_lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await _answer(scope, receive, send)
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+    request_id = f"req_{os.urandom(12).hex()}"
+    marked = _Marked(send, request_id)
+    try:
+        if scope["path"] == CHAT:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{CHAT} answers POST only.")
+            await answer_chat(scope, receive, marked, request_id=request_id, drain=present_drain())
+        else:
+            await routes(scope, receive, marked)
+    except FreeRelayError as error:
+        if marked.started:
+            raise
+        await send_error(marked, error)
+    except ClientLeft:
+        return
+    except Exception:
+        log.exception("request %s failed by a fault of FreeRelay", request_id)
+        if not marked.started:
+            await send_error(marked, FreeRelayError(f"Internal error. Quote the request id {request_id}."))
+
+
+class _Marked:
+    """Sends with `x-request-id` on every answer, and knows whether one has begun."""
+
+    __slots__ = ("_request_id", "_send", "started")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+        await self._send(message)
+
+
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    stack = AsyncExitStack()
+    await receive()
+    running: AbstractAsyncContextManager[None] = lifespan()
+    try:
+        await stack.enter_async_context(running)
+    except FreeRelayError as error:
+        await send({"type": "lifespan.startup.failed", "message": f"freerelay: {error.message}"})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await stack.aclose()
+    await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,37 @@
+"""Who is calling: reads the key from the request."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+from freerelay_core.composition import current
+from freerelay_core.errors import AuthenticationFailed, PermissionDenied
+from freerelay_core.store import Identity, Tenant
+
+__all__ = ["caller", "require_tenant"]
+
+
+async def caller(scope: Scope) -> Identity:
+    """The identity behind the request's key. Raises `AuthenticationFailed`, `StoreUnavailable`."""
+    return await current().identities.identify(_bearer(scope))
+
+
+def require_tenant(identity: Identity) -> Tenant:
+    """The calling tenant. Raises `PermissionDenied` for the operator, who has no settings or traffic of its own."""
+    if identity.tenant is None:
+        raise PermissionDenied(
+            "The operator's key cannot do this: use the key of a tenant (fr_live_…).", code="operator_key_not_allowed"
+        )
+    return identity.tenant
+
+
+def _bearer(scope: Scope) -> str:
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) == 1:
+        scheme, _, key = values[0].partition(b" ")
+        if scheme.lower() == b"bearer" and key.strip():
+            token: str = key.strip().decode("latin-1")
+            return token
+    raise AuthenticationFailed(
+        "Send exactly one header `Authorization: Bearer fr_live_…` with your API key.", code="missing_api_key"
+    )

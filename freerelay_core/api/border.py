@@ -1,0 +1,109 @@
+"""The border where bytes become JSON: everything that is no sound JSON object of bearable size is refused here.
+
+orjson refuses what is not UTF-8, lone surrogates, NaN, infinities (1e400, too), byte order marks and trailing data.
+What it lets through and we do not: deep nesting, NUL characters (PostgreSQL has none), and very many messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.types import Receive
+
+from freerelay_core.errors import InvalidRequest, RequestTooLarge
+
+__all__ = ["MAX_BODY_BYTES", "ClientLeft", "parse_object", "read_body"]
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_MESSAGES = 2_000
+
+
+class ClientLeft(Exception):
+    """The client went away while it was sending; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. What counts is what arrives, not what the client announced.
+
+    Raises `RequestTooLarge` beyond `limit` bytes, `ClientLeft`.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        first: bytes = message.get("body", b"")
+        return _within(first, limit)
+    parts, size = [], 0
+    while True:
+        if message["type"] != "http.request":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises `InvalidRequest`; its message never repeats what was sent."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).", code="invalid_json"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _require_shallow(value)
+    if b"\\u0000" in raw:
+        _require_no_nul(value)
+    messages = value.get("messages")
+    if isinstance(messages, list) and len(messages) > MAX_MESSAGES:
+        raise InvalidRequest(
+            f"messages has {len(messages)} entries; at most {MAX_MESSAGES} are accepted.",
+            code="too_many_messages",
+            param="messages",
+        )
+    return value
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The body is larger than {limit} bytes.")
+
+
+def _require_shallow(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="too_deep")
+
+
+def _require_no_nul(value: Any) -> None:
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            if "\0" in node:
+                raise InvalidRequest("A text in the body holds a NUL character (\\u0000).", code="invalid_json")
+            continue
+        if isinstance(node, dict):
+            stack += node
+        stack += _children(node)
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []

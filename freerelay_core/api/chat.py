@@ -1,0 +1,179 @@
+"""`POST /v1/chat/completions`: plain ASGI, because this is the path whose cost every request pays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from freerelay_core.api.answers import JSON, Headers, send_answer, send_error
+from freerelay_core.api.auth import caller, require_tenant
+from freerelay_core.api.border import parse_object, read_body
+from freerelay_core.api.drain import SHUTDOWN, Drain, shutting_down
+from freerelay_core.api.watch import DEADLINE, LEFT, Watch
+from freerelay_core.composition import Application, current
+from freerelay_core.decision import Decision
+from freerelay_core.errors import FreeRelayError, UnprocessableRequest
+from freerelay_core.router import CLIENT_LEFT, Execution, decision_record, error_event
+
+__all__ = ["answer_chat"]
+
+_EVENT_STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id: str, drain: Drain) -> None:
+    """Answer one request. Raises `FreeRelayError` before the first byte, `ClientLeft`."""
+    drain.require_open()
+    application = current()
+    identity = await caller(scope)
+    tenant = require_tenant(identity)
+    body = parse_object(await read_body(receive))
+    streaming = _streaming(body)
+    stated = _stated(scope)
+    decision = application.decide_body(
+        identity,
+        body,
+        task=stated.get(b"x-freerelay-task"),
+        depth=stated.get(b"x-freerelay-depth"),
+        override=stated.get(b"x-freerelay-preference"),
+        live=True,
+    )
+    call = _Call(
+        application, decision, send, {"tenant_id": tenant.id, "request_id": request_id, "model": body["model"]}
+    )
+    await call.run(body, Watch(receive, drain), streaming=streaming)
+
+
+class _Call:
+    """A decided request on its way to an answer and into the log."""
+
+    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_started")
+
+    def __init__(self, application: Application, decision: Decision, send: Send, context: dict[str, str]) -> None:
+        """`context` holds what goes on record beside the decision: `tenant_id`, `request_id`, `model`."""
+        self._application = application
+        self._decision = decision
+        self._send = send
+        self._context = context
+        self._started = application.clock.monotonic()
+        self._open = False  # the head of a stream has gone out
+
+    async def run(self, body: dict[str, Any], watch: Watch, *, streaming: bool) -> None:
+        """Carry the decision out, answer, and record it, however it ends."""
+        router = self._application.router
+        execution = router.begin(self._decision, stream=streaming)
+        try:
+            self._application.require_endpoint(self._decision)
+            await router.execute(execution, body)
+            if execution.stream is None:
+                watch.end()
+                await self._answer(execution)
+            else:
+                await self._stream(execution, watch)
+        except FreeRelayError as error:
+            execution.fail(error)
+            await self._answer(execution)
+        except asyncio.CancelledError:
+            if watch.cause is None:
+                execution.interrupt(CLIENT_LEFT, "cancelled")
+                raise
+            await self._cut_short(execution, watch)
+        finally:
+            watch.end()
+            await execution.close()
+            self._record(execution)
+
+    async def _answer(self, execution: Execution) -> None:
+        headers = self._headers(execution)
+        if execution.error is None:
+            await send_answer(self._send, execution.status, [JSON, *headers], execution.body)
+            return
+        if execution.gave_up:
+            headers.append((b"x-should-retry", b"false"))
+        await send_error(self._send, execution.error, headers)
+
+    async def _stream(self, execution: Execution, watch: Watch) -> None:
+        self._open = True
+        headers = [*_EVENT_STREAM, *self._headers(execution)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await execution.relay(self._write)
+        watch.end()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _write(self, events: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+
+    async def _cut_short(self, execution: Execution, watch: Watch) -> None:
+        """The work was cancelled: say so to whoever is still there."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        watch.end()
+        if watch.cause == LEFT:
+            execution.interrupt(CLIENT_LEFT, LEFT)
+        elif watch.cause == DEADLINE:
+            execution.interrupt(504, DEADLINE)  # returning without an end makes the server cut the connection
+        else:
+            error = shutting_down()
+            execution.interrupt(error.status, SHUTDOWN)
+            if self._open:
+                await self._send({"type": "http.response.body", "body": error_event(error)})
+            else:
+                await send_error(self._send, error, self._headers(execution))
+
+    def _headers(self, execution: Execution) -> Headers:
+        decision, attempts = self._decision, execution.attempts
+        headers: Headers = [
+            (b"x-freerelay-decision-id", decision.id.encode()),
+            (b"x-freerelay-preference", str(decision.preference).encode("latin-1", "replace")),
+        ]
+        if execution.endpoint is not None:
+            headers.append((b"x-freerelay-endpoint", execution.endpoint.encode("latin-1", "replace")))
+            headers.append((b"x-freerelay-reason", _line(_reason(decision, execution))))
+        if len(attempts) > 1:
+            headers.append((b"x-freerelay-attempts", b"%d" % len(attempts)))
+        return headers
+
+    def _record(self, execution: Execution) -> None:
+        execution.forget_answer()
+        decision, context = self._decision, self._context
+        duration_s = self._application.clock.monotonic() - self._started
+        self._application.decision_log.record(
+            decision.id,
+            context["tenant_id"],
+            lambda: decision_record(decision, execution, duration_s=duration_s, **context),
+        )
+
+
+def _streaming(body: dict[str, Any]) -> bool:
+    streaming = body.get("stream")
+    if streaming is None or isinstance(streaming, bool):
+        return bool(streaming)
+    raise UnprocessableRequest("stream must be true or false.", param="stream")
+
+
+_STATED = frozenset({b"x-freerelay-task", b"x-freerelay-depth", b"x-freerelay-preference"})
+
+
+def _stated(scope: Scope) -> dict[bytes, str]:
+    """What the headers say about routing."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _STATED}
+
+
+def _reason(decision: Decision, execution: Execution) -> str:
+    """Why this endpoint answers, in one line."""
+    failed = [f"{attempt.endpoint} ({attempt.error})" for attempt in execution.attempts[:-1]]
+    if not failed:
+        return decision.reason
+    return f"{execution.endpoint} after {', '.join(failed)}; chosen first: {decision.reason}"
+
+
+def _line(text: str) -> bytes:
+    """The text as a header can hold it."""
+    plain = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return plain.encode("latin-1", "replace")

@@ -1,0 +1,114 @@
+"""Stopping without cutting anybody off: on the first signal nothing new begins and what is open may end.
+
+    serving --signal--> draining --all ended, or time is up (error events)--> the server's own handler stops it
+                           `--second signal--> at once
+
+Servers stop accepting first and tell the application last, so this hangs on the signal itself: the server's handler is
+put aside, and called when the drain is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, Protocol
+
+from freerelay_core.errors import Unavailable
+
+__all__ = ["SHUTDOWN", "Drain", "shutting_down"]
+
+SHUTDOWN = "server_shutting_down"
+
+_GOODBYE_S = 1.0
+"""How long the error events may take to leave."""
+
+
+class _Call(Protocol):
+    def cancel(self, cause: str) -> None: ...
+
+
+class Drain:
+    """The calls under way, and how they come to an end."""
+
+    def __init__(self, limit_s: float = 0.0) -> None:
+        self.draining = False
+        self._limit_s = limit_s
+        self._calls: set[_Call] = set()
+        self._empty = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._previous: dict[int, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, call: _Call) -> None:
+        """A call has begun. Raises `Unavailable` while draining."""
+        self.require_open()
+        self._calls.add(call)
+
+    def require_open(self) -> None:
+        """Raise `Unavailable` while draining."""
+        if self.draining:
+            raise shutting_down()
+
+    def discard(self, call: _Call) -> None:
+        """A call has ended."""
+        self._calls.discard(call)
+        if self.draining and not self._calls:
+            self._empty.set()
+
+    def install(self) -> None:
+        """Take the place of the server's signal handlers. Without effect outside the main thread, where none are."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._received)
+
+    def uninstall(self) -> None:
+        """Give the server its handlers back."""
+        for number, handler in self._previous.items():
+            if signal.getsignal(number) == self._received:
+                signal.signal(number, handler)
+
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._begin, number)
+
+    def _begin(self, number: int) -> None:
+        if self.draining:
+            self._hurry.set()
+            return
+        self.draining = True
+        if not self._calls:
+            self._empty.set()
+        self._task = self._loop.create_task(self._drain(number))
+
+    async def _drain(self, number: int) -> None:
+        await self._ended_within(self._limit_s)
+        for call in list(self._calls):
+            call.cancel(SHUTDOWN)
+        await self._ended_within(_GOODBYE_S)
+        self._hand_over(number)
+
+    async def _ended_within(self, seconds: float) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._empty, self._hurry)]
+        if not self._calls:
+            self._empty.set()
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _hand_over(self, number: int) -> None:
+        handler = self._previous[number]
+        self.uninstall()
+        if callable(handler):
+            handler(number, None)
+        else:
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            os.kill(os.getpid(), number)
+
+
+def shutting_down() -> Unavailable:
+    """What a client is told while the server stops."""
+    return Unavailable("The server is shutting down. Send the request again.", code=SHUTDOWN, retry_after_s=1.0)

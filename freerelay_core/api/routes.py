@@ -1,0 +1,165 @@
+"""All routes but chat completions, on FastAPI; every error in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from freerelay_core.api import health, session
+from freerelay_core.api.answers import error_headers
+from freerelay_core.api.auth import caller, require_tenant
+from freerelay_core.api.border import parse_object, read_body
+from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
+from freerelay_core.composition import current
+from freerelay_core.composition.wishes import AUTO
+from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound, UnprocessableRequest
+from freerelay_core.store import Identity
+
+__all__ = ["routes"]
+
+routes = FastAPI(title="FreeRelay", docs_url=None, redoc_url=None, redirect_slashes=False)
+routes.include_router(health.router)
+routes.include_router(session.router)
+
+
+async def _identity(request: Request) -> Identity:
+    return await caller(request.scope)
+
+
+async def _json_body(request: Request) -> dict[str, Any]:
+    return parse_object(await read_body(request.receive))
+
+
+Caller = Annotated[Identity, Depends(_identity)]
+JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
+
+
+class SettingsChange(BaseModel):
+    """What a tenant may change of its own settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    routing_preference: Any
+    settings_version: int | None = Field(None, strict=True)
+
+
+def _describes(schema: dict[str, Any]) -> dict[str, Any]:
+    """The body of a route in the OpenAPI document; it is read by our own border, not by FastAPI."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@routes.get("/v1/tenant/settings")
+async def read_settings(identity: Caller) -> Response:
+    """The tenant's routing preference, and what decides."""
+    view = await current().settings_view(require_tenant(identity).id)
+    return _json(settings_shape(view))
+
+
+@routes.post("/v1/tenant/settings", openapi_extra=_describes(SettingsChange.model_json_schema()))
+async def write_settings(identity: Caller, body: JsonBody) -> Response:
+    """Save the routing preference; the next request follows it."""
+    tenant = require_tenant(identity)
+    try:
+        change = SettingsChange.model_validate(body)
+    except ValidationError as error:
+        raise _unprocessable(error) from None
+    view = await current().set_preference(
+        tenant.id,
+        change.routing_preference,
+        actor=f"key:{identity.key_id}",
+        expected_version=change.settings_version,
+    )
+    return _json(settings_shape(view))
+
+
+@routes.post("/v1/router/decide", openapi_extra=_describes({"type": "object"}))
+async def decide(request: Request, identity: Caller, body: JsonBody) -> Response:
+    """The ranking of a chat-completions body: nobody is called, nothing is stored."""
+    application, stated = current(), request.headers
+    decision = application.decide_body(
+        identity,
+        body,
+        task=stated.get("x-freerelay-task"),
+        depth=stated.get("x-freerelay-depth"),
+        override=stated.get("x-freerelay-preference"),
+    )
+    return _json(decision.as_dict(application.clock.now()) | {"dry_run": True})
+
+
+@routes.get("/v1/decisions/{decision_id}")
+async def read_decision(decision_id: str, identity: Caller) -> Response:
+    """A decision on a live request of this tenant, with its outcome."""
+    tenant_id = None if identity.is_operator else require_tenant(identity).id
+    return _json(decision_shape(await current().decision_log.find(tenant_id, decision_id)))
+
+
+@routes.get("/v1/models")
+async def list_models(_: Caller) -> Response:
+    """What `model` may name."""
+    application = current()
+    live = application.fleet.snapshot().live
+    served = [endpoint for endpoint, is_live in zip(application.catalogue.endpoints, live, strict=True) if is_live]
+    return _json({"object": "list", "data": [model_shape(None, simulated=False), *(
+        model_shape(endpoint, simulated=endpoint.provider not in application.vendor_keys.enabled)
+        for endpoint in served
+    )]})  # fmt: skip
+
+
+@routes.get("/v1/models/{model_id:path}")
+async def read_model(model_id: str, _: Caller) -> Response:
+    """One of the models."""
+    application = current()
+    if model_id == AUTO:
+        return _json(model_shape(None, simulated=False))
+    application.require_servable(model_id)
+    endpoint = application.catalogue.endpoint(model_id)
+    return _json(model_shape(endpoint, simulated=endpoint.provider not in application.vendor_keys.enabled))
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+@routes.exception_handler(FreeRelayError)
+async def _on_our_error(_: Request, error: Exception) -> Response:
+    return _error(error if isinstance(error, FreeRelayError) else FreeRelayError("Internal error."))
+
+
+@routes.exception_handler(HTTPException)
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    method, path = request.method, request.url.path[:200]
+    if status == 405:
+        return _error(MethodNotAllowed(f"{path} does not answer {method[:20]}.", code="method_not_allowed"))
+    if status != 404:
+        return _error(FreeRelayError("Internal error."))
+    if path == "/v1" or path.startswith("/v1/"):
+        return _error(NotFound(f"There is no route {method[:20]} {path}.", code="unknown_route"))
+    return _error(
+        NotFound(
+            f"There is no route {method[:20]} {path}: the base URL of this API must end in /v1. "
+            f"Did you mean /v1{path}?",
+            code="unknown_route",
+        )
+    )
+
+
+def _unprocessable(error: ValidationError) -> UnprocessableRequest:
+    """The first problem, without what was sent."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = ".".join(str(part) for part in problem["loc"])[:60]
+    return UnprocessableRequest(f"{name}: {problem['msg']}.", param=name)
+
+
+def _error(error: FreeRelayError) -> Response:
+    response = _json(error.as_openai(), error.status)
+    for name, value in error_headers(error):
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")

@@ -1,0 +1,76 @@
+"""The JSON shapes of what the API shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from freerelay_core.catalogue import Endpoint
+from freerelay_core.composition import SettingsView
+from freerelay_core.composition.wishes import AUTO
+from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.store import DecisionRecord, Outcome
+
+__all__ = ["decision_shape", "model_shape", "settings_shape"]
+
+
+def settings_shape(view: SettingsView) -> dict[str, Any]:
+    """A tenant's settings."""
+    tenant = view.tenant
+    return {
+        "success": True,
+        "routing_preference": tenant.routing_preference or DEFAULT_PREFERENCE,
+        "effective": view.effective.as_dict(),
+        "settings_version": tenant.settings_version,
+        "updated_at": tenant.updated_at,
+    }
+
+
+def model_shape(endpoint: Endpoint | None, *, simulated: bool) -> dict[str, Any]:
+    """A model as OpenAI lists it; None is the router itself."""
+    if endpoint is None:
+        return {"id": AUTO, "object": "model", "created": 0, "owned_by": "freerelay"}
+    return {
+        "id": endpoint.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": endpoint.provider,
+        "simulated": simulated,
+        "context_tokens": endpoint.context_tokens,
+        "max_output_tokens": endpoint.max_output_tokens,
+        "capabilities": sorted(endpoint.capabilities),
+    }
+
+
+def decision_shape(record: DecisionRecord) -> dict[str, Any]:
+    """A logged decision with its outcome."""
+    return {
+        "decision_id": record.id,
+        "created_at": record.created_at,
+        "request_id": record.request_id,
+        "model": record.model,
+        "snapshot": {"id": record.snapshot_id},
+        "preference": record.preference.as_dict(),
+        "profile": dict(record.profile),
+        "rules": list(record.rules),
+        "exponents": dict(record.exponents),
+        "log_factors": {name: list(logs) for name, logs in record.log_factors.items()},
+        "ranking": [dict(row) for row in record.ranking],
+        "excluded": [dict(row) for row in record.excluded],
+        "outcome": _outcome_shape(record.outcome),
+    }
+
+
+def _outcome_shape(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "endpoint": outcome.endpoint,
+        "status": outcome.status,
+        "attempts": [dict(attempt) for attempt in outcome.attempts],
+        "first_token_s": outcome.first_token_s,
+        "duration_s": outcome.duration_s,
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "cached_tokens": outcome.cached_tokens,
+        "cost_usd": outcome.cost_usd,
+        "usage_estimated": outcome.usage_estimated,
+        "basis": outcome.basis,
+    }

@@ -1,0 +1,5 @@
+"""The running application of this process, for the API and the pages alike."""
+
+from freerelay_core.composition.application import Application, SettingsView, current
+
+__all__ = ["Application", "SettingsView", "current"]

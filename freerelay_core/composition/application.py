@@ -1,0 +1,284 @@
+"""The running application: made once a process, started and stopped in one order, asked by the API and the pages.
+
+Start: configuration, database, store, router; then what runs beside the requests. Stop goes the other way round, so
+that the decision log is written before its store closes, and the database stops last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from freerelay_core.catalogue import Catalogue, compile_prices, load_catalogue
+from freerelay_core.clock import Clock, SystemClock, new_id
+from freerelay_core.composition.beside import Beside
+from freerelay_core.composition.keys import OwnKeys, own_keys
+from freerelay_core.composition.wishes import read_wishes
+from freerelay_core.config import Settings
+from freerelay_core.decision import Decision, decide
+from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable
+from freerelay_core.fleet import Fleet
+from freerelay_core.policy import Directive, Policy, load_policy, rule_variables
+from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
+from freerelay_core.profile import RequestProfile, profile_request
+from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
+from freerelay_core.router import Router
+from freerelay_core.scoring import Excluded
+from freerelay_core.snapshot import Snapshot, catalogue_snapshot
+from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Store, Tenant, key_digest
+from freerelay_core.store.embedded import DatabaseLease, acquire_database
+
+__all__ = ["SESSION_LIFETIME", "Application", "SettingsView", "current"]
+
+SESSION_LIFETIME = timedelta(hours=12)
+
+_TENANT_VARIABLES = frozenset({"tenant", "tier"})
+"""What a rule may read that is the same for all requests of a tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsView:
+    """A tenant's settings, and the preference that decides an ordinary request of it."""
+
+    tenant: Tenant
+    effective: EffectivePreference
+
+
+class Application:
+    """Everything that serves requests in this process. `start` makes it, `stop` ends it."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], clock: Clock) -> None:
+        """Read the configuration; nothing runs yet. Raises `ConfigurationError`."""
+        self.settings = settings
+        self.clock = clock
+        self.loop = asyncio.get_running_loop()
+        self.catalogue: Catalogue = load_catalogue(settings.catalogue)
+        self.policy: Policy = load_policy(settings.rules, [e.id for e in self.catalogue.endpoints])
+        self.vendor_keys: VendorKeys = find_vendor_keys(
+            self.catalogue.providers, settings.enabled_providers, environment
+        )
+        base = self._catalogue_snapshot(clock.now())
+        self.fleet = Fleet(
+            base,
+            clock,
+            worker=secrets.token_hex(4),
+            epoch_s=settings.fleet_epoch_ms / 1000,
+            prices_on=lambda day: compile_prices(self.catalogue.endpoints, day),
+        )
+        self._index = {endpoint.id: index for index, endpoint in enumerate(self.catalogue.endpoints)}
+        self._running = AsyncExitStack()
+        self.store: Store
+        self.identities: KnownIdentities
+        self.decision_log: DecisionLog
+        self.router: Router
+        self.demo_key: str | None
+        self._beside: Beside
+
+    @classmethod
+    async def start(cls, settings: Settings, *, environment: Mapping[str, str] = os.environ) -> Self:
+        """The application, serving; at most one a process.
+
+        Raises `ConfigurationError`. A database that is away is none: `ready` then says so until it is back.
+        """
+        global _current  # noqa: PLW0603  (the one of this process)
+        application = cls(settings, environment, SystemClock())
+        try:
+            await application._begin()
+        except BaseException:
+            await application.stop()
+            raise
+        _current = application
+        return application
+
+    async def stop(self) -> None:
+        """Write what is pending, close everything, and stop the database if this process owns it."""
+        global _current  # noqa: PLW0603
+        if _current is self:
+            _current = None
+        await self._running.aclose()
+
+    async def _begin(self) -> None:
+        dsn, keys, lease = await self._database()
+        self.demo_key = keys.demo_key
+        self.store = PostgresStore(dsn, clock=self.clock)
+        self._running.push_async_callback(self.store.close)
+        self.identities = KnownIdentities(self.store, self.clock, operator_digest=key_digest(keys.operator_key))
+        self.decision_log = DecisionLog(self.store, self.clock)
+        self._running.push_async_callback(self._close_log)
+        real = OpenAIWire(self.catalogue.providers, self.vendor_keys.keys)
+        self._running.push_async_callback(real.close)
+        self.router = Router(
+            self.catalogue,
+            self.fleet,
+            self.clock,
+            real=real,
+            simulated=SimulatedProvider(
+                self.fleet.snapshot().behaviour, self.clock, time_scale=self.settings.simulated_time_scale
+            ),
+            real_providers=self.vendor_keys.enabled,
+        )
+        self._beside = Beside(
+            self.store, self.identities, self.decision_log, self.fleet, self.clock, demo_key=keys.demo_key, lease=lease
+        )
+        self._running.push_async_callback(self._beside.stop)
+        await self._beside.start()
+
+    async def _database(self) -> tuple[str, OwnKeys, DatabaseLease | None]:
+        settings = self.settings
+        if settings.database_url is not None:
+            return settings.database_url.get_secret_value(), own_keys(settings), None
+        lease = await asyncio.to_thread(acquire_database, settings.home)
+        self._running.push_async_callback(asyncio.to_thread, lease.release)
+        return lease.dsn, own_keys(settings), lease
+
+    async def _close_log(self) -> None:
+        if self.ready:
+            await self.decision_log.close()
+
+    # -- what is asked of it
+
+    @property
+    def ready(self) -> bool:
+        """Whether the store has been reached since the start. Later absences are lived through."""
+        return self._beside.store_reached.is_set()
+
+    def decide_body(
+        self,
+        identity: Identity,
+        body: Mapping[str, Any],
+        *,
+        task: str | None = None,
+        depth: str | None = None,
+        override: str | None = None,
+        live: bool = False,
+    ) -> Decision:
+        """The decision on a chat-completions body: the one path for traffic, dry runs and pages.
+
+        `task`, `depth` and `override` (a preference) stand above what the body's `routing` says. `live` decides for
+        real traffic; a dry run may rank simulated endpoints beside real ones. The ranking may be empty.
+        Raises `PermissionDenied` for an override that the operator does not allow, `NotFound` for an unknown model.
+        """
+        wishes = read_wishes(body, preference=override, task=task, depth=depth, model_required=live)
+        snapshot, tenant = self.fleet.snapshot(), identity.tenant
+        if wishes.endpoint is not None:
+            self.catalogue.endpoint(wishes.endpoint)
+            if live:
+                self.require_servable(wishes.endpoint)
+        if wishes.preference is not None and tenant is not None and not tenant.allow_override:
+            raise PermissionDenied(
+                "This tenant may not override its routing preference for one request. Leave out "
+                "X-FreeRelay-Preference and routing.preference, or ask the operator to allow it.",
+                code="override_not_allowed",
+            )
+        profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
+        return decide(
+            snapshot,
+            profile,
+            decision_id=new_id(self.clock),
+            policy=self.policy,
+            tenant_preference=tenant.routing_preference if tenant else None,
+            request_preference=wishes.preference,
+            tenant_id=tenant.id if tenant else None,
+            tier=tenant.tier if tenant else None,
+            only=wishes.endpoint,
+            live=live,
+        )
+
+    def require_endpoint(self, decision: Decision) -> None:
+        """Raise when nothing is ranked: `RateLimited` where waiting helps, else `NoEndpointLeft` with the reasons."""
+        if decision.order:
+            return
+        cooling = [e for e, code in enumerate(decision.evaluation.excluded[0]) if code == Excluded.COOLING_DOWN]
+        wait_s = self.fleet.retry_after_s(cooling)
+        if wait_s is not None:
+            raise RateLimited("Every provider that could serve this request asked us to wait.", retry_after_s=wait_s)
+        decision.require_endpoint()
+
+    def require_servable(self, endpoint_id: str) -> None:
+        """Raise `NotFound` for an endpoint that is unknown, or simulated while real ones are configured."""
+        index = self._index.get(endpoint_id)
+        if index is None:
+            self.catalogue.endpoint(endpoint_id)  # raises the error that says what may be named
+        elif not self.fleet.snapshot().live[index]:
+            raise NotFound(
+                f"{endpoint_id} is simulated, and real endpoints are configured. Use freerelay/auto, or a name from "
+                "GET /v1/models.",
+                code="model_not_found",
+                param="model",
+            )
+
+    async def settings_view(self, tenant_id: str) -> SettingsView:
+        """The tenant's settings as the store has them now. Raises `NotFound`, `StoreUnavailable`."""
+        tenant = await self.store.tenant(tenant_id)
+        self.identities.remember(tenant)
+        return self._view(tenant)
+
+    async def set_preference(
+        self, tenant_id: str, value: object, *, actor: str, expected_version: int | None = None
+    ) -> SettingsView:
+        """Save the tenant's routing preference; the next request on this worker follows it.
+
+        Raises `UnprocessableRequest` naming the three values, `NotFound`, `Conflict`, `StoreUnavailable`.
+        """
+        tenant = await self.store.set_routing_preference(
+            tenant_id, parse_preference(value), actor=actor, expected_version=expected_version
+        )
+        self.identities.remember(tenant)
+        return self._view(tenant)
+
+    async def open_session(self, secret: str) -> tuple[str, datetime]:
+        """A dashboard session for the holder of this key: its id, to be kept in a cookie, and its end.
+
+        Raises `AuthenticationFailed`, `StoreUnavailable`.
+        """
+        identity = await self.identities.identify(secret)
+        session_id = secrets.token_urlsafe(32)
+        expires_at = self.clock.now() + SESSION_LIFETIME
+        await self.store.create_session(
+            key_digest(session_id),
+            role=identity.role,
+            tenant_id=identity.tenant.id if identity.tenant else None,
+            key_id=identity.key_id,
+            expires_at=expires_at,
+        )
+        return session_id, expires_at
+
+    async def end_session(self, session_id: str) -> None:
+        """Sign out. Raises `StoreUnavailable`."""
+        await self.store.end_session(key_digest(session_id))
+
+    def _view(self, tenant: Tenant) -> SettingsView:
+        return SettingsView(tenant, self._effective(tenant))
+
+    def _effective(self, tenant: Tenant) -> EffectivePreference:
+        """What decides this tenant's requests. A rule that looks at the request speaks for itself, one by one."""
+        directive = Directive()
+        if _TENANT_VARIABLES.issuperset(self.policy.variables):
+            directive = self.policy.directive(rule_variables(RequestProfile(), tenant=tenant.id, tier=tenant.tier))
+        return effective_preference(
+            tenant=tenant.routing_preference, rule=directive.routing_preference, rule_name=directive.preference_rule
+        )
+
+    def _catalogue_snapshot(self, at: datetime) -> Snapshot:
+        return catalogue_snapshot(
+            self.catalogue,
+            at,
+            real_providers=self.vendor_keys.enabled,
+            allow_simulated=self.settings.simulated == "allow",
+        )
+
+
+_current: Application | None = None
+
+
+def current() -> Application:
+    """The running application of this process. Raises `Unavailable` when there is none."""
+    if _current is None:
+        raise Unavailable("FreeRelay is starting or stopping. Try again in a moment.", retry_after_s=1.0)
+    return _current

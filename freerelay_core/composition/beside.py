@@ -1,0 +1,153 @@
+"""What runs beside the requests: hearing of changes, writing the log, publishing snapshots, minding the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+
+from freerelay_core.clock import Clock
+from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
+from freerelay_core.fleet import Fleet
+from freerelay_core.store import (
+    DecisionLog,
+    KnownIdentities,
+    PublishedSnapshot,
+    Store,
+    Tenant,
+    key_digest,
+)
+from freerelay_core.store.embedded import DatabaseLease
+
+__all__ = ["DEMO_EMAIL", "Beside"]
+
+DEMO_EMAIL = "demo@freerelay.local"
+DEMO_TIER = "gold"
+
+_PUBLISH_EVERY_S = 5.0
+_FLUSH_USES_EVERY_S = 10.0
+_MIND_DATABASE_EVERY_S = 0.5
+_REACH_AGAIN_S = 1.0
+_SHOWN_PREFIX = 12
+
+log = logging.getLogger(__name__)
+
+
+class Beside:
+    """The tasks of an application. `lease` is given where this process may own the database."""
+
+    def __init__(
+        self,
+        store: Store,
+        identities: KnownIdentities,
+        decision_log: DecisionLog,
+        fleet: Fleet,
+        clock: Clock,
+        *,
+        demo_key: str | None,
+        lease: DatabaseLease | None,
+    ) -> None:
+        self._store = store
+        self._identities = identities
+        self._decision_log = decision_log
+        self._fleet = fleet
+        self._clock = clock
+        self._demo_key = demo_key
+        self._lease = lease
+        self._tasks: list[asyncio.Task[None]] = []
+        self.store_reached = asyncio.Event()
+
+    async def start(self) -> None:
+        """Reach the store, and start everything; a store that is away is tried again beside the requests."""
+        try:
+            await self._reach_store()
+        except StoreUnavailable as error:
+            log.warning("the database does not answer yet; FreeRelay is not ready until it does: %s", error.message)
+        self._begin(self._run(), "beside requests")
+        if self._lease is not None and self._lease.owner:
+            self._begin(self._mind(self._lease), "mind the database")
+
+    async def stop(self) -> None:
+        """End the tasks; the last uses of keys are written if the store answers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.store_reached.is_set():
+            await self._when_it_answers(self._identities.flush_last_used)
+
+    def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_report_end)
+        self._tasks.append(task)
+
+    async def _run(self) -> None:
+        while not self.store_reached.is_set():
+            await self._clock.sleep(_REACH_AGAIN_S)
+            await self._when_it_answers(self._reach_store)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store.listen(self._identities))
+            group.create_task(self._decision_log.run())
+            group.create_task(self._publish())
+            group.create_task(self._flush_uses())
+
+    async def _reach_store(self) -> None:
+        await self._store.open()
+        if self._demo_key is not None:
+            await _ensure_demo_tenant(self._store, self._demo_key)
+        self.store_reached.set()
+
+    async def _publish(self) -> None:
+        published: PublishedSnapshot | None = None
+        while True:
+            snapshot = self._fleet.snapshot()
+            if published is None or published.id != snapshot.id:
+                payload = await asyncio.to_thread(snapshot.dump)
+                published = PublishedSnapshot(snapshot.id, snapshot.created_at, payload)
+            present = published
+            await self._when_it_answers(lambda: self._store.publish_snapshot(present))  # noqa: B023  (awaited here)
+            await self._clock.sleep(_PUBLISH_EVERY_S)
+
+    async def _flush_uses(self) -> None:
+        while True:
+            await self._clock.sleep(_FLUSH_USES_EVERY_S)
+            await self._when_it_answers(self._identities.flush_last_used)
+
+    async def _mind(self, lease: DatabaseLease) -> None:
+        """Start the database that this process owns again whenever it has died."""
+        while True:
+            await self._clock.sleep(_MIND_DATABASE_EVERY_S)
+            if lease.alive():
+                continue
+            try:
+                await asyncio.to_thread(lease.restart)
+                log.warning("PostgreSQL ended unexpectedly and was started again")
+            except FreeRelayError as error:
+                log.error("PostgreSQL ended and does not start: %s", error.message)  # noqa: TRY400  (no traceback)
+
+    async def _when_it_answers(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, or leave it for the next time when the store is away."""
+        try:
+            await work()
+        except StoreUnavailable as error:
+            log.info("the database is away: %s", error.message)
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    """These tasks end by being cancelled only."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("%s ended by a fault of FreeRelay", task.get_name(), exc_info=task.exception())
+
+
+async def _ensure_demo_tenant(store: Store, secret: str) -> Tenant:
+    """The demo tenant, with this key. A key that was revoked stays so."""
+    tenant = await store.tenant_by_email(DEMO_EMAIL)
+    if tenant is None:
+        try:
+            tenant = await store.create_tenant(DEMO_EMAIL, tier=DEMO_TIER, allow_override=True)
+        except Conflict:  # another worker was quicker
+            return await _ensure_demo_tenant(store, secret)
+    try:
+        await store.create_key(tenant.id, name="demo", prefix=secret[:_SHOWN_PREFIX], key_hash=key_digest(secret))
+    except Conflict:
+        log.debug("the demo key is known already")
+    return tenant

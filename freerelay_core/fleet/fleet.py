@@ -1,0 +1,144 @@
+"""The fleet of one worker: takes in outcomes, gives out snapshots. For one event loop.
+
+Success is kept for each endpoint; breaker and cool-down for provider + model, whose efforts share one fate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+
+from freerelay_core.catalogue import PriceTable
+from freerelay_core.clock import Clock
+from freerelay_core.fleet import success
+from freerelay_core.fleet.breaker import Breakers
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
+
+__all__ = ["Fleet"]
+
+COOL_DOWN_S = 5.0
+"""How long a provider that says 429 without a Retry-After is left alone."""
+LONGEST_COOL_DOWN_S = 3600.0
+
+
+class Fleet:
+    """Live state of the endpoints of `base`, published as snapshots `<worker>-<number>`.
+
+    `epoch_s` is how long a snapshot serves while nothing important happens; a breaker that flips ends it at once.
+    `prices_on` compiles the prices of a day: a new day (UTC) has new ones.
+    """
+
+    def __init__(
+        self,
+        base: Snapshot,
+        clock: Clock,
+        *,
+        worker: str,
+        epoch_s: float,
+        prices_on: Callable[[datetime], PriceTable],
+    ) -> None:
+        self._base = base
+        self._clock = clock
+        self._worker = worker
+        self._epoch_s = epoch_s
+        self._prices_on = prices_on
+        groups: dict[tuple[str, str], int] = {}
+        self._group = [groups.setdefault(key, len(groups)) for key in zip(base.providers, base.models, strict=True)]
+        self._prior = base.success.tolist()
+        self._answered = [0.0] * len(base)
+        self._failed = [0.0] * len(base)
+        self._breakers = Breakers(len(groups))
+        self._cooling_until = [0.0] * len(groups)
+        self._day = base.created_at.date()
+        self._number = 0
+        self._outcomes = False  # since the last snapshot
+        self._flipped = False  # since the last snapshot
+        self._panic = False
+        self._availability: list[int] = []
+        self._look_at = 0.0
+        self._snapshot = base
+        self._renew(clock.monotonic())
+
+    def snapshot(self) -> Snapshot:
+        """The present snapshot."""
+        now = self._clock.monotonic()
+        if self._flipped or now >= self._look_at:
+            self._renew(now)
+        return self._snapshot
+
+    def admit(self, endpoint: int) -> bool:
+        """Ask to send a request to this endpoint. False while its breaker is open or another request is its probe.
+
+        Where every breaker is open all are admitted: a fleet never ejects itself.
+        """
+        group, now = self._group[endpoint], self._clock.monotonic()
+        if self._panic:
+            return True
+        admitted = self._breakers.admit(group, now)
+        if admitted and self._breakers.probing(group):
+            self._flipped = True  # until the probe is back nobody else is sent there
+        return admitted
+
+    def record(
+        self, endpoint: int, *, ok: bool, retry_after_s: float | None = None, rate_limited: bool = False
+    ) -> None:
+        """Take in the outcome of one attempt.
+
+        `rate_limited` is no failure of the endpoint: it is left alone for `retry_after_s` seconds.
+        """
+        group, now = self._group[endpoint], self._clock.monotonic()
+        if rate_limited:
+            wait_s = COOL_DOWN_S if retry_after_s is None else min(retry_after_s, LONGEST_COOL_DOWN_S)
+            self._cooling_until[group] = now + wait_s
+            self._flipped = True
+            return
+        success.record(self._answered, self._failed, endpoint, ok=ok)
+        self._outcomes = True
+        if self._breakers.record(group, now, ok=ok):
+            self._flipped = True
+
+    def retry_after_s(self, endpoints: Iterable[int]) -> float | None:
+        """Seconds until the first of these endpoints has cooled down; None when none of them is cooling down."""
+        now = self._clock.monotonic()
+        waits = [self._cooling_until[self._group[e]] - now for e in endpoints]
+        return min((wait for wait in waits if wait > 0), default=None)
+
+    def _renew(self, now: float) -> None:
+        self._look_at = now + self._epoch_s
+        at = self._clock.now()
+        availability = self._states(now)
+        new_day = at.date() != self._day
+        if self._number and not (self._outcomes or new_day or availability != self._availability):
+            self._flipped = False
+            return
+        if new_day:
+            self._base = replace(self._base, prices=self._prices_on(at))
+            self._day = at.date()
+        self._availability = availability
+        self._number += 1
+        self._outcomes = self._flipped = False
+        self._snapshot = self._base.with_fleet(
+            id=f"{self._worker}-{self._number}",
+            created_at=at,
+            success=np.array(
+                [success.expected(*counts) for counts in zip(self._prior, self._answered, self._failed, strict=True)]
+            ),
+            headroom=self._base.headroom,
+            availability=np.array(availability, dtype=np.int8),
+        )
+
+    def _states(self, now: float) -> list[int]:
+        """The availability of each endpoint. Breakers count only while one live endpoint is left to turn to."""
+        states = [self._state(group, now) for group in self._group]
+        self._panic = not any(state == AVAILABLE for state, live in zip(states, self._base.live, strict=True) if live)
+        if self._panic:
+            states = [AVAILABLE if state == BREAKER_OPEN else state for state in states]
+        return states
+
+    def _state(self, group: int, now: float) -> int:
+        if self._cooling_until[group] > now:
+            return COOLING_DOWN
+        return BREAKER_OPEN if self._breakers.blocks(group, now) else AVAILABLE

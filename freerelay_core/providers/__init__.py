@@ -1,0 +1,24 @@
+"""Upstream adapters: everything that knows how a vendor is spoken to."""
+
+from freerelay_core.providers.base import ProviderClient, UpstreamAnswer, UpstreamError, UpstreamRequest, UpstreamTimes
+from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer, upstream_body
+from freerelay_core.providers.openai_wire import OpenAIWire
+from freerelay_core.providers.simulated import SimulatedProvider
+from freerelay_core.providers.vendor_keys import VendorKeys, find_vendor_keys
+
+__all__ = [
+    "ChatAnswer",
+    "EventReader",
+    "OpenAIWire",
+    "ProviderClient",
+    "SimulatedProvider",
+    "UpstreamAnswer",
+    "UpstreamError",
+    "UpstreamRequest",
+    "UpstreamTimes",
+    "Usage",
+    "VendorKeys",
+    "find_vendor_keys",
+    "read_answer",
+    "upstream_body",
+]

@@ -1,0 +1,191 @@
+"""The shape of OpenAI chat completions: what to send upstream, and what an answer or a stream of events says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from freerelay_core.catalogue import Endpoint
+
+__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer", "upstream_body"]
+
+EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
+"""Values of `reasoning_effort`. Other modes of a catalogue entry (`@instant`) are the vendor's own model names."""
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them; output includes hidden thinking, input includes cached."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """What a complete body says. `error` is set where it is no answer."""
+
+    usage: Usage | None = None
+    text: str = ""
+    error: str | None = None
+
+
+def upstream_body(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:
+    """The client's body for this endpoint: its name for the model and its effort; the rest as the client sent it.
+
+    Effort and ability belong together, so an endpoint's effort replaces the client's.
+    """
+    sent = {**body, "model": endpoint.upstream_model}
+    sent.pop("routing", None)
+    if endpoint.effort in EFFORTS:
+        sent["reasoning_effort"] = endpoint.effort
+    return orjson.dumps(sent)
+
+
+def read_answer(body: bytes) -> ChatAnswer:
+    """What a body of status 200 says."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ChatAnswer(error="the answer is not JSON")
+    if not isinstance(answer, dict):
+        return ChatAnswer(error="the answer is not a JSON object")
+    if answer.get("error"):
+        return ChatAnswer(error=error_message(answer["error"]))
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return ChatAnswer(error="the answer has no choices")
+    usage = _usage(answer.get("usage"))
+    return ChatAnswer(usage=usage, text="" if usage else _text(choices, "message"))
+
+
+def error_message(error: object) -> str:
+    """The words of an error object, whatever its shape."""
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message or "the provider reported an error")[:500]
+
+
+class EventReader:
+    """Reads a stream of server-sent events piece by piece, and hands on whole events only.
+
+    Half an event must never reach the client: an error event that follows would be glued to it.
+    """
+
+    def __init__(self) -> None:
+        self.has_content = False
+        """Something that a user would see, or the end, has come."""
+        self.finished = False
+        """A finish reason has come: nothing of the answer is missing."""
+        self.done = False
+        """`[DONE]` has come."""
+        self.error: str | None = None
+        self.malformed = False
+        self.usage: Usage | None = None
+        self._rest = b""
+        self._texts: list[str] = []
+
+    @property
+    def ended(self) -> bool:
+        """Nothing that may follow matters."""
+        return self.done or self.malformed or self.error is not None
+
+    @property
+    def text(self) -> str:
+        """The answer so far, all choices together."""
+        return "".join(self._texts)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in bytes as they arrive; returns the events that are complete now, without one that is an error."""
+        buffer = self._rest + data
+        if b"\r" in buffer:
+            buffer = buffer.replace(b"\r\n", b"\n")
+        end = buffer.rfind(b"\n\n")
+        if end < 0:
+            self._rest = buffer
+            self.malformed = len(buffer) > MAX_EVENT_BYTES
+            return b""
+        self._rest = buffer[end + 2 :]
+        position = 0
+        for event in buffer[:end].split(b"\n\n"):
+            self._read(event)
+            if self.malformed or self.error is not None:
+                return buffer[:position]
+            position += len(event) + 2
+            if self.done:
+                break
+        return buffer[:position]
+
+    def _read(self, event: bytes) -> None:
+        if event.startswith(b"data:") and b"\n" not in event:
+            payload = event[5:].strip()
+        else:
+            lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+            payload = b"\n".join(lines)
+        if not payload:
+            return  # a comment, or a field of no interest
+        if payload == b"[DONE]":
+            self.done = self.has_content = True
+            return
+        try:
+            chunk = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            self.malformed = True
+            return
+        self._read_chunk(chunk)
+
+    def _read_chunk(self, chunk: object) -> None:
+        if not isinstance(chunk, dict):
+            self.malformed = True
+            return
+        if chunk.get("error"):
+            self.error = error_message(chunk["error"])
+            return
+        self.usage = _usage(chunk.get("usage")) or self.usage
+        choices = chunk.get("choices") or ()
+        if not isinstance(choices, list | tuple):
+            self.malformed = True
+            return
+        for choice in choices:
+            if not isinstance(choice, dict):
+                self.malformed = True
+                return
+            self._read_choice(choice)
+
+    def _read_choice(self, choice: dict[str, Any]) -> None:
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            content = delta.get("content")
+            if isinstance(content, str) and content:
+                self._texts.append(content)
+                self.has_content = True
+            elif not self.has_content:
+                self.has_content = any(value for name, value in delta.items() if name != "role")
+        if choice.get("finish_reason") is not None:
+            self.finished = self.has_content = True
+
+
+def _usage(usage: object) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    input_tokens, output_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Usage(input_tokens, output_tokens, min(cached, input_tokens) if isinstance(cached, int) else 0)
+
+
+def _text(choices: list[Any], part: str) -> str:
+    texts = []
+    for choice in choices:
+        message = choice.get(part) if isinstance(choice, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, str):
+            texts.append(content)
+    return "".join(texts)

@@ -1,0 +1,104 @@
+"""The adapter for every provider that speaks OpenAI's wire format, over one pool of connections."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import aiohttp
+from yarl import URL
+
+from freerelay_core.catalogue import Provider
+from freerelay_core.providers.base import UpstreamError, UpstreamRequest
+
+__all__ = ["OpenAIWire"]
+
+CONNECT_LIMIT_S = 2.0
+IDLE_LIMIT_S = 30.0
+"""Longest silence between two chunks once the answer has begun."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class OpenAIWire:
+    """Speaks to `providers` with their keys. Make it inside the event loop that uses it.
+
+    The host comes from the catalogue alone, redirects are not followed, and neither cookies nor proxy variables count.
+    """
+
+    def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
+        self._targets: dict[str, tuple[URL, dict[str, str]]] = {}
+        for provider in providers.values():
+            headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "freerelay"}
+            if provider.id in keys:
+                headers["Authorization"] = f"Bearer {keys[provider.id]}"
+            self._targets[provider.id] = (URL(f"{provider.base_url}/chat/completions"), headers)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+
+    async def send(self, request: UpstreamRequest) -> _Answer:
+        """The provider's answer. Raises `UpstreamError`."""
+        url, headers = self._targets[request.provider.id]
+        timeout = aiohttp.ClientTimeout(
+            total=request.total_limit_s, sock_connect=CONNECT_LIMIT_S, sock_read=request.first_byte_limit_s
+        )
+        with _as_upstream_errors():
+            return _Answer(
+                await self._session.post(
+                    url, data=request.body, headers=headers, timeout=timeout, allow_redirects=False
+                )
+            )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+
+class _Answer:
+    times = None
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def body(self) -> bytes:
+        length = self._response.content_length
+        with _as_upstream_errors():
+            if length is not None and length <= MAX_ANSWER_BYTES:
+                return await self._response.read()
+            parts, size = [], 0
+            async for part in self._response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_ANSWER_BYTES:
+                    raise UpstreamError("malformed", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
+        return b"".join(parts)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        with _as_upstream_errors():
+            async for chunk in self._response.content.iter_any():
+                self._expect_next_within(IDLE_LIMIT_S)
+                yield chunk
+
+    async def close(self) -> None:
+        self._response.release()  # an unfinished one is not pooled: its connection ends, and so does the work upstream
+
+    def _expect_next_within(self, limit_s: float) -> None:
+        connection = self._response.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = limit_s
+
+
+@contextlib.contextmanager
+def _as_upstream_errors() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise UpstreamError("unreachable", "no connection") from error
+    except TimeoutError as error:
+        raise UpstreamError("timeout", "no answer in time") from error
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+        raise UpstreamError("disconnected", "the connection broke") from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise UpstreamError("malformed", "the answer is not HTTP") from error

@@ -1,0 +1,154 @@
+"""What the simulated provider says: text that owns up to being simulated, JSON in the asked form, or a tool call.
+
+A word with the space before it counts as one token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from freerelay_core.catalogue import Endpoint
+from freerelay_core.profile import RequestProfile
+from freerelay_core.providers.schema_instance import schema_instance
+
+__all__ = ["Content", "ContentRefused", "plausible_content"]
+
+MOST_CHOICES = 16
+MOST_TOKENS = 8_000
+"""However long an answer the profile expects, no more is made up."""
+
+_PIECE = re.compile(r"\s*\S+")
+_FILLER = (
+    " No model was called and nobody was charged.",
+    " The length, the pace and the failures follow what the catalogue says of this endpoint.",
+    " Name its provider in FREERELAY_PROVIDERS and set the vendor's key to get real answers.",
+)
+
+
+class ContentRefused(Exception):
+    """The request asks for something that a vendor would refuse, too."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One answer, the same for each of its `choices`."""
+
+    pieces: list[str]
+    """The text, or the arguments of the tool call, token by token."""
+    finish_reason: str
+    choices: int
+    tool_call: Mapping[str, Any] | None = None
+
+    @property
+    def tokens(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+def plausible_content(body: Mapping[str, Any], endpoint: Endpoint, profile: RequestProfile) -> Content:
+    """An answer to this body in the form and of the length that it asks for. Raises `ContentRefused`."""
+    choices = body.get("n")
+    choices = 1 if choices is None else choices
+    if not isinstance(choices, int) or isinstance(choices, bool) or not 1 <= choices <= MOST_CHOICES:
+        raise ContentRefused(f"n must be a whole number from 1 to {MOST_CHOICES}.")
+    limit = _limit(body)
+    tool = _tool(body)
+    if tool is not None:
+        return _tool_call(tool, limit, choices)
+    text = _json(body.get("response_format"))
+    if text is None:
+        length = min(profile.output_tokens, MOST_TOKENS)
+        pieces = _prose(endpoint, length)
+        return Content(pieces, "length" if limit is not None and limit <= len(pieces) else "stop", choices)
+    return _cut(_pieces(text), limit, choices)
+
+
+def _limit(body: Mapping[str, Any]) -> int | None:
+    limits = [body.get(name) for name in ("max_completion_tokens", "max_tokens")]
+    return next((limit for limit in limits if isinstance(limit, int)), None)
+
+
+def _cut(pieces: list[str], limit: int | None, choices: int) -> Content:
+    if limit is not None and len(pieces) > limit:
+        return Content(pieces[:limit], "length", choices)
+    return Content(pieces, "stop", choices)
+
+
+def _pieces(text: str) -> list[str]:
+    return _PIECE.findall(text) or [text]
+
+
+def _prose(endpoint: Endpoint, length: int) -> list[str]:
+    pieces = _pieces(f"This is a simulated answer in place of {endpoint.id}.")
+    for sentence in cycle(_FILLER):
+        if len(pieces) >= length:
+            return pieces[: max(length, 1)]
+        pieces += _pieces(sentence)
+    raise AssertionError  # the cycle does not end
+
+
+def _json(response_format: object) -> str | None:
+    """JSON text in the asked form; None where plain text is asked for."""
+    if not isinstance(response_format, dict):
+        return None
+    if response_format.get("type") == "json_object":
+        return '{"answer": "This is a simulated answer", "simulated": true}'
+    if response_format.get("type") != "json_schema":
+        return None
+    stated = response_format.get("json_schema")
+    schema = stated.get("schema") if isinstance(stated, dict) else None
+    if not isinstance(schema, dict):
+        raise ContentRefused("response_format.json_schema.schema must be an object.")
+    return _spaced(schema_instance(schema))
+
+
+def _spaced(value: Any) -> str:
+    """JSON with spaces, so that it breaks into tokens where a model's would."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The function to call: the one that is named, or the first when a call is asked for or a user spoke last."""
+    tools = body.get("tools")
+    functions: list[Mapping[str, Any]] = [
+        tool["function"]
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
+        and isinstance(tool["function"].get("name"), str)
+    ]  # fmt: skip
+    choice = body.get("tool_choice", "auto")
+    if not functions or choice == "none":
+        return None
+    if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
+        wanted = choice["function"].get("name")
+        named = next((function for function in functions if function["name"] == wanted), None)
+        if named is None:
+            raise ContentRefused(f"tool_choice names a function that is not among the tools: {str(wanted)[:60]!r}.")
+        return named
+    last = body["messages"][-1]
+    return functions[0] if choice == "required" or last.get("role") == "user" else None
+
+
+def _tool_call(function: Mapping[str, Any], limit: int | None, choices: int) -> Content:
+    parameters = function.get("parameters")
+    made = schema_instance(parameters) if isinstance(parameters, dict) else {}
+    content = _cut(_pieces(_spaced(made if isinstance(made, dict) else {})), limit, choices)
+    call = {
+        "id": "call_simulated",
+        "type": "function",
+        "function": {"name": function["name"], "arguments": content.text},
+    }
+    reason = "length" if content.finish_reason == "length" else "tool_calls"
+    return Content(content.pieces, reason, choices, call)

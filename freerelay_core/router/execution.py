@@ -1,0 +1,182 @@
+"""One request on its way: what was tried, what is answered, and the outcome that goes on record.
+
+    trying --first content--> committed --relay--> finished
+       |                          `--provider broke off, client left, shutdown--> interrupted (error event, no [DONE])
+       `--nothing left to try--> failed (`error` is set; no byte was sent)
+
+Once committed no other provider is asked: two models never speak in one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from freerelay_core.clock import Clock
+from freerelay_core.decision import Decision
+from freerelay_core.errors import FreeRelayError, UpstreamFailed
+from freerelay_core.fleet import Fleet
+from freerelay_core.providers import EventReader, UpstreamAnswer, UpstreamError, Usage
+
+__all__ = ["CLIENT_LEFT", "Attempt", "Execution", "Interrupted", "Stream", "error_event"]
+
+CLIENT_LEFT = 499
+"""Status on record when the client went away before the end; nobody receives it."""
+
+_DONE = b"data: [DONE]\n\n"
+
+
+class Interrupted(UpstreamFailed):
+    """The provider broke off after the first byte had gone out."""
+
+    default_code = "upstream_disconnected"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one endpoint."""
+
+    index: int
+    endpoint: str
+    started: float
+    status: int | None = None
+    error: str | None = None
+    first_token_s: float | None = None
+    duration_s: float = 0.0
+    rate_limited: bool = False
+    retry_after_s: float | None = None
+    timed_out: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape in which it goes on record."""
+        return {
+            "endpoint": self.endpoint,
+            "status": self.status,
+            "error": self.error,
+            "first_token_s": self.first_token_s,
+            "duration_s": self.duration_s,
+        }
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream that has been committed to: what was read of it before, and the rest."""
+
+    answer: UpstreamAnswer
+    chunks: AsyncIterator[bytes]
+    reader: EventReader
+    opening: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """What became of a decision. Made and filled by `Router`; `relay` is for whoever holds the client."""
+
+    decision: Decision
+    fleet: Fleet
+    clock: Clock
+    streaming: bool
+    attempts: list[Attempt] = field(default_factory=list)
+    status: int = 0
+    """HTTP status of the answer; 0 while there is none."""
+    body: bytes = b""
+    """The answer, where it is no stream."""
+    stream: Stream | None = None
+    error: FreeRelayError | None = None
+    """Why there is no answer."""
+    gave_up: bool = False
+    """Other endpoints were tried in vain, so an immediate retry by the client is pointless."""
+    usage: Usage | None = None
+    text: str = ""
+    """The answer's words, kept only to estimate the usage that the provider did not state."""
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that answers; None while there is none, and when all failed."""
+        return self.attempts[-1].endpoint if self.attempts and self.error is None else None
+
+    async def relay(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Pass the committed stream on, whole events at a time, to its proper end or to an error event."""
+        stream = self.stream
+        if stream is None:
+            raise RuntimeError("relay is for a committed stream")
+        attempt = self.attempts[-1]
+        try:
+            if stream.opening:
+                await write(stream.opening)
+            if not stream.reader.ended:
+                await self._pass_on(stream, write)
+            failure = _failure(stream.reader)
+        except UpstreamError as error:
+            code = "upstream_idle_timeout" if error.kind == "timeout" else "upstream_disconnected"
+            failure = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
+        finally:
+            self._settle(stream, attempt)
+        self.fleet.record(attempt.index, ok=failure is None)
+        if failure is None:
+            if not stream.reader.done:
+                await write(_DONE)
+            return
+        self.interrupt(failure.status, failure.code)
+        await write(error_event(failure))
+
+    async def _pass_on(self, stream: Stream, write: Callable[[bytes], Awaitable[None]]) -> None:
+        async for chunk in stream.chunks:
+            events = stream.reader.feed(chunk)
+            if events:
+                await write(events)
+            if stream.reader.ended:
+                return
+
+    def _settle(self, stream: Stream, attempt: Attempt) -> None:
+        self.usage = stream.reader.usage
+        self.text = "" if self.usage else stream.reader.text
+        self.time(attempt, stream.answer)
+
+    def time(self, attempt: Attempt, answer: UpstreamAnswer | None = None) -> None:
+        """Note how long the attempt took."""
+        times = answer.times if answer is not None else None
+        if times is None:
+            attempt.duration_s = self.clock.monotonic() - attempt.started
+        else:
+            attempt.first_token_s, attempt.duration_s = times.first_token_s, times.duration_s
+
+    def interrupt(self, status: int, reason: str) -> None:
+        """Note that the answer ended before its time, with this status on record."""
+        self.status = status
+        if self.attempts:
+            attempt = self.attempts[-1]
+            attempt.error = attempt.error or reason
+            if not attempt.duration_s:
+                self.time(attempt)
+
+    def fail(self, error: FreeRelayError, *, gave_up: bool = False) -> None:
+        """Note that there is no answer, and why."""
+        self.error, self.status, self.gave_up = error, error.status, gave_up
+
+    def forget_answer(self) -> None:
+        """Let go of the answer; what goes on record stays."""
+        self.body, self.stream = b"", None
+
+    async def close(self) -> None:
+        """Let go of the provider; what it has not finished is cancelled there."""
+        if self.stream is not None:
+            await self.stream.answer.close()
+
+
+def _failure(reader: EventReader) -> Interrupted | None:
+    if reader.error is not None:
+        return Interrupted(f"The provider reported an error: {reader.error}", code="upstream_error")
+    if reader.malformed:
+        return Interrupted("The provider sent something that is not an event.", code="upstream_malformed")
+    if reader.done or reader.finished:
+        return None
+    return Interrupted("The provider ended the stream before the answer was complete.")
+
+
+def error_event(error: FreeRelayError) -> bytes:
+    """The event that ends a stream which cannot go on; OpenAI clients raise `APIError` for it."""
+    return b"data: " + orjson.dumps(error.as_openai()) + b"\n\n"

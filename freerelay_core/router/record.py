@@ -1,0 +1,95 @@
+"""Writes down a decision and what came of it, off the request path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from freerelay_core.clock import id_time
+from freerelay_core.decision import Decision
+from freerelay_core.profile.text import estimate_tokens
+from freerelay_core.providers import Usage
+from freerelay_core.router.execution import Attempt, Execution
+from freerelay_core.scoring import Excluded
+from freerelay_core.store import DecisionRecord, Outcome
+
+__all__ = ["decision_record"]
+
+_REASONS = {int(code): code.reason for code in Excluded}
+
+
+def decision_record(
+    decision: Decision, execution: Execution, *, tenant_id: str, request_id: str, model: str, duration_s: float
+) -> DecisionRecord:
+    """The record of a decision; `model` is what the client named, `duration_s` what it waited."""
+    order = list(decision.order)
+    evaluation, snapshot = decision.evaluation, decision.snapshot
+    p50, p95 = decision.latencies_s
+    columns = (
+        decision.endpoints,
+        np.exp(decision.log_utilities[order]).tolist(),
+        evaluation.cost_usd[0, order].tolist(),
+        p50[order].tolist(),
+        p95[order].tolist(),
+    )
+    names = ("endpoint", "utility", "cost_usd", "latency_p50_s", "latency_p95_s")
+    return DecisionRecord(
+        id=decision.id,
+        tenant_id=tenant_id,
+        created_at=id_time(decision.id),
+        request_id=request_id,
+        model=model,
+        snapshot_id=snapshot.id,
+        preference=decision.preference,
+        profile=decision.profile.as_dict(),
+        exponents=dict(decision.exponents),
+        log_factors=dict(zip(decision.endpoints, evaluation.log_factors[:, 0, order].T.tolist(), strict=True)),
+        ranking=tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)),
+        excluded=tuple(
+            {"endpoint": snapshot.endpoint_ids[e], "reason": _REASONS[code]}
+            for e, code in enumerate(evaluation.excluded[0].tolist())
+            if code
+        ),
+        rules=decision.directive.rules,
+        outcome=_outcome(decision, execution, duration_s),
+    )
+
+
+def _outcome(decision: Decision, execution: Execution, duration_s: float) -> Outcome:
+    attempts: Sequence[Attempt] = execution.attempts
+    last = attempts[-1] if attempts else None
+    simulated = last is not None and bool(decision.snapshot.simulated[last.index])
+    usage, estimated = _usage(decision, execution)
+    cost = None
+    if usage is not None and last is not None:
+        cost = decision.snapshot.prices.cost_at(
+            last.index,
+            decision.profile.hour_utc,
+            input_=usage.input_tokens - usage.cached_tokens,
+            cached=usage.cached_tokens,
+            output=usage.output_tokens,
+        )
+    return Outcome(
+        endpoint=execution.endpoint,
+        status=execution.status,
+        attempts=tuple(attempt.as_dict() for attempt in attempts),
+        first_token_s=last.first_token_s if last and execution.error is None else None,
+        # Simulated waits are scaled: what counts is what they stand for.
+        duration_s=sum(attempt.duration_s for attempt in attempts) if simulated else duration_s,
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        cost_usd=cost,
+        usage_estimated=estimated,
+        basis="simulated" if simulated else "measured",
+    )
+
+
+def _usage(decision: Decision, execution: Execution) -> tuple[Usage | None, bool]:
+    """What the provider counted, else an estimate of what it sent; None where it sent nothing."""
+    if execution.usage is not None:
+        return execution.usage, False
+    if execution.text:
+        return Usage(decision.profile.input_tokens, estimate_tokens(execution.text), 0), True
+    return None, False
