@@ -1,0 +1,78 @@
+# FreeRelay's commands. Everything is installed into .venv, which may be deleted at any time.
+#
+#   make run [PORT=8600]           install if need be, then start FreeRelay in the foreground
+#   make test [PYTEST_ARGS=...]    install the test extras if need be, then run the whole suite
+#   make lint | types | layers     one check each
+#   make check                     all of them
+#   make lock                      renew the locked requirements from pyproject.toml
+#
+# PYTHON=python3.12 chooses another interpreter.
+
+PYTHON ?= python3
+
+.PHONY: run test lint types layers check lock
+
+# The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
+# interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
+python_version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3] if sys.version_info >= (3, 11) else "")' 2>/dev/null)
+checksum = $(firstword $(shell $(1) | cksum))
+venv := .venv/python-$(python_version)-$(call checksum,pwd)
+for_run := .venv/run-$(call checksum,cat Makefile requirements.txt)
+for_test := .venv/test-$(call checksum,cat Makefile requirements-test.txt)
+in_venv := .venv/bin/python -m
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+run: $(for_run)
+	@exec .venv/bin/freerelay serve $(if $(PORT),--port $(PORT))
+
+test: $(for_test)
+	$(in_venv) pytest --numprocesses 2 $(PYTEST_ARGS)
+
+lint: $(for_test)
+	$(in_venv) ruff check .
+	$(in_venv) ruff format --check .
+
+types: $(for_test)
+	$(in_venv) mypy
+
+layers: $(for_test)
+	.venv/bin/lint-imports
+
+check: lint types layers test
+
+# One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
+compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: $(for_test)
+	$(in_venv) pip install --quiet --require-hashes --requirement requirements-installer.txt
+	$(compile) --output-file requirements.txt pyproject.toml
+	$(compile) --output-file requirements-test.txt --constraint requirements.txt --group test pyproject.toml
+	$(compile) --output-file requirements-installer.txt --group installer
+
+$(for_run): $(venv)
+	$(call install,requirements.txt)
+
+$(for_test): $(venv)
+	$(call install,requirements-test.txt)
+
+$(venv):
+	@test -n "$(python_version)" || { echo "FreeRelay needs Python 3.11 or newer, and '$(PYTHON)' is not: name another one with PYTHON=python3.12." >&2; exit 1; }
+	@echo "Making .venv for Python $(python_version)" >&2
+	@$(PYTHON) -m venv --clear .venv || { echo "'$(PYTHON) -m venv' must work first; on Debian: apt-get install python3-venv." >&2; exit 1; }
+	@touch $@
+
+# Installs the locked file $(1) and the command `freerelay`. uv takes 9 s where pip takes 40, so: the machine's own uv, or
+# one in .venv; where neither works (no uv for the platform, a certificate that only pip knows) pip does it all.
+# The path file makes the checkout importable from any folder.
+define install
+	@echo "Installing $(1) (150 MB are downloaded the first time)" >&2
+	@if uv --version >/dev/null 2>&1; then uv=uv; else uv="$(in_venv) uv"; \
+		$(in_venv) pip install --quiet --require-hashes --requirement requirements-installer.txt || uv=false; fi; \
+	$$uv pip install --quiet --python .venv/bin/python --compile-bytecode $(locked) --requirement $(1) || \
+	{ echo "Installing with pip instead" >&2; $(in_venv) pip install --quiet $(locked) --requirement $(1); }
+	@.venv/bin/python -c 'import os, sysconfig; open(sysconfig.get_path("purelib") + "/freerelay.pth", "w").write(os.getcwd())'
+	@printf '#!/bin/sh\nexec "%s/.venv/bin/python" -P -m freerelay_core.cli "$$@"\n' "$$(pwd)" > .venv/bin/freerelay
+	@chmod +x .venv/bin/freerelay
+	@touch $@
+endef
+locked := --require-hashes --no-deps

@@ -1,0 +1,88 @@
+"""`freerelay decide`: the ranking of one request, without calling anybody and without a running server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from freerelay_core.cli.configuration import load_configuration
+from freerelay_core.cli.inputs import read_input
+from freerelay_core.clock import SystemClock, new_id
+from freerelay_core.decision import Decision
+from freerelay_core.decision import decide as decide_request
+from freerelay_core.errors import InvalidRequest
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import profile_request
+
+__all__ = ["decide"]
+
+_SHOWN_ROWS = 15
+_NUMBERS = [Column(name, justify="right") for name in ("score", "USD/1,000", "p50 s", "p95 s", "quality")]
+
+
+def decide(
+    request: Annotated[Path, typer.Argument(help="File with the body of a chat completion; - is standard input.")],
+    preference: Annotated[RoutingPreference | None, typer.Option(help="Rank under this routing preference.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task family, where the request does not tell.")] = None,
+    depth: Annotated[str | None, typer.Option(help="How hard the request is, where it does not tell.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole decision as JSON.")] = False,
+) -> None:
+    """Rank the endpoints for one request, by the catalogue."""
+    clock = SystemClock()
+    configuration = load_configuration()
+    profile = profile_request(_read_body(request), hour_utc=clock.now().hour, task=task, depth=depth)
+    decision = decide_request(
+        configuration.catalogue_snapshot(clock),
+        profile,
+        decision_id=new_id(clock),
+        policy=configuration.policy,
+        request_preference=preference,
+    )
+    if as_json:
+        typer.echo(orjson.dumps(decision.as_dict(clock.now()) | {"dry_run": True}, option=orjson.OPT_INDENT_2))
+    else:
+        _draw(decision)
+
+
+def _read_body(path: Path) -> dict[str, Any]:
+    try:
+        body = orjson.loads(read_input(path))
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"{path}: is not JSON ({error}).") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"{path}: must hold a JSON object, the body of a chat completion.")
+    return body
+
+
+def _draw(decision: Decision) -> None:
+    console = Console()
+    profile = decision.profile
+    console.print(
+        f"{profile.family.value}, {profile.depth.label}, {profile.input_tokens:,} tokens in, "
+        f"{profile.output_tokens:,} expected out; {decision.preference}; snapshot {decision.snapshot.id}"
+    )
+    if decision.order:
+        console.print(decision.reason)
+        table = Table("", Column("endpoint", no_wrap=True), *_NUMBERS, "basis", box=SIMPLE_HEAD, padding=0)
+        for position, row in enumerate(decision.ranking[:_SHOWN_ROWS], start=1):
+            table.add_row(
+                str(position),
+                row.endpoint,
+                f"{row.score:.1f}",
+                f"{row.cost_usd * 1000:,.2f}",
+                f"{row.latency_p50_s:.1f}",
+                f"{row.latency_p95_s:.1f}",
+                f"{row.quality:.0%}",
+                row.basis,
+            )
+        console.print(table)
+    console.print(
+        f"{len(decision.order)} ranked, {len(decision.excluded)} excluded; --json shows all of them with their reasons."
+    )

@@ -1,0 +1,43 @@
+"""The server process that `freerelay serve` starts: uvicorn on `app:app`, which stops when its parent is gone.
+
+Standard input is a pipe whose other end only the parent holds, so it ends when the parent does, however that dies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import uvicorn
+
+__all__ = ["main"]
+
+_LEFTOVERS_S = 2
+"""How long uvicorn waits for connections that outlive the drain: browsers' sockets."""
+
+
+def main(host: str, port: int) -> None:
+    """Serve until a signal comes or the parent has gone."""
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    uvicorn.run(
+        "app:app",
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_LEFTOVERS_S,
+    )
+
+
+def _stop_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

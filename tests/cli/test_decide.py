@@ -1,0 +1,163 @@
+"""`freerelay decide` and `freerelay simulate`, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from serving import environment
+
+AZURE = Path(__file__).parents[3] / "shared/data/azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
+
+REQUEST = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Write a function that sorts a list."}]}
+TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2026-11-16 18:15:46.680590,374,44
+2026-11-16 18:15:50.994194,396,109
+2026-11-16 23:59:59,8000,2000
+"""
+
+
+def freerelay(*arguments: object, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that needs no home."""
+    return subprocess.run(
+        [sys.executable, "-m", "freerelay_core.cli", *map(str, arguments)],
+        input=stdin,
+        env=environment(Path("/proc/no-home"), COLUMNS="100", **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def printed(*arguments: object, **options: str) -> dict:
+    """The JSON that a command prints."""
+    run = freerelay(*arguments, "--json", **options)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def refused(*arguments: object, **options: str) -> str:
+    """The one line with which a command fails."""
+    run = freerelay(*arguments, **options)
+    assert (run.returncode, run.stdout) == (1, "")
+    (line,) = run.stderr.splitlines()
+    return line
+
+
+@pytest.fixture
+def request_file(tmp_path):
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(REQUEST))
+    return path
+
+
+@pytest.fixture
+def trace_file(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE)
+    return path
+
+
+# -- decide
+
+
+def test_decide_ranks_as_the_endpoint_does_on_the_same_figures(running, request_file):
+    key = running.exports["OPENAI_API_KEY"]
+    httpx.post(
+        f"{running.url}/v1/tenant/settings",
+        headers={"Authorization": f"Bearer {key}"},
+        json={"routing_preference": "cost-optimized"},
+    ).raise_for_status()
+    answer = httpx.post(f"{running.url}/v1/router/decide", headers={"Authorization": f"Bearer {key}"}, json=REQUEST)
+    live = answer.raise_for_status().json()
+    mine = printed("decide", request_file, "--preference", "cost-optimized")
+    assert set(mine) == set(live)
+    assert [row["endpoint"] for row in mine["ranking"]] == [row["endpoint"] for row in live["ranking"]]
+    assert mine["exponents"] == live["exponents"]
+    assert mine["dry_run"] is True
+
+
+def test_decide_reads_standard_input_and_draws_a_table(request_file):
+    run = freerelay("decide", "-", stdin=request_file.read_text())
+    assert run.returncode == 0
+    winner = printed("decide", request_file)["ranking"][0]["endpoint"]
+    assert winner in run.stdout
+
+
+def test_another_preference_ranks_another_endpoint_first(request_file):
+    winners = {
+        printed("decide", request_file, "--preference", name)["ranking"][0]["endpoint"]
+        for name in ("cost-optimized", "performance-first")
+    }
+    assert len(winners) == 2
+
+
+def test_the_operators_rules_hold_for_decide_too(request_file, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: no groq, when: 'true', exclude: ['groq/*']}]")
+    decision = printed("decide", request_file, FREERELAY_RULES=str(rules))
+    assert decision["rules"] == ["no groq"]
+    assert not any(row["provider"] == "groq" for row in decision["ranking"])
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [("[1", "not JSON"), ("[]", "JSON object"), ('{"messages": NaN}', "not JSON"), ("{}", "messages")],
+)
+def test_a_body_that_is_no_request_is_refused_in_one_line(body, named):
+    assert named in refused("decide", "-", stdin=body)
+
+
+def test_an_unknown_preference_is_refused_naming_the_three(request_file):
+    run = freerelay("decide", request_file, "--preference", "cheapest")
+    assert run.returncode != 0
+    for name in ("cost-optimized", "balanced", "performance-first"):
+        assert name in run.stderr
+
+
+def test_a_file_that_is_not_there_is_named():
+    assert "absent.json" in refused("decide", "absent.json")
+    assert "absent.csv" in refused("simulate", "absent.csv")
+
+
+# -- simulate
+
+
+def test_simulate_sums_up_a_trace_under_all_three_preferences(trace_file):
+    result = printed("simulate", trace_file)
+    assert (result["requests"], result["input_tokens"], result["output_tokens"]) == (3, 8770, 2153)
+    assert list(result["preferences"]) == ["cost-optimized", "balanced", "performance-first"]
+    for summary in result["preferences"].values():
+        assert summary["cost_usd_per_1000"] == pytest.approx(summary["cost_usd"] / 3 * 1000)
+        assert sum(summary["share"].values()) == pytest.approx(1)
+        assert 0 < summary["latency_s"]["p50"] <= summary["latency_s"]["p95"]
+        assert 0 < summary["quality"] < 1
+
+
+def test_simulate_prints_the_same_for_the_same_seed(trace_file):
+    assert printed("simulate", trace_file) == printed("simulate", trace_file, "--seed", 0)
+
+
+def test_simulate_draws_a_table(trace_file):
+    run = freerelay("simulate", trace_file)
+    assert run.returncode == 0
+    assert "performance-first" in run.stdout
+
+
+def test_a_trace_without_the_needed_columns_is_refused_naming_them(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("TIMESTAMP,words\n2026-11-16 18:15:46,3\n")
+    line = refused("simulate", path)
+    assert "ContextTokens" in line
+    assert "GeneratedTokens" in line
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not AZURE.exists(), reason="the data beside the project is absent")
+def test_simulate_reads_a_public_trace():
+    result = printed("simulate", AZURE)
+    assert (result["requests"], result["input_tokens"]) == (19_366, 22_361_870)

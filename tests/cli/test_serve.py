@@ -1,0 +1,175 @@
+"""`freerelay serve` as a user meets it: real processes, a real database, a real shell."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from serving import READY, Serving, eventually, processes_of, serving
+
+
+def refused(serve: Serving) -> str:
+    """The one line with which a start was refused."""
+    assert serve.ends() == 1
+    assert serve.process.stdout.read() == ""
+    (line,) = serve.errors.splitlines()
+    return line
+
+
+def shell(lines: list[str]) -> str:
+    """What a shell prints when the lines are pasted into it."""
+    return subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, check=True).stdout
+
+
+# -- what it prints
+
+
+def test_the_printed_lines_paste_into_a_shell_and_the_request_in_them_is_answered(running):
+    answer = json.loads(shell(running.lines))
+    assert answer["choices"][0]["message"]["content"]
+
+
+def test_the_printed_lines_tell_all_that_a_user_needs(running):
+    assert running.exports["OPENAI_BASE_URL"] == f"{running.url}/v1"
+    assert running.exports["OPENAI_API_KEY"].startswith("fr_live_")
+    assert running.exports["FREERELAY_OPERATOR_KEY"].startswith("fr_admin_")
+    assert running.exports["FREERELAY_DASHBOARD_URL"] == running.url
+    assert any("simulated" in line and " 0 real" in line for line in running.lines)
+    assert running.lines[-1] == READY
+
+
+def test_the_dashboard_and_the_endpoint_answer_on_one_port(running):
+    assert httpx.get(running.url).headers["content-type"].startswith("text/html")
+    assert httpx.get(f"{running.url}/readyz").headers["content-type"] == "application/json"
+
+
+def test_no_secret_is_on_a_command_line(running):
+    arguments = "\n".join(word for process in processes_of(running.home) for word in process.cmdline())
+    assert str(running.port) in arguments
+    password = (running.home / "postgres.password").read_text()
+    for secret in (running.exports["OPENAI_API_KEY"], running.exports["FREERELAY_OPERATOR_KEY"], password):
+        assert secret not in arguments
+
+
+# -- what it refuses
+
+
+def test_a_second_start_on_the_same_folder_is_refused(running):
+    line = refused(Serving(running.home))
+    assert str(running.home) in line
+    assert str(running.process.pid) in line
+
+
+def test_a_taken_port_is_refused_before_anything_is_started(home):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = refused(Serving(home, port=port))
+    assert f"Port {port} on 127.0.0.1 is taken" in line
+    assert not (home).exists()
+
+
+def test_a_home_that_is_a_file_is_refused(home):
+    home.write_text("mine")
+    assert str(home) in refused(Serving(home))
+    assert home.read_text() == "mine"
+
+
+def test_a_home_that_cannot_be_made_is_refused():
+    home = Path("/proc/freerelay")  # refuses root, too
+    assert str(home) in refused(Serving(home))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("FREERELAY_DRAIN_S", "soon", "FREERELAY_DRAIN_S"),
+        ("FREERELAY_HOST", "no.such.host.invalid", "FREERELAY_HOST"),
+        ("FREERELAY_CATALOGUE", "absent.yaml", "absent.yaml"),
+        ("FREERELAY_RULES", "absent.yaml", "absent.yaml"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_before_anything_is_started(home, variable, value, named):
+    assert named in refused(Serving(home, **{variable: value}))
+    assert not (home).exists()
+
+
+# -- how it ends
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stop_signal_ends_everything_the_database_too(home, how):
+    with serving(home) as it:
+        assert len(processes_of(it.home)) > 2
+        assert it.stop(how) == 0
+        assert processes_of(it.home) == []
+
+
+def test_a_server_that_dies_ends_everything_with_one_line(home):
+    with serving(home) as it:
+        it.server.kill()
+        assert it.ends() == 1
+        assert it.errors.splitlines()[-1] == "freerelay: The server ended by itself (signal SIGKILL)."
+        assert processes_of(it.home) == []
+
+
+def test_a_killed_parent_takes_its_server_along_and_the_next_start_adopts_its_database(home):
+    with serving(home) as it:
+        server, database = it.server, it.database
+        it.process.kill()
+        assert psutil.wait_procs([server], timeout=30) == ([server], [])
+        with serving(it.home) as successor:
+            assert successor.database == database
+            assert successor.exports["OPENAI_API_KEY"] == it.exports["OPENAI_API_KEY"]
+            successor.stop()
+        assert processes_of(it.home) == []
+
+
+def test_a_database_that_dies_is_started_again(home):
+    with serving(home) as it:
+        it.database.kill()
+        eventually(lambda: "PostgreSQL ended unexpectedly and was started again." in it.errors)
+        assert it.stop() == 0
+        assert processes_of(it.home) == []
+
+
+# -- what it keeps
+
+
+def preference(it: Serving, chosen: str | None = None) -> str:
+    """The routing preference that the demo tenant has, or has after choosing one."""
+    url, headers = f"{it.url}/v1/tenant/settings", {"Authorization": f"Bearer {it.exports['OPENAI_API_KEY']}"}
+    if chosen is None:
+        answer = httpx.get(url, headers=headers)
+    else:
+        answer = httpx.post(url, headers=headers, json={"routing_preference": chosen})
+    return answer.raise_for_status().json()["routing_preference"]
+
+
+def test_settings_and_keys_outlast_a_restart_and_a_deleted_folder_is_a_fresh_install(home):
+    with serving(home) as first:
+        assert preference(first, "performance-first") == "performance-first"
+        first.stop()
+    with serving(home) as second:
+        assert second.exports["OPENAI_API_KEY"] == first.exports["OPENAI_API_KEY"]
+        assert preference(second) == "performance-first"
+        second.stop()
+    subprocess.run(["rm", "-r", home], check=True)
+    with serving(home) as fresh:
+        assert fresh.exports["OPENAI_API_KEY"] != first.exports["OPENAI_API_KEY"]
+        assert preference(fresh) != "performance-first"
+
+
+def test_it_may_be_started_from_any_folder_and_keeps_its_state_there(folder):
+    with serving(Path("state"), folder=folder) as it:
+        assert (folder / "state" / "credentials").exists()
+        assert httpx.get(it.url).status_code == 200
+        it.stop()
+    assert [path.name for path in folder.iterdir()] == ["state"]
