@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
 import numpy as np
 import numpy.typing as npt
 import yaml
@@ -25,6 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import NEEDS, Depth, ProfileBatch, RequestProfile, TaskFamily
+
+if TYPE_CHECKING:
+    import cel
 
 __all__ = [
     "NO_POLICY",
@@ -126,7 +128,9 @@ class Policy:
         directive = _NO_DIRECTIVE
         if not self._rules:
             return directive
-        context = cel.Context(dict(values))
+        from cel import Context  # noqa: PLC0415  (0.3 s, for its own command line: only where there are rules)
+
+        context = Context(dict(values))
         for rule, program in self._rules:
             if not self._matches(rule, program, context):
                 continue
@@ -241,6 +245,8 @@ def load_policy(path: Path | None, endpoint_ids: Sequence[str]) -> Policy:
 
 
 def _compiled(path: Path, rule: _Rule, endpoint_ids: tuple[str, ...]) -> cel.Program:
+    import cel  # noqa: PLC0415  (as above)
+
     where = f"{path}: rule {rule.name!r}"
     if not (rule.prefer or rule.exclude or rule.routing_preference):
         raise ConfigurationError(f"{where}: asks for nothing; name prefer, exclude or routing_preference.")

@@ -139,7 +139,9 @@ def test_simulate_sums_up_a_trace_under_all_three_preferences(trace_file):
 
 
 def test_simulate_prints_the_same_for_the_same_seed(trace_file):
-    assert printed("simulate", trace_file) == printed("simulate", trace_file, "--seed", 0)
+    unseeded, seeded = printed("simulate", trace_file), printed("simulate", trace_file, "--seed", 0)
+    assert unseeded["preferences"] == seeded["preferences"]
+    assert unseeded["preferences"] != printed("simulate", trace_file, "--seed", 1)["preferences"]
 
 
 def test_simulate_draws_a_table(trace_file):
