@@ -87,6 +87,8 @@ class Application:
         Raises `ConfigurationError`. A database that is away is none: `ready` then says so until it is back.
         """
         global _current  # noqa: PLW0603  (the one of this process)
+        if _current is not None:
+            raise RuntimeError("one application is running in this process already")
         application = cls(settings, environment, SystemClock())
         try:
             await application._begin()

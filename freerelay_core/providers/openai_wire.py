@@ -76,9 +76,12 @@ class _Answer:
         return b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        first = True
         with _as_upstream_errors():
             async for chunk in self._response.content.iter_any():
-                self._expect_next_within(IDLE_LIMIT_S)
+                if first:
+                    self._expect_next_within(IDLE_LIMIT_S)
+                    first = False
                 yield chunk
 
     async def close(self) -> None:
@@ -88,6 +91,7 @@ class _Answer:
         connection = self._response.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = limit_s
+            connection.protocol.start_timeout()
 
 
 @contextlib.contextmanager

@@ -148,8 +148,9 @@ class _Maker:
             made = matching_text(schema["pattern"])
             if made is not None:
                 return made
-        if schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
+        stated = _FORMATS.get(str(schema.get("format")))
+        if stated is not None:
+            return stated
         least = min(_count(schema, "minLength"), MAX_TEXT)
         most = schema.get("maxLength")
         text = self._words

@@ -1,0 +1,70 @@
+"""The frame of every page: style, title, notices, who is signed in, and the mark that says a page is complete."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from freerelay_core.errors import FreeRelayError, StoreUnavailable
+from freerelay_core.snapshot import Snapshot
+from pages._format import markdown
+
+__all__ = ["FAVICON", "account", "brand", "failure", "page_title", "revision_mark", "simulated_notice", "style"]
+
+_ASSETS = Path(__file__).parent / "assets"
+_STYLE = (_ASSETS / "style.css").read_text(encoding="utf-8")
+FAVICON = str(_ASSETS / "favicon.png")
+
+
+def style() -> None:
+    """The style of our own HTML, in the accent colours that the theme sets for Streamlit's."""
+    light, dark = (st.get_option(f"theme.{mode}.primaryColor") for mode in ("light", "dark"))
+    st.html(f"<style>:root {{ --fr-accent: light-dark({light}, {dark}); }}\n{_STYLE}</style>")
+
+
+def brand() -> None:
+    """The product's mark, above the menu or, where there is none, above the page."""
+    st.logo(FAVICON, size="large")
+
+
+def page_title(title: str) -> None:
+    """The page's one heading of the first rank."""
+    st.title(title, anchor=False)
+
+
+def simulated_notice(snapshot: Snapshot) -> None:
+    """Says that answers are simulated, where they are."""
+    live = snapshot.simulated[snapshot.live]
+    if not live.any():
+        return
+    share = "Every endpoint is" if live.all() else "Some endpoints are"
+    st.html(
+        f"<p class='fr-notice'><strong>Simulated.</strong> {share} simulated: prices, speeds and abilities are the "
+        "catalogue's, no vendor is called and no money is spent.</p>"
+    )
+
+
+def failure(error: FreeRelayError) -> None:
+    """What went wrong, in the error's own words, and the way out."""
+    st.error(markdown(error.message), icon=":material/error:")
+    if isinstance(error, StoreUnavailable):
+        st.write("The database does not answer. Live requests go on with the settings last known; nothing is lost.")
+    st.button("Try again")
+
+
+def account(name: str, detail: str) -> None:
+    """Who is signed in, and the way to sign out; drawn in the menu."""
+    with st.sidebar:
+        st.html(
+            f"<div class='fr-account'><p><strong>{escape(name)}</strong><br><span>{escape(detail)}</span></p>"
+            "<form method='post' action='/session/end'><button type='submit'>Sign out</button></form></div>"
+        )
+
+
+def revision_mark() -> None:
+    """Draw the invisible mark that ends every page; `data-rev` grows with each run, so that a test can await it."""
+    revision = st.session_state.get("_revision", 0) + 1
+    st.session_state["_revision"] = revision
+    st.html(f"<span id='rev' data-rev='{revision}'></span>")

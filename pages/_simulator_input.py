@@ -1,0 +1,188 @@
+"""What the simulator is asked: the request's profile and the preference, in widgets bound to the URL.
+
+A pasted request body fills in the same widgets, so that the link restores the ranking without the text of the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import (
+    NEEDS,
+    Depth,
+    LatencyClass,
+    OutputContract,
+    RequestProfile,
+    TaskFamily,
+)
+from pages._format import count
+
+__all__ = ["INPUTS", "MAX_TOKENS", "SNAPSHOTS", "bad_parameters", "preference_widget", "profile_widgets"]
+
+INPUTS = ("form", "body", "trace")
+SNAPSHOTS = ("live", "catalogue")
+MAX_TOKENS = 2_000_000
+
+DEFAULT = RequestProfile(
+    family=TaskFamily.CHAT,
+    depth=Depth.STANDARD,
+    latency_class=LatencyClass.INTERACTIVE,
+    input_tokens=1000,
+    output_tokens=300,
+)
+"""What the page shows before anything is chosen."""
+
+_FAMILIES = [family.value for family in TaskFamily]
+_DEPTHS = [depth.label for depth in Depth]
+_CLASSES = [latency_class.label for latency_class in LatencyClass]
+_CONTRACTS = [contract.label for contract in OutputContract]
+_HOURS = ["now", *(str(hour) for hour in range(24))]
+
+
+@dataclass(frozen=True, slots=True)
+class BadParameter:
+    """A value in the URL that cannot be used."""
+
+    name: str
+    value: str
+    allowed: str
+
+
+def bad_parameters(query: Mapping[str, Sequence[str]]) -> list[BadParameter]:
+    """The values in the URL that cannot be used; their widgets fall back to what they show anyway."""
+    return [
+        BadParameter(name, value, allowed)
+        for name, (check, allowed) in _CHECKS.items()
+        for value in query.get(name, ())
+        if not check(value)
+    ]
+
+
+def preference_widget(in_force: RoutingPreference) -> RoutingPreference:
+    """The preference to rank by; at first, and again after it changes elsewhere, the one in force."""
+    if st.session_state.get("_in_force") not in (None, in_force):
+        st.session_state["under"] = in_force.value
+    st.session_state["_in_force"] = in_force
+    chosen = st.segmented_control(
+        "Preference",
+        [preference.value for preference in RoutingPreference],
+        default=in_force.value,
+        required=True,
+        key="under",
+        bind="query-params",
+        help=f"In force for you now: {in_force}. Choosing another here changes nothing but this page.",
+    )
+    return RoutingPreference(chosen or in_force)
+
+
+def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
+    """The profile in the form. Without `tokens` the requests bring their own, and their hours."""
+    left, right = st.columns(2)
+    family = left.selectbox(
+        "Task family",
+        _FAMILIES,
+        key="task",
+        bind="query-params",
+        help="What kind of work: decides which ability counts.",
+    )
+    depth = right.selectbox(
+        "Depth", _DEPTHS, index=int(DEFAULT.depth), key="depth", bind="query-params", help="How hard the request is."
+    )
+    sizes = _token_widgets() if tokens else {}
+    left, right = st.columns(2)
+    latency_class = left.selectbox(
+        "Latency class",
+        _CLASSES,
+        index=int(DEFAULT.latency_class),
+        key="class",
+        bind="query-params",
+        help="How urgently the answer is awaited. In a batch nobody waits, and time does not count.",
+    )
+    contract = right.selectbox(
+        "Answer form", _CONTRACTS, key="form", bind="query-params", help="Strict: a JSON schema that must be kept."
+    )
+    needs = st.multiselect(
+        "Needs", NEEDS, key="needs", bind="query-params", help="An endpoint without one of these is excluded."
+    )
+    rest = _rare_widgets(hour_now) if tokens else {}
+    return RequestProfile(
+        family=TaskFamily(family),
+        depth=Depth[str(depth).upper()],
+        latency_class=LatencyClass[str(latency_class).upper()],
+        contract=OutputContract[str(contract).upper()],
+        needs=frozenset(needs),
+        **sizes,
+        **rest,
+    )
+
+
+def _token_widgets() -> dict[str, Any]:
+    left, right = st.columns(2)
+    input_tokens = left.number_input(
+        "Input tokens", 0, MAX_TOKENS, DEFAULT.input_tokens, step=100, key="in", bind="query-params"
+    )
+    output_tokens = right.number_input(
+        "Output tokens", 1, MAX_TOKENS, DEFAULT.output_tokens, step=50, key="out", bind="query-params"
+    )
+    return {"input_tokens": int(input_tokens or 0), "output_tokens": int(output_tokens or 1)}
+
+
+def _rare_widgets(hour_now: int) -> dict[str, Any]:
+    with st.expander("Cache, hour of the prices, safety"):
+        cached = st.number_input(
+            "Cached input tokens",
+            0,
+            MAX_TOKENS,
+            0,
+            step=100,
+            key="cached",
+            bind="query-params",
+            help="Part of the input that the provider is expected to have in its prompt cache.",
+        )
+        hour = st.selectbox("Prices at this hour, UTC", _HOURS, key="hour", bind="query-params")
+        locked_down = st.toggle(
+            "Locked-down posture",
+            key="locked",
+            bind="query-params",
+            help="Prefer endpoints that are cleared for confidential content.",
+        )
+    return {
+        "cached_tokens": int(cached or 0),
+        "hour_utc": hour_now if hour == "now" else int(str(hour)),
+        "locked_down": bool(locked_down),
+    }
+
+
+def _one_of(options: Any) -> tuple[Callable[[str], bool], str]:
+    names = [str(option) for option in options]
+    return names.__contains__, ", ".join(names)
+
+
+def _number(low: int, high: int) -> tuple[Callable[[str], bool], str]:
+    def check(value: str) -> bool:
+        return value.isascii() and value.isdecimal() and low <= int(value[:12]) <= high and len(value) <= 12
+
+    return check, f"{count(low)} to {count(high)}"
+
+
+_CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "input": _one_of(INPUTS),
+    "snapshot": _one_of(SNAPSHOTS),
+    "under": _one_of(RoutingPreference),
+    "task": _one_of(_FAMILIES),
+    "depth": _one_of(_DEPTHS),
+    "class": _one_of(_CLASSES),
+    "form": _one_of(_CONTRACTS),
+    "needs": _one_of(NEEDS),
+    "in": _number(0, MAX_TOKENS),
+    "out": _number(1, MAX_TOKENS),
+    "cached": _number(0, MAX_TOKENS),
+    "hour": _one_of(_HOURS),
+    "locked": _one_of(("true", "false")),
+}
+"""For each parameter of the URL: whether a value can be used, and what can."""

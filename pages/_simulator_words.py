@@ -1,0 +1,197 @@
+"""What a simulation means, in sentences: pure functions of core values, no widgets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from freerelay_core.decision import Decision, ExcludedEndpoint, RankedEndpoint
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.snapshot import Snapshot
+from pages import _format as fmt
+
+__all__ = [
+    "ABSOLUTE",
+    "answer",
+    "comparison_sentence",
+    "comparison_title",
+    "excluded_reasons",
+    "excluded_title",
+    "headline",
+    "listed",
+    "preferences_sentence",
+    "rule_sentence",
+    "scatter_title",
+    "snapshot_words",
+]
+
+NEGLIGIBLE = 0.001
+"""Differences in ln U below this are not spoken of."""
+
+ABSOLUTE = (
+    "Scores do not depend on which other endpoints are listed: every factor is measured against fixed reference "
+    "prices, speeds and difficulties, so adding or removing an endpoint never reorders the others."
+)
+
+
+def headline(decision: Decision) -> str:
+    """Who ranks first, in one line."""
+    if not decision.order:
+        return "No endpoint can serve this request"
+    equals = [row.endpoint for row in _about_equal(decision)]
+    if equals:
+        return f"{decision.endpoints[0]} ranks first, about equal with {listed(equals, most=2)}"
+    return f"{decision.endpoints[0]} ranks first"
+
+
+def answer(decision: Decision) -> str:
+    """The winner's figures, and why it stands above the runner-up."""
+    if not decision.order:
+        return excluded_reasons(decision.excluded)
+    winner = decision.row(0)
+    figures = (
+        f"Under {decision.preference.value} it costs {fmt.usd_per_1000(winner.cost_usd * 1000)} like this, takes "
+        f"{fmt.seconds(winner.latency_p50_s)} (95 of 100 within {fmt.seconds(winner.latency_p95_s)}), and "
+        f"{fmt.quality(winner.quality)} answers are good."
+    )
+    if len(decision.order) == 1:
+        return f"{figures} It is the only endpoint that can serve this request."
+    runner_up, by_factor = decision.row(1), decision.compare(0, 1)[0].by_factor
+    equal = " Within 5 % of each other, the two are about equal." if runner_up.about_equal else ""
+    return f"{figures} {comparison_sentence(winner, runner_up, by_factor, subject='It')}{equal}"
+
+
+def rule_sentence(decision: Decision) -> str | None:
+    """That an operator's rule decides the preference, where one does."""
+    if decision.preference.level != "rule":
+        return None
+    return (
+        f"The operator's rule {decision.preference.rule} sets {decision.preference.value} for this request, whatever "
+        "is chosen here."
+    )
+
+
+def scatter_title(decision: Decision) -> str:
+    """What the winner's place among costs and times means."""
+    rows = decision.ranking
+    winner = rows[0]
+    both = [row for row in rows[1:] if row.cost_usd < winner.cost_usd and row.latency_p50_s < winner.latency_p50_s]
+    if not both:
+        return f"Nothing is both cheaper and faster than {winner.endpoint}"
+    best = both[0]
+    if best.quality < winner.quality - 0.005:
+        return (
+            f"{_endpoints(len(both))} cheaper and faster than {winner.endpoint}, but its quality is higher: "
+            f"{fmt.quality(winner.quality)} good answers against {fmt.quality(best.quality)} at {best.endpoint}"
+        )
+    return f"{_endpoints(len(both))} cheaper and faster than {winner.endpoint}, which wins on other factors"
+
+
+def comparison_title(a: RankedEndpoint, b: RankedEndpoint, by_factor: Mapping[str, float]) -> str:
+    """Which factor speaks most for the better of two, and which against it."""
+    ahead, behind, pros, cons = _weighed(a, b, by_factor)
+    if not pros:
+        return f"{a.endpoint} and {b.endpoint} are equal in every factor"
+    but = f", though {cons[0]} speaks against it" if cons else ""
+    return f"{pros[0].capitalize()} puts {ahead.endpoint} above {behind.endpoint}{but}"
+
+
+def comparison_sentence(
+    a: RankedEndpoint, b: RankedEndpoint, by_factor: Mapping[str, float], *, subject: str = ""
+) -> str:
+    """Why the better of two ranks above the other, and what that means in money, time and quality.
+
+    `subject` stands for the better one's name where it has just been named.
+    """
+    ahead, behind, pros, cons = _weighed(a, b, by_factor)
+    cost = fmt.difference(ahead.cost_usd * 1000, behind.cost_usd * 1000, "cost")
+    time = fmt.difference(ahead.latency_p50_s, behind.latency_p50_s, "time")
+    quality = fmt.difference(ahead.quality, behind.quality, "quality")
+    costs = {"same": "same cost", "free": "free"}.get(cost, f"{cost} per 1,000 requests")
+    figures = f"{costs}, {'same time' if time == 'same' else time}, {'same quality' if quality == 'same' else quality}"
+    if not pros:
+        return f"{ahead.endpoint} and {behind.endpoint} are equal in every factor: {figures}."
+    but = f", though {listed(cons, most=3)} {_speak(cons)} against it" if cons else ""
+    return f"{subject or ahead.endpoint} ranks above {behind.endpoint} for its {listed(pros, most=3)}{but}: {figures}."
+
+
+def _weighed(
+    a: RankedEndpoint, b: RankedEndpoint, by_factor: Mapping[str, float]
+) -> tuple[RankedEndpoint, RankedEndpoint, list[str], list[str]]:
+    """The better and the other of two, and the factors for and against the better one, strongest first."""
+    sign = 1 if sum(by_factor.values()) >= 0 else -1
+    ranked = sorted(by_factor, key=lambda name: -sign * by_factor[name])
+    pros = [name for name in ranked if sign * by_factor[name] > NEGLIGIBLE]
+    cons = [name for name in reversed(ranked) if sign * by_factor[name] < -NEGLIGIBLE]
+    return (a, b, pros, cons) if sign > 0 else (b, a, pros, cons)
+
+
+def _speak(names: Sequence[str]) -> str:
+    return "speaks" if len(names) == 1 else "speak"
+
+
+def preferences_sentence(decisions: Mapping[RoutingPreference, Decision]) -> str:
+    """What choosing another preference would change for this request."""
+    winners = {preference: decision.row(0) for preference, decision in decisions.items() if decision.order}
+    if not winners:
+        return "No preference helps: no endpoint can serve this request."
+    if len({row.endpoint for row in winners.values()}) == 1:
+        return f"All three preferences choose {next(iter(winners.values())).endpoint} for this request."
+    low, high = winners[RoutingPreference.COST_OPTIMIZED], winners[RoutingPreference.PERFORMANCE_FIRST]
+    chosen: dict[str, list[str]] = {}
+    for preference, row in winners.items():
+        chosen.setdefault(row.endpoint, []).append(preference.value)
+    who = "; ".join(
+        f"{listed(names, most=3)} {'chooses' if len(names) == 1 else 'choose'} {endpoint}"
+        for endpoint, names in chosen.items()
+    )
+    parts = [
+        f"{fmt.usd_per_1000(high.cost_usd * 1000)} instead of {fmt.usd(low.cost_usd * 1000)}",
+        f"{fmt.seconds(high.latency_p50_s)} instead of {fmt.seconds(low.latency_p50_s)}",
+        f"{fmt.quality(high.quality)} good answers instead of {fmt.quality(low.quality)}",
+    ]
+    if low.endpoint == high.endpoint:
+        return f"{who[0].upper()}{who[1:]}."
+    return f"{who[0].upper()}{who[1:]}. From cost-optimized to performance-first: {', '.join(parts)}."
+
+
+def excluded_title(excluded: Sequence[ExcludedEndpoint], total: int) -> str:
+    """How many endpoints are excluded."""
+    if not excluded:
+        return f"No endpoint is excluded: all {fmt.count(total)} can serve this request"
+    verb = "is" if len(excluded) == 1 else "are"
+    return f"{fmt.count(len(excluded))} of {fmt.count(total)} endpoints {verb} excluded"
+
+
+def excluded_reasons(excluded: Sequence[ExcludedEndpoint]) -> str:
+    """The reasons for exclusion, counted, the commonest first."""
+    counts = Counter(row.detail for row in excluded).most_common()
+    return f"{'; '.join(f'{fmt.count(number)} × {detail}' for detail, number in counts)}."
+
+
+def snapshot_words(snapshot: Snapshot, now: datetime) -> str:
+    """Which snapshot, and how old."""
+    return f"Snapshot {snapshot.id}, {fmt.seconds(snapshot.age_s(now))} old"
+
+
+def listed(names: Sequence[str], *, most: int) -> str:
+    """Names in a row, the rest counted: "a, b and 3 more"."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {fmt.count(len(names) - most)} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
+
+
+def _about_equal(decision: Decision) -> list[RankedEndpoint]:
+    """Those behind the winner that are about equal to it."""
+    found = []
+    for position in range(1, len(decision.order)):
+        row = decision.row(position)
+        if not row.about_equal:
+            break
+        found.append(row)
+    return found
+
+
+def _endpoints(number: int) -> str:
+    return "1 endpoint is" if number == 1 else f"{fmt.count(number)} endpoints are"

@@ -1,0 +1,186 @@
+"""Routing settings: which preference is in force, what each would mean, and changing it.
+
+Choosing a preference only previews it. Saving compares the version of the settings that the page showed with the
+stored one, so that nobody overwrites a change that they have not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
+from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
+from freerelay_core.profile import RequestProfile
+from freerelay_core.store.base import SettingsChange, Tenant
+from pages import _cards, _layout, _session
+from pages._format import markdown, moment
+from pages._outlook import DAYS, Outlook, outlook
+
+_CHOICE = "preference"
+"""Name of the choice in the URL and in `session_state`."""
+
+_RESULT = "settings_result"
+"""Where a save leaves what came of it for the run that follows: (kind, words)."""
+
+_MOST_REQUESTS = 1_000
+_MOST_CHANGES = 20
+_FRESH_S = 60
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=256, show_spinner=False)
+def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  # noqa: ARG001 - part of the key
+    application = _session.application()
+    since = datetime.now(UTC) - timedelta(days=DAYS)
+    recent = _session.run(application.store.recent_decisions(tenant_id, since=since, limit=_MOST_REQUESTS))
+    profiles = [RequestProfile.from_dict(record.profile) for record in recent]
+    return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier)
+
+
+def _save(preference: RoutingPreference, shown_version: int) -> None:
+    """Save, and leave what came of it for the run that follows."""
+    try:
+        tenant = _tenant()
+        _session.run(
+            _session.application().set_preference(
+                tenant.id, preference, expected_version=shown_version, actor=_actor(tenant)
+            )
+        )
+    except Conflict:
+        st.session_state[_RESULT] = ("conflict", "")
+    except FreeRelayError as error:
+        st.session_state[_RESULT] = ("error", error.message)
+    else:
+        st.session_state[_RESULT] = ("saved", preference.value)
+
+
+def _actor(tenant: Tenant) -> str:
+    return f"{tenant.email} (dashboard)"
+
+
+def _tenant() -> Tenant:
+    who = _session.identity()
+    if who.tenant is None:
+        raise PermissionDenied("Routing settings belong to a tenant, and the operator has none of its own.")
+    return who.tenant
+
+
+def _chosen_by(tenant: Tenant, changes: list[SettingsChange]) -> str:
+    """By whom and when the preference in force was chosen."""
+    if tenant.routing_preference is None:
+        return "Nobody has chosen for this tenant yet, so the default applies."
+    last = next((change for change in changes if change.field == "routing_preference"), None)
+    return "" if last is None else f"Chosen by {last.actor} on {moment(last.at)}."
+
+
+def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
+    """Say once what came of the last save."""
+    kind, words = st.session_state.pop(_RESULT, ("", ""))
+    if kind == "saved":
+        st.success(f"Saved. **{words}** is in force: the very next request follows it.", icon=":material/check_circle:")
+    elif kind == "error":
+        st.error(f"Not saved. {markdown(words)}", icon=":material/error:")
+    elif kind == "conflict":
+        last = changes[0] if changes else None
+        by = "" if last is None else f" by {markdown(last.actor)} on {markdown(moment(last.at))}"
+        st.warning(
+            f"Not saved: these settings were changed meanwhile{by}. This page now shows them as they are: save again "
+            "to replace that change, or reload to keep it.",
+            icon=":material/sync_problem:",
+        )
+        st.button("Reload", on_click=_choose, args=(_in_force(tenant),))
+
+
+def _in_force(tenant: Tenant) -> RoutingPreference:
+    return tenant.routing_preference or DEFAULT_PREFERENCE
+
+
+def _choose(preference: RoutingPreference) -> None:
+    st.session_state[_CHOICE] = preference.value
+
+
+def _choice(in_force: RoutingPreference) -> RoutingPreference:
+    """The preference that the reader looks at: chosen here or in the URL, else the one in force.
+
+    The URL is kept by hand: a bound widget does not follow "Keep", and takes an empty parameter for no choice at all.
+    """
+    asked = st.query_params.get(_CHOICE)
+    names = [preference.value for preference in RoutingPreference]
+    if asked is not None and asked not in names:
+        st.warning(
+            f"The URL asks for the preference “{markdown(asked[:60])}”, which does not exist. "
+            f"Shown is the one in force; there are {', '.join(names)}.",
+            icon=":material/link_off:",
+        )
+    if _CHOICE not in st.session_state:
+        st.session_state[_CHOICE] = asked if asked in names else in_force.value
+    chosen = RoutingPreference(
+        st.segmented_control("Preview a preference", names, required=True, key=_CHOICE) or in_force.value
+    )
+    if chosen is not in_force:
+        st.query_params[_CHOICE] = chosen.value
+    elif asked is not None:
+        del st.query_params[_CHOICE]
+    return chosen
+
+
+def _draw_preview(view: Outlook, tenant: Tenant, chosen: RoutingPreference) -> None:
+    """What saving would change, and the button that saves."""
+    in_force = _in_force(tenant)
+    if chosen is in_force:
+        st.caption("Nothing is saved by choosing. Choose another preference to see what it would change.")
+        return
+    with st.container(border=True, key="preview"):
+        st.header(f"What {chosen} would change", anchor=False)
+        st.write(markdown(_cards.change_sentence(view, in_force, chosen)))
+        with st.container(horizontal=True):
+            st.button(f"Save {chosen}", type="primary", on_click=_save, args=(chosen, tenant.settings_version))
+            st.button(f"Keep {in_force}", on_click=_choose, args=(in_force,))
+        st.html(_cards.changes_table(view, in_force, chosen))
+
+
+def _draw_shell(preference: RoutingPreference) -> None:
+    with st.expander("The same from a shell"):
+        st.code(
+            'curl "$OPENAI_BASE_URL/tenant/settings" \\\n'
+            '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+            '  -H "Content-Type: application/json" \\\n'
+            f"  -d '{json.dumps({'routing_preference': preference.value})}'",
+            language="bash",
+        )
+
+
+def _draw_history(changes: list[SettingsChange]) -> None:
+    st.header("History of changes", anchor=False)
+    if changes:
+        st.html(_cards.history(changes))
+    else:
+        st.caption("No change yet. Each one will stand here with who made it, when, and from what to what.")
+
+
+def main() -> None:
+    """Draw the page."""
+    application = _session.application()
+    settings = _session.run(application.settings_view(_tenant().id))
+    tenant = settings.tenant
+    changes = _session.run(application.store.settings_history(tenant.id, limit=_MOST_CHANGES))
+    view = _outlook_of(tenant.id, tenant.tier, tenant.settings_version)
+    in_force = _in_force(tenant)
+    _layout.page_title("Routing settings")
+    _draw_result(tenant, changes)
+    st.html(_cards.answer(settings.effective, _chosen_by(tenant, changes), view, allow_override=tenant.allow_override))
+    chosen = _choice(in_force)
+    _draw_preview(view, tenant, chosen)
+    traffic = "your requests" if view.is_own else "a standard workload"
+    st.header(f"What each preference means for {traffic}", anchor=False)
+    st.html(_cards.cards(view, in_force=in_force, chosen=chosen))
+    st.html(_cards.basis_line(view))
+    _draw_shell(chosen)
+    _draw_history(changes)
+    _layout.simulated_notice(_session.fleet_snapshot())
+    _layout.revision_mark()
+
+
+main()

@@ -1,0 +1,107 @@
+"""A running API: the real application under uvicorn, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import httpx
+import openai
+import uvicorn
+
+from freerelay_core import api
+from freerelay_core.composition import Application, current
+from freerelay_core.config import load_settings
+from freerelay_core.store import Tenant, new_key
+
+HELLO = [{"role": "user", "content": "Hello!"}]
+BODY = {"model": "freerelay/auto", "messages": HELLO}
+OPERATOR_KEY = "operator-key-of-the-tests-0123456789"
+
+_numbers = count(1)
+
+
+class Server:
+    """A running API: its address, the application behind it, and clients for it."""
+
+    def __init__(self, port: int, application: Application) -> None:
+        self.port = port
+        self.root = f"http://127.0.0.1:{port}"
+        self.application = application
+        self.key: str = application.demo_key
+
+    def run(self, coroutine: Any) -> Any:
+        """The result of a coroutine on the application's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.application.loop).result(20)
+
+    def http(self, key: str | None = None, **headers: str) -> httpx.Client:
+        """A plain client, with the demo tenant's key unless told otherwise; an empty key sends none."""
+        key = self.key if key is None else key
+        authorization = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.root, headers=authorization | headers, timeout=20)
+
+    def openai(self, key: str | None = None, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(api_key=key or self.key, base_url=f"{self.root}/v1", **{"max_retries": 0, **options})
+
+    def chat(self, body: object = BODY, *, key: str | None = None, **headers: str) -> httpx.Response:
+        """The answer to one chat request."""
+        with self.http(key, **headers) as client:
+            return client.post("/v1/chat/completions", json=body)
+
+    def decision(self, answer: httpx.Response, key: str | None = None) -> dict[str, Any]:
+        """The decision behind an answer, as the API shows it."""
+        with self.http(key) as client:
+            found = client.get(f"/v1/decisions/{answer.headers['x-freerelay-decision-id']}")
+        assert found.status_code == 200, found.text
+        return found.json()
+
+    def tenant(self, *, allow_override: bool = False) -> tuple[Tenant, str]:
+        """A new tenant and its key."""
+        return self.run(_new_tenant(self.application, allow_override))
+
+
+async def _new_tenant(application: Application, allow_override: bool) -> tuple[Tenant, str]:
+    store, key = application.store, new_key("live")
+    email = f"tenant{next(_numbers)}@example.com"
+    tenant = await store.create_tenant(email, tier="free", allow_override=allow_override)
+    await store.create_key(tenant.id, name="test", prefix=key.prefix, key_hash=key.digest)
+    return tenant, key.secret
+
+
+@contextmanager
+def running(**options: object) -> Iterator[Server]:
+    """The API with these settings, in a thread; one at a time in a process."""
+    settings = load_settings(**options)
+    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="warning", http="httptools"))
+    began: threading.Event = threading.Event()
+    found: list[Any] = []
+
+    async def serve() -> None:
+        try:
+            async with api.lifespan(settings):
+                found.append(current())
+                task = asyncio.create_task(server.serve())
+                while not server.started:
+                    await asyncio.sleep(0.005)
+                began.set()
+                await task
+        except BaseException as error:
+            found[:] = [error]
+            began.set()
+            raise
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    began.wait(60)
+    if not found or isinstance(found[0], BaseException):
+        thread.join()
+        raise found[0]
+    try:
+        yield Server(server.servers[0].sockets[0].getsockname()[1], found[0])
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,209 @@
+"""What the fleet learns from outcomes, on a clock that the tests move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import builders
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freerelay_core.fleet import Fleet
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN
+
+
+class MovedClock:
+    """Time passes only by `move`."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self):
+        return builders.NOON + timedelta(seconds=self.seconds - 1000.0)
+
+    def monotonic(self):
+        return self.seconds
+
+    async def sleep(self, _):
+        raise AssertionError("nothing here waits")
+
+    def move(self, seconds):
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock():
+    return MovedClock()
+
+
+def fleet_of(clock, *names, **options):
+    base = builders.snapshot(*(builders.endpoint(name) for name in sorted(names)))
+    options.setdefault("prices_on", lambda _: base.prices)
+    return Fleet(base, clock, worker="w", epoch_s=0.1, **options)
+
+
+@pytest.fixture
+def fleet(clock):
+    return fleet_of(clock, "a/one", "b/one", "c/one")
+
+
+def availability(fleet):
+    return fleet.snapshot().availability.tolist()
+
+
+def fail(fleet, endpoint, times=5):
+    for _ in range(times):
+        fleet.record(endpoint, ok=False)
+
+
+def test_a_snapshot_serves_for_its_epoch_and_is_renewed_only_when_something_changed(fleet, clock):
+    first = fleet.snapshot()
+    assert first.id == "w-1"
+    clock.move(10)
+    assert fleet.snapshot() is first
+    fleet.record(0, ok=True)
+    clock.move(0.05)
+    assert fleet.snapshot() is first
+    clock.move(0.1)
+    assert fleet.snapshot().id == "w-2"
+
+
+def test_failures_lower_the_expected_success_of_that_endpoint_alone(fleet, clock):
+    before = fleet.snapshot().success
+    fail(fleet, 0, times=3)
+    clock.move(1)
+    after = fleet.snapshot().success
+    assert after[0] < before[0]
+    assert after[1:].tolist() == before[1:].tolist()
+
+
+def test_many_outcomes_outweigh_the_prior_and_old_ones_fade(fleet, clock):
+    for _ in range(1000):
+        fleet.record(0, ok=True)
+    clock.move(1)
+    assert fleet.snapshot().success[0] > 0.99
+    for index in range(1000):
+        fleet.record(0, ok=index % 2 == 0)
+    clock.move(1)
+    assert fleet.snapshot().success[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_five_failures_in_a_row_open_the_breaker_at_once(fleet):
+    fleet.snapshot()
+    fail(fleet, 0, times=4)
+    fleet.record(0, ok=True)
+    fail(fleet, 0, times=4)
+    assert availability(fleet) == [AVAILABLE] * 3
+    fleet.record(0, ok=False)
+    assert availability(fleet) == [BREAKER_OPEN, AVAILABLE, AVAILABLE]
+    assert not fleet.admit(0)
+
+
+def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fleet, clock):
+    fail(fleet, 0)
+    clock.move(5.1)
+    assert availability(fleet)[0] == AVAILABLE
+    assert fleet.admit(0)
+    assert not fleet.admit(0)
+    assert availability(fleet)[0] == BREAKER_OPEN
+    fleet.record(0, ok=True)
+    assert availability(fleet)[0] == AVAILABLE
+    assert fleet.admit(0)
+    assert fleet.admit(0)
+
+
+def test_a_failed_probe_keeps_it_open_twice_as_long_up_to_a_limit(fleet, clock):
+    fail(fleet, 0)
+    open_s = 5.0
+    for _ in range(8):
+        clock.move(open_s - 0.2)
+        assert availability(fleet)[0] == BREAKER_OPEN
+        clock.move(0.3)
+        assert fleet.admit(0)
+        fleet.record(0, ok=False)
+        open_s = min(2 * open_s, 300.0)
+    assert open_s == 300.0
+
+
+def test_a_probe_whose_outcome_never_comes_blocks_for_no_longer_than_before(fleet, clock):
+    fail(fleet, 0)
+    clock.move(5.1)
+    assert fleet.admit(0)
+    clock.move(5.1)
+    assert fleet.admit(0)
+
+
+def test_late_failures_of_requests_already_under_way_do_not_prolong_it(fleet, clock):
+    fail(fleet, 0, times=20)
+    clock.move(5.1)
+    assert availability(fleet)[0] == AVAILABLE
+
+
+def test_a_rate_limit_cools_down_for_the_time_stated_and_is_no_failure(fleet, clock):
+    before = fleet.snapshot().success[0]
+    for _ in range(10):
+        fleet.record(0, ok=False, rate_limited=True, retry_after_s=7.0)
+    assert availability(fleet) == [COOLING_DOWN, AVAILABLE, AVAILABLE]
+    assert fleet.retry_after_s([0, 1]) == pytest.approx(7.0)
+    clock.move(7.2)
+    assert availability(fleet)[0] == AVAILABLE
+    assert fleet.retry_after_s([0, 1]) is None
+    assert fleet.snapshot().success[0] == before
+
+
+def test_efforts_of_one_model_share_breaker_and_cool_down_but_not_success(clock):
+    fleet = fleet_of(clock, "a/m@high", "a/m@low", "b/m")
+    fail(fleet, 0)
+    assert availability(fleet) == [BREAKER_OPEN, BREAKER_OPEN, AVAILABLE]
+    success = fleet.snapshot().success
+    assert success[0] < success[1]
+
+
+def test_when_every_breaker_is_open_all_are_tried_again(fleet):
+    for endpoint in range(3):
+        fail(fleet, endpoint)
+    assert availability(fleet) == [AVAILABLE] * 3
+    assert fleet.admit(1)
+    fleet.record(1, ok=True)
+    assert availability(fleet) == [BREAKER_OPEN, AVAILABLE, BREAKER_OPEN]
+
+
+def test_a_new_day_brings_its_prices(clock):
+    asked = []
+    base = builders.snapshot(builders.endpoint("a/one"))
+    new = replace(base.prices, rates=base.prices.rates * 2)
+
+    def prices_on(day):
+        asked.append(day.date())
+        return new
+
+    fleet = Fleet(base, clock, worker="w", epoch_s=0.1, prices_on=prices_on)
+    clock.move(60)
+    assert fleet.snapshot().prices is base.prices
+    clock.move(24 * 3600)
+    assert fleet.snapshot().prices is new
+    assert asked == [builders.NOON.date() + timedelta(days=1)]
+
+
+events = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["ok", "failed", "limited", "admit"]), st.floats(0, 20)), max_size=120
+)
+
+
+@given(events)
+def test_whatever_happens_something_live_is_ranked_and_success_stays_a_share(happened):
+    clock = MovedClock()
+    fleet = fleet_of(clock, "a/m@high", "a/m@low", "b/m", "c/m")
+    for endpoint, what, seconds in happened:
+        clock.move(seconds)
+        if what == "admit":
+            fleet.admit(endpoint)
+        else:
+            fleet.record(endpoint, ok=what == "ok", rate_limited=what == "limited", retry_after_s=seconds)
+        snapshot = fleet.snapshot()
+        assert np.all((snapshot.success > 0) & (snapshot.success <= 1))
+        states = snapshot.availability.tolist()
+        assert AVAILABLE in states or COOLING_DOWN in states

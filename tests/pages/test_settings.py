@@ -1,0 +1,122 @@
+"""The settings page: what it says, previewing, saving, and what happens when somebody else was quicker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from freerelay_core.preference import RoutingPreference
+
+COST, BALANCED, PERFORMANCE = RoutingPreference
+
+
+def html(app: AppTest) -> str:
+    return "\n".join(part.proto.body for part in app.get("html") if not part.proto.body.startswith("<style"))
+
+
+def choose(app: AppTest, preference: str) -> AppTest:
+    return app.button_group(key="preference").set_value(preference).run()
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = (button for button in app.button if button.label == label)
+    return button.click().run()
+
+
+def stored(running: Any) -> RoutingPreference | None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    return tenant.routing_preference
+
+
+def test_before_anybody_chose_the_default_is_in_force(tenant_reader: Any) -> None:
+    app = tenant_reader.open("settings")
+    assert "<strong>Balanced</strong> is in force" in html(app)
+    assert "<li aria-current='true'>default</li>" in html(app)
+    assert "Nobody has chosen for this tenant yet" in html(app)
+    assert app.button_group(key="preference").value == "balanced"
+
+
+def test_choosing_previews_and_saves_nothing(tenant_reader: Any, running: Any) -> None:
+    app = choose(tenant_reader.open("settings"), "cost-optimized")
+    assert "What cost-optimized would change" in [header.value for header in app.header]
+    assert "First choices changed" in html(app)
+    assert stored(running) is None
+
+
+def test_keeping_ends_the_preview(tenant_reader: Any) -> None:
+    app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Keep balanced")
+    assert app.button_group(key="preference").value == "balanced"
+    assert "What cost-optimized would change" not in [header.value for header in app.header]
+
+
+def test_saving_puts_the_preference_in_force_and_says_so(tenant_reader: Any, running: Any) -> None:
+    app = press(choose(tenant_reader.open("settings"), "performance-first"), "Save performance-first")
+    assert app.success[0].value == "Saved. **performance-first** is in force: the very next request follows it."
+    assert stored(running) is PERFORMANCE
+    assert "<strong>Performance-first</strong> is in force" in html(app)
+    assert "<li aria-current='true'>tenant</li>" in html(app)
+    assert "demo@freerelay.local (dashboard)</td><td>default → performance-first" in html(app)
+    assert not app.run().success, "it is said once"
+
+
+def test_a_save_over_a_change_not_seen_is_refused_and_says_whose_it_was(tenant_reader: Any, running: Any) -> None:
+    app = choose(tenant_reader.open("settings"), "cost-optimized")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="key fr_live_other"))
+    press(app, "Save cost-optimized")
+    assert app.warning[0].value.startswith("Not saved: these settings were changed meanwhile by key fr\\_live\\_other")
+    assert stored(running) is PERFORMANCE
+    assert "<strong>Performance-first</strong> is in force" in html(app)
+
+
+def test_after_a_conflict_one_may_reload_or_save_again(tenant_reader: Any, running: Any) -> None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    app = choose(tenant_reader.open("settings"), "cost-optimized")
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="other"))
+    press(app, "Save cost-optimized")
+    press(app, "Reload")
+    assert app.button_group(key="preference").value == "performance-first"
+    press(choose(app, "cost-optimized"), "Save cost-optimized")
+    assert stored(running) is COST
+
+
+@pytest.mark.parametrize("value", ["bogus", "COST-OPTIMIZED", "", "[x](javascript:1)", "a" * 500])
+def test_a_url_that_asks_for_no_preference_falls_back_and_says_so(tenant_reader: Any, value: str) -> None:
+    app = tenant_reader.open("settings", preference=value)
+    assert app.button_group(key="preference").value == "balanced"
+    assert "which does not exist" in app.warning[0].value
+    assert "](javascript" not in app.warning[0].value
+
+
+def test_the_shell_command_is_for_the_preference_looked_at(tenant_reader: Any) -> None:
+    app = choose(tenant_reader.open("settings"), "cost-optimized")
+    assert '{"routing_preference": "cost-optimized"}' in app.code[0].value
+
+
+def test_a_tenant_sees_its_own_settings_only(reader: Any, running: Any) -> None:
+    reader.sign_in(running.demo_key)
+    press(choose(reader.open("settings"), "cost-optimized"), "Save cost-optimized")
+    _, secret = running.new_tenant()
+    reader.sign_in(secret)
+    shown = html(reader.open("settings"))
+    assert "<strong>Balanced</strong> is in force" in shown
+    assert "demo@freerelay.local" not in shown
+    assert "X-FreeRelay-Preference" not in shown, "this tenant may not override"
+
+
+class TestRules:
+    """With an operator's rule that decides for everybody."""
+
+    @pytest.fixture
+    def rules(self) -> str:
+        return "rules: [{name: budget & week, routing_preference: cost-optimized}]"
+
+    def test_the_rule_that_decides_is_named(self, tenant_reader: Any) -> None:
+        shown = html(tenant_reader.open("settings"))
+        assert (
+            "<strong>Cost-optimized</strong> is in force by the operator's rule <code>budget &amp; week</code>" in shown
+        )
+        assert "<li aria-current='true'>rule</li>" in shown
+        assert "chooses exactly as" in shown, "where a rule decides, the preferences do not differ"

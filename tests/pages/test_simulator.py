@@ -1,0 +1,302 @@
+"""The simulator shows what the router would decide, says why, and is restored by its link."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from builders import NOON, endpoint, request, snapshot
+
+from freerelay_core.decision import decide
+from freerelay_core.errors import InvalidRequest
+from freerelay_core.policy import NO_POLICY
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
+from pages import _simulator_request as view
+from pages import _simulator_words as words
+from pages._simulator_body import read_body
+from pages._simulator_input import DEFAULT, bad_parameters
+from pages._simulator_trace import JOBS, Setting, rank_trace
+
+CHEAP, BALANCED, FAST = RoutingPreference
+
+
+def plain(text: str) -> str:
+    """Text without the escapes of Markdown, with ordinary spaces."""
+    return text.replace("\\", "").replace("\u00a0", " ")
+
+
+def shown(app) -> str:
+    """All words on the page."""
+    places = (app.header, app.subheader, app.markdown, app.caption, app.warning, app.error, app.info, app.success)
+    return plain("\n".join(element.value for place in places for element in place))
+
+
+def ranking_of(app) -> list[str]:
+    return list(app.dataframe[0].value["Endpoint"])
+
+
+@pytest.fixture
+def expected(running):
+    """What the router would decide for the demo tenant on the present snapshot."""
+
+    def decision(profile: RequestProfile, preference: RoutingPreference = BALANCED):
+        hour = running.application.clock.now().hour
+        fleet = running.application.fleet.snapshot()
+        return decide(fleet, replace(profile, hour_utc=hour), decision_id="d", tenant_preference=preference)
+
+    return decision
+
+
+# -- the words
+
+
+def test_the_answer_gives_the_winner_its_figures_and_why_it_stands_above_the_next():
+    fleet = snapshot(endpoint("a/dear", usd=(5.0, 0.5, 20.0)), endpoint("b/cheap", usd=(0.1, 0.01, 0.4)))
+    decision = decide(fleet, request(), decision_id="d")
+    assert words.headline(decision) == "b/cheap ranks first"
+    said = plain(words.answer(decision))
+    assert "Under balanced it costs $0.13 per 1,000 requests" in said
+    assert "It ranks above a/dear for its cost: 98 % less per 1,000 requests, same time, same quality." in said
+
+
+def test_near_equals_are_called_so():
+    decision = decide(snapshot(endpoint("a/one"), endpoint("b/two")), request(), decision_id="d")
+    assert words.headline(decision) == "a/one ranks first, about equal with b/two"
+    assert "about equal" in words.answer(decision)
+
+
+def test_where_nothing_can_serve_the_reasons_are_counted():
+    decision = decide(snapshot(endpoint(), endpoint("b/m")), request(needs=frozenset({"vision"})), decision_id="d")
+    assert words.headline(decision) == "No endpoint can serve this request"
+    assert words.answer(decision) == "2 × cannot read pictures."
+
+
+def test_the_two_columns_of_a_comparison_sum_to_the_gap():
+    fleet = snapshot(endpoint("a/m", ability=1250.0), endpoint("b/m", usd=(3.0, 0.3, 9.0)))
+    decision = decide(fleet, request(), decision_id="d")
+    comparison = decision.compare(0, 1)[0]
+    table = view.comparison_table(decision.row(0), decision.row(1), comparison.by_factor, "")
+    *factors, (label, a, b, gap) = table.rows
+    assert label == "sum"
+    assert [a, b, gap] == [pytest.approx(sum(row[i] for row in factors)) for i in (1, 2, 3)]
+    assert gap == pytest.approx(a - b) == pytest.approx(comparison.gap)
+
+
+def test_the_contributions_of_an_endpoint_sum_to_its_log_utility():
+    decision = decide(snapshot(endpoint()), request(), decision_id="d")
+    *factors, total = view.contributions_table(decision.row(0), "").rows
+    assert total[-1] == pytest.approx(sum(row[-1] for row in factors)) == pytest.approx(decision.log_utilities[0])
+
+
+# -- a pasted body
+
+
+def body(**fields) -> str:
+    return json.dumps(
+        {"messages": [{"role": "user", "content": "Translate this letter into French, please."}], **fields}
+    )
+
+
+def test_a_body_is_read_as_the_endpoint_reads_it():
+    read = read_body(body(stream=True, model="openai/gpt-4o-mini", routing={"preference": "cost-optimized"}), 7)
+    assert (read.profile.family, read.profile.hour_utc) == (TaskFamily.TRANSLATE, 7)
+    assert read.profile.latency_class is LatencyClass.INTERACTIVE
+    assert (read.preference, read.pinned) == (CHEAP, "openai/gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "Paste the JSON body"),
+        ("{\n  nonsense", "line 2, column 3"),
+        ("[1]", "must be a JSON object, not a list"),
+        ("7", "not a number"),
+        ('{"messages": [], "temperature": NaN}', "NaN is no JSON number"),
+        ("{}", "messages must be a non-empty list"),
+        ('{"messages": [{"content": "x"}]}', "messages[0] must be an object with a role"),
+        (body(max_tokens=0), "max_tokens must be a whole number"),
+        (body(routing={"preference": "fastest"}), "cost-optimized, balanced, performance-first"),
+        (body(user="\ud800"), "lone surrogate"),
+        ('{"messages": ' + "9" * 5000 + "}", "too many digits"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_body_that_cannot_be_meant_is_answered_with_what_is_wrong(text, says):
+    with pytest.raises(InvalidRequest) as caught:
+        read_body(text, 0)
+    assert says in caught.value.message
+
+
+def test_only_values_that_cannot_be_used_are_complained_about():
+    good = {"input": ["trace"], "under": ["balanced"], "in": ["0"], "needs": ["tools", "vision"], "hour": ["23"]}
+    assert bad_parameters({**good, "utm_source": ["mail"]}) == []
+    bad = {"input": ["telepathy"], "in": ["-1"], "out": ["9" * 5000], "needs": ["tools", "luck"], "hour": ["24"]}
+    assert [found.name for found in bad_parameters(bad)] == ["input", "needs", "in", "out", "hour"]
+
+
+# -- the page
+
+
+def test_the_page_opens_with_the_ranking_that_the_router_would_give(tenant_reader, expected):
+    page = tenant_reader.open("simulator")
+    decision = expected(DEFAULT)
+    assert not page.exception
+    assert ranking_of(page) == list(decision.endpoints)
+    assert plain(page.header[0].value) == words.headline(decision)
+    first = page.dataframe[0].value.iloc[0]
+    assert (first["Rank"], first["Score, 0-100"], first["Served by"]) == (1, 100.0, "simulation")
+    assert first["USD per 1,000"] == pytest.approx(decision.row(0).cost_usd * 1000)
+    assert words.ABSOLUTE in shown(page)
+
+
+def test_the_ranking_stands_before_chart_explanations_preferences_and_exclusions(tenant_reader):
+    page = tenant_reader.open("simulator", needs="vision")
+    kinds = [element.type for element in page.main if element.type in {"title", "header", "subheader", "dataframe"}]
+    assert kinds[:4] == ["title", "header", "dataframe", "subheader"]
+    headers = [plain(header.value) for header in page.header]
+    assert headers[1:3] == ["Why A, not B", "The three preferences"]
+    assert "endpoints are excluded" in headers[3]
+
+
+def test_another_preference_ranks_otherwise_and_changes_nothing_else(tenant_reader, expected, running):
+    page = tenant_reader.open("simulator")
+    page.segmented_control(key="under").set_value(FAST.value).run()
+    assert ranking_of(page) == list(expected(DEFAULT, FAST).endpoints)
+    tenants = running.application.store
+    demo = running.run(tenants.tenant_by_email("demo@freerelay.local"))
+    assert demo.routing_preference is None
+
+
+def test_the_preference_in_force_is_the_one_at_first(tenant_reader, running, expected):
+    application = running.application
+    demo = running.run(application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(application.set_preference(demo.id, CHEAP.value, actor="test"))
+    page = tenant_reader.open("simulator")
+    assert ranking_of(page) == list(expected(DEFAULT, CHEAP).endpoints)
+    running.run(application.set_preference(demo.id, FAST.value, actor="test"))
+    page.run()
+    assert ranking_of(page) == list(expected(DEFAULT, FAST).endpoints)
+
+
+def test_a_link_restores_the_view(tenant_reader, expected):
+    profile = RequestProfile(
+        family=TaskFamily.CODE,
+        depth=Depth.HARD,
+        latency_class=LatencyClass.STANDARD,
+        contract=OutputContract.STRICT,
+        needs=frozenset({"tools"}),
+        input_tokens=2500,
+        output_tokens=1200,
+    )
+    query = {"task": "code", "depth": "hard", "class": "standard", "form": "strict", "needs": "tools", "in": "2500"}
+    decision = expected(profile, CHEAP)
+    third = decision.endpoints[2]
+    page = tenant_reader.open("simulator", out="1200", under="cost-optimized", a=third, **query)
+    assert ranking_of(page) == list(decision.endpoints)
+    assert not page.warning
+    assert page.selectbox(key="a").value == third
+    assert any(f"holds {third} back" in plain(title.value) for title in page.subheader)
+
+
+def test_a_bad_link_falls_back_and_says_so(tenant_reader, expected):
+    page = tenant_reader.open("simulator", under="fastest", out="many", a="nobody/nothing")
+    assert ranking_of(page) == list(expected(DEFAULT).endpoints)
+    said = shown(page)
+    for part in ("under=fastest (can be cost-optimized, balanced, performance-first)", "out=many", "a=nobody/nothing"):
+        assert part in said
+
+
+def test_excluded_endpoints_are_listed_with_their_reasons(tenant_reader, expected):
+    page = tenant_reader.open("simulator", needs="confidential")
+    excluded = expected(replace(DEFAULT, needs=frozenset({"confidential"}))).excluded
+    table = page.dataframe[-1].value
+    assert list(table["Endpoint"]) == [row.endpoint for row in excluded]
+    assert set(table["Because it"]) == {"is not cleared for confidential content"}
+
+
+def test_a_request_that_nothing_can_serve_is_answered_with_the_reasons(tenant_reader):
+    page = tenant_reader.open("simulator", **{"in": "2000000"})
+    assert not page.exception
+    assert plain(page.header[0].value) == "No endpoint can serve this request"
+    assert "44 × the request is longer than its context" in shown(page)
+
+
+def test_the_snapshot_is_named_and_the_catalogue_can_be_chosen(tenant_reader, running):
+    page = tenant_reader.open("simulator")
+    assert running.application.fleet.snapshot().id in shown(page)
+    page.segmented_control(key="snapshot").set_value("catalogue").run()
+    assert "Snapshot catalogue-" in shown(page)
+
+
+def test_a_pasted_body_fills_in_the_form_and_is_ranked(tenant_reader, expected):
+    page = tenant_reader.open("simulator", input="body")
+    page.text_area(key="body_text").set_value(body(max_tokens=80, routing={"preference": CHEAP.value})).run()
+    page.button(key="read_body").click().run()
+    assert not page.exception
+    read = read_body(page.text_area(key="body_text").value, 0)
+    assert (page.selectbox(key="task").value, page.number_input(key="out").value) == (
+        "translate",
+        read.profile.output_tokens,
+    )
+    assert ranking_of(page) == list(expected(read.profile, CHEAP).endpoints)
+    page.selectbox(key="task").set_value("legal").run()
+    corrected = replace(read.profile, family=TaskFamily.LEGAL)
+    assert ranking_of(page) == list(expected(corrected, CHEAP).endpoints)
+
+
+def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expected):
+    page = tenant_reader.open("simulator", input="body")
+    page.text_area(key="body_text").set_value("{oops").run()
+    page.button(key="read_body").click().run()
+    assert "line 1, column 2" in shown(page)
+    assert ranking_of(page) == list(expected(DEFAULT).endpoints)
+
+
+RULE = "rules: [{name: quick-chat, when: task == 'chat', routing_preference: performance-first}]"
+
+
+@pytest.mark.parametrize("rules", [RULE])
+def test_a_rule_that_sets_the_preference_is_named(tenant_reader, expected):
+    page = tenant_reader.open("simulator", under="cost-optimized")
+    assert ranking_of(page) == list(expected(DEFAULT, FAST).endpoints)
+    assert "The operator's rule quick-chat sets performance-first for this request" in shown(page)
+    assert "All three preferences choose" in shown(page)
+
+
+def test_the_operator_simulates_too(operator_reader, expected):
+    assert ranking_of(operator_reader.open("simulator")) == list(expected(DEFAULT).endpoints)
+
+
+def test_another_tenant_s_job_is_answered_like_an_unknown_one(reader, running):
+    (owner, _), (_, key) = running.new_tenant(), running.new_tenant()
+    job = JOBS.start(owner, "secret.csv", lambda _: None)
+    reader.sign_in(key)
+    foreign, unknown = (reader.open("simulator", input="trace", job=job_id) for job_id in (job.id, "unknown"))
+    assert [warning.value for warning in foreign.warning] == [warning.value for warning in unknown.warning]
+    assert "There is no such job" in shown(unknown)
+    assert "secret" not in shown(foreign)
+
+
+def test_a_finished_trace_is_shown_to_its_owner_whenever_the_link_is_opened(reader, running):
+    tenant_id, key = running.new_tenant()
+    setting = Setting(running.application.fleet.snapshot(), NO_POLICY, tenant_id, "bronze", NOON)
+    content = b"timestamp,input_tokens,output_tokens\n2026-11-23 10:00:00,900,200\n2026-11-23 11:00:00,90,20\n"
+    job = JOBS.start(tenant_id, "two.csv", lambda job: rank_trace(job, content, "two.csv", DEFAULT, setting))
+    assert job.wait(30)
+    reader.sign_in(key)
+    page = reader.open("simulator", input="trace", job=job.id)
+    assert not page.exception
+    assert plain(page.header[0].value).startswith("2 requests: $")
+    assert list(page.dataframe[0].value["Preference"]) == [CHEAP, BALANCED, FAST]
+    said = shown(page)
+    for part in ("File two.csv, SHA-256 ", "2 rows", f"Snapshot {setting.snapshot.id}", "seed 0", "990 input"):
+        assert part in said
+
+
+def test_an_empty_trace_page_says_what_to_do(tenant_reader):
+    page = tenant_reader.open("simulator", input="trace")
+    assert "Upload a trace of past requests" in shown(page)
+    assert page.button(key="rank_trace").disabled
+    assert "64 MB" in shown(page)

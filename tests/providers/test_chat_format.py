@@ -1,0 +1,118 @@
+"""Reading OpenAI's shapes: bodies, and streams cut anywhere."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import builders
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from upstreams import WORDS, completion, delta
+
+from freerelay_core.providers import EventReader, Usage, read_answer, upstream_body
+
+
+def event(value, end=b"\n\n"):
+    return b"data: " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + end
+
+
+def whole(end=b"\n\n"):
+    events = [event(delta(word), end) for word in ("", *WORDS)]
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
+    last = delta(usage=usage) | {"choices": []}
+    return b": comment" + end + b"".join([*events, event(delta(finish_reason="stop"), end), event(last, end)])
+
+
+@given(
+    cuts=st.lists(st.integers(0, 2000), max_size=30), end=st.sampled_from([b"\n\n", b"\r\n\r\n"]), done=st.booleans()
+)
+def test_a_stream_reads_the_same_however_the_network_cuts_it(cuts, end, done):
+    data = whole(end) + (event(b"[DONE]", end) if done else b"")
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    reader = EventReader()
+    parts = [reader.feed(data[a:b]) for a, b in pairwise(places)]
+    assert b"".join(parts) == data.replace(b"\r\n", b"\n")
+    assert all(part.endswith(b"\n\n") for part in parts if part)
+    assert reader.text == "".join(WORDS)
+    assert (reader.finished, reader.done, reader.malformed, reader.error) == (True, done, False, None)
+    assert reader.usage == Usage(3, 2, 1)
+
+
+def test_the_role_alone_is_no_content_and_a_word_is():
+    reader = EventReader()
+    reader.feed(event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))
+    assert not reader.has_content
+    reader.feed(event(delta("word")))
+    assert reader.has_content
+
+
+@pytest.mark.parametrize(
+    "part", [{"tool_calls": [{"index": 0}]}, {"reasoning_content": "hm"}, {"refusal": "no"}, {"audio": {"id": "a"}}]
+)
+def test_content_is_whatever_a_user_would_see(part):
+    reader = EventReader()
+    reader.feed(event({"choices": [{"index": 0, "delta": part, "finish_reason": None}]}))
+    assert reader.has_content
+
+
+def test_an_error_event_and_what_follows_it_are_kept_from_the_client():
+    reader = EventReader()
+    good = event(delta("word"))
+    assert reader.feed(good + event({"error": {"message": "quota"}}) + event(delta("more"))) == good
+    assert reader.error == "quota"
+    assert reader.ended
+
+
+@pytest.mark.parametrize("bad", [b"{not json", b"17", b'{"choices": 1}', b'{"choices": ["x"]}'])
+def test_what_is_no_chunk_is_noticed_and_kept_from_the_client(bad):
+    reader = EventReader()
+    good = event(delta("word"))
+    assert reader.feed(good + event(bad)) == good
+    assert reader.malformed
+
+
+def test_nothing_after_done_is_handed_on():
+    reader = EventReader()
+    assert reader.feed(event(b"[DONE]") + event(delta("more"))) == event(b"[DONE]")
+
+
+def test_an_event_without_end_is_given_up():
+    reader = EventReader()
+    for _ in range(9):
+        reader.feed(b"x" * 1024 * 1024)
+    assert reader.malformed
+
+
+def test_a_whole_answer_gives_its_usage_and_one_without_gives_its_text():
+    assert read_answer(json.dumps(completion()).encode()).usage == Usage(24, 4, 0)
+    without = completion()
+    del without["usage"]
+    read = read_answer(json.dumps(without).encode())
+    assert (read.usage, read.text, read.error) == (None, "".join(WORDS), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html>", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "no choices"),
+        (b'{"choices": []}', "no choices"),
+        (b'{"error": {"message": "broken"}}', "broken"),
+        (b'{"error": "broken"}', "broken"),
+        (b'{"error": {"code": 1}}', "reported an error"),
+    ],
+)
+def test_a_body_that_is_no_answer_says_why(body, reason):
+    assert reason in read_answer(body).error
+
+
+def test_only_model_effort_and_our_own_field_are_touched():
+    body = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "ü"}], "seed": 2**63, "top_p": 0.1}
+    extra = {"routing": {"task": "chat"}, "reasoning_effort": "low", "unknown": {"x": [1, None]}}
+    plain = json.loads(upstream_body(body | extra, builders.endpoint("a/m")))
+    assert plain == body | {"reasoning_effort": "low", "unknown": {"x": [1, None]}, "model": "m"}
+    assert json.loads(upstream_body(body | extra, builders.endpoint("a/m@high")))["reasoning_effort"] == "high"
+    assert "reasoning_effort" not in json.loads(upstream_body(body, builders.endpoint("a/m@instant")))

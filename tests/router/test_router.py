@@ -1,0 +1,411 @@
+"""Carrying decisions out, against real providers on loopback that do not all behave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import builders
+import pytest
+from upstreams import (
+    WORDS,
+    Hanging,
+    body_of_200,
+    broken_stream,
+    closed_at_once,
+    completion,
+    delta,
+    error_as_first_event,
+    garbage,
+    refused_url,
+    status,
+    upstream_server,
+)
+
+from freerelay_core.catalogue import Catalogue, Provider
+from freerelay_core.clock import SystemClock, new_id
+from freerelay_core.decision import decide
+from freerelay_core.fleet import Fleet
+from freerelay_core.profile import profile_request
+from freerelay_core.providers import OpenAIWire, SimulatedProvider
+from freerelay_core.router import Router, attempts, decision_record
+from freerelay_core.snapshot import catalogue_snapshot
+
+pytestmark = pytest.mark.anyio
+
+BODY = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+@pytest.fixture
+def upstream():
+    with upstream_server() as server:
+        yield server
+
+
+class Rig:
+    """A router over the endpoints first/m, second/m, third/m, fourth/m, ranked in that order by price."""
+
+    def __init__(self, upstream, wire, real, urls):
+        names = ("first", "second", "third", "fourth")
+        endpoints = [
+            builders.endpoint(f"{name}/m", usd=(cost, cost, cost), upstream_model=name)
+            for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
+        ]
+        same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
+        providers = {name: Provider(name, name, urls.get(name, upstream.url), None) for name in names}
+        self.catalogue = Catalogue(providers, tuple(sorted([*endpoints, same], key=lambda e: e.id)))
+        self.upstream = upstream
+        self.clock = SystemClock()
+        base = catalogue_snapshot(self.catalogue, self.clock.now(), real_providers=real)
+        self.fleet = Fleet(base, self.clock, worker="w", epoch_s=0.0, prices_on=lambda _: base.prices)
+        self.wire = wire(providers)
+        self.router = Router(
+            self.catalogue, self.fleet, self.clock, real=self.wire, real_providers=real,
+            simulated=SimulatedProvider(base.behaviour, self.clock, time_scale=0.0),
+        )  # fmt: skip
+
+    def begin(self, *, stream=False, only=None, **body):
+        self.body = {**BODY, "stream": stream, **body}
+        decision = decide(self.fleet.snapshot(), profile_request(self.body), decision_id=new_id(self.clock), only=only)
+        return self.router.begin(decision, stream=stream)
+
+    async def run(self, **options):
+        """The execution and all that was sent to the client of a stream."""
+        execution = self.begin(**options)
+        await self.router.execute(execution, self.body)
+        sent = bytearray()
+
+        async def write(events):
+            sent.extend(events)
+            self.upstream.read_on.set()
+
+        if execution.stream is not None:
+            await execution.relay(write)
+        await execution.close()
+        return execution, bytes(sent)
+
+    def record(self, execution):
+        return decision_record(
+            execution.decision, execution, tenant_id="t", request_id="r", model="freerelay/auto", duration_s=1.0
+        )
+
+
+@pytest.fixture
+async def rig(upstream, anyio_backend):
+    async with rigged(upstream) as made:
+        yield made
+
+
+@asynccontextmanager
+async def rigged(upstream, real=frozenset({"first", "second", "third", "fourth"}), **urls):
+    made = Rig(upstream, lambda providers: OpenAIWire(providers, {}), real, urls)
+    try:
+        yield made
+    finally:
+        await made.wire.close()
+
+
+def tried(execution):
+    return [attempt.endpoint for attempt in execution.attempts]
+
+
+def said(sent):
+    """The events of a stream, parsed, but for [DONE]."""
+    events = [event.removeprefix("data: ") for event in sent.decode().split("\n\n") if event]
+    return [json.loads(event) for event in events if event != "[DONE]"]
+
+
+def text(sent):
+    choices = [event["choices"][0] for event in said(sent) if event.get("choices")]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+# -- the plain path
+
+
+async def test_the_first_of_the_ranking_answers(rig, upstream):
+    execution, _ = await rig.run(temperature=0.3)
+    assert (execution.status, execution.endpoint, execution.error) == (200, "first/m", None)
+    assert json.loads(execution.body) == completion()
+    assert upstream.received[0].body == {**BODY, "model": "first", "stream": False, "temperature": 0.3}
+
+
+async def test_a_stream_is_passed_on_unchanged(rig):
+    execution, sent = await rig.run(stream=True)
+    assert text(sent) == "".join(WORDS)
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert execution.attempts[0].first_token_s > 0
+
+
+# -- fail-over before the first byte
+
+
+FAILURES = [
+    status(500),
+    status(503),
+    status(408),
+    status(409),
+    status(401),
+    status(402),
+    status(404),
+    status(301),
+    garbage,
+    closed_at_once,
+    body_of_200(b'{"error": {"message": "no"}}'),
+    body_of_200(b"<html>"),
+    body_of_200(b'{"choices": []}'),
+]
+
+
+@pytest.mark.parametrize("plan", FAILURES)
+async def test_a_failure_is_made_good_by_the_next_provider(rig, upstream, plan):
+    upstream.plan("first", plan)
+    execution, _ = await rig.run()
+    assert (execution.status, execution.endpoint) == (200, "second/m")
+    assert tried(execution) == ["first/m", "second/m"]
+    assert execution.attempts[0].error
+
+
+@pytest.mark.parametrize("plan", [*FAILURES, error_as_first_event])
+async def test_a_failure_before_the_first_content_of_a_stream_is_made_good_too(rig, upstream, plan):
+    upstream.plan("first", plan)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert text(sent) == "".join(WORDS)
+
+
+async def test_a_stream_that_ends_before_it_began_is_a_failure(rig, upstream):
+    async def only_the_role(request):
+        await request.head(200, "text/event-stream", transfer_encoding="chunked")
+        await request.event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]})
+        request.writer.write(b"0\r\n\r\n")
+
+    upstream.plan("first", only_the_role)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert len([event for event in said(sent) if event["choices"][0]["delta"].get("role")]) == 1
+
+
+async def test_an_unreachable_provider_is_passed_over(upstream):
+    async with rigged(upstream, first=refused_url()) as rig:
+        execution, _ = await rig.run()
+    assert execution.endpoint == "second/m"
+    assert execution.attempts[0].error == "no connection"
+
+
+async def test_silence_is_a_failure_when_the_limit_is_reached(rig, upstream, monkeypatch):
+    monkeypatch.setattr(attempts, "FIRST_BYTE_LIMIT_S", 0.1)
+    monkeypatch.setattr(attempts, "FIRST_BYTE_FACTOR", 0.0)
+    plan = Hanging()
+    upstream.plan("first", plan)
+    execution, _ = await rig.run()
+    assert execution.endpoint == "second/m"
+    assert await asyncio.to_thread(plan.left.wait, 10)
+
+
+async def test_no_provider_is_asked_twice_and_no_more_than_three(rig, upstream):
+    for model in ("first", "first-other", "second", "third", "fourth"):
+        upstream.plan(model, status(500))
+    execution, _ = await rig.run()
+    assert tried(execution) == ["first/m", "second/m", "third/m"]
+    assert (execution.status, execution.error.status, execution.gave_up) == (502, 502, True)
+    assert execution.endpoint is None
+    assert "first/m: status 500" in execution.error.message
+
+
+async def test_a_pinned_endpoint_is_not_replaced(rig, upstream):
+    upstream.plan("second", status(500))
+    execution, _ = await rig.run(only="second/m")
+    assert tried(execution) == ["second/m"]
+    assert execution.error.status == 502
+
+
+async def test_the_deadline_ends_the_attempts(rig, upstream, monkeypatch):
+    monkeypatch.setattr(attempts, "TOTAL_LIMIT_S", 0.2)
+    upstream.plan("first", Hanging())
+    execution, _ = await rig.run()
+    assert tried(execution) == ["first/m"]
+    assert execution.error.status == 504
+
+
+# -- rate limits and breakers
+
+
+async def test_a_rate_limit_sends_the_next_requests_elsewhere(rig, upstream):
+    upstream.plan("first", status(429, retry_after="60"))
+    execution, _ = await rig.run()
+    assert execution.endpoint == "second/m"
+    second, _ = await rig.run()
+    assert tried(second)[0] == "first/other"
+
+
+async def test_when_all_are_rate_limited_the_smallest_wait_is_told(rig, upstream):
+    for model, wait in (("first", "9"), ("second", "4"), ("third", "7")):
+        upstream.plan(model, status(429, retry_after=wait))
+    execution, _ = await rig.run()
+    assert (execution.error.status, execution.error.retry_after_s) == (429, 4.0)
+
+
+async def test_after_five_failures_a_provider_is_asked_no_more(rig, upstream):
+    upstream.plan("first", status(500))
+    upstream.plan("first-other", status(500))
+    for _ in range(10):
+        await rig.run()
+    asked = upstream.models()
+    assert asked.count("first") == 5
+    assert asked.count("second") == 10
+
+
+async def test_a_refusal_says_nothing_about_health(rig, upstream):
+    upstream.plan("first", status(400))
+    for _ in range(7):
+        execution, _ = await rig.run()
+    assert execution.endpoint == "first/m"
+
+
+# -- what the client did wrong
+
+
+async def test_a_refusal_is_passed_on_as_it_is(rig, upstream):
+    upstream.plan("first", status(400, {"error": {"message": "max_tokens too large", "code": "x", "extra": 1}}))
+    execution, _ = await rig.run()
+    assert tried(execution) == ["first/m"]
+    assert execution.status == 400
+    assert json.loads(execution.body) == {"error": {"message": "max_tokens too large", "code": "x", "extra": 1}}
+
+
+async def test_a_refusal_in_another_shape_is_put_into_openai_s(rig, upstream):
+    upstream.plan("first", status(422, b"<html>no</html>"))
+    execution, _ = await rig.run(stream=True)
+    error = json.loads(execution.body)["error"]
+    assert execution.status == 422
+    assert set(error) == {"message", "type", "code", "param"}
+    assert "422" in error["message"]
+
+
+# -- after the first byte
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (broken_stream(), "upstream_disconnected"),
+        (broken_stream(cut=False), "upstream_disconnected"),
+        (broken_stream(b"data: {not json\n\n"), "upstream_malformed"),
+        (broken_stream({"error": {"message": "overloaded"}}, cut=False), "upstream_error"),
+        (broken_stream(b'data: {"choices": [{"ind'), "upstream_disconnected"),
+    ],
+)
+async def test_a_stream_that_breaks_off_ends_in_an_error_event_and_nobody_else_is_asked(rig, upstream, plan, code):
+    upstream.plan("first", plan)
+    execution, sent = await rig.run(stream=True)
+    *words, last = said(sent)
+    assert text(sent) == "".join(WORDS[:2])
+    assert words
+    assert last["error"]["code"] == code
+    assert b"[DONE]" not in sent
+    assert upstream.models() == ["first"]
+    assert execution.status == 502
+    outcome = rig.record(execution).outcome
+    assert (outcome.status, outcome.attempts[0]["error"]) == (502, code)
+
+
+async def test_a_stream_that_falls_silent_ends_in_an_error_event(rig, upstream, monkeypatch):
+    monkeypatch.setattr("freerelay_core.providers.openai_wire.IDLE_LIMIT_S", 0.1)
+    upstream.plan("first", Hanging("one", "two"))
+    _, sent = await rig.run(stream=True)
+    assert said(sent)[-1]["error"]["code"] == "upstream_idle_timeout"
+
+
+async def test_a_complete_stream_without_done_is_complete_and_gets_it(rig, upstream):
+    upstream.plan("first", broken_stream(delta(finish_reason="stop"), cut=False))
+    execution, sent = await rig.run(stream=True)
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert execution.status == 200
+
+
+async def test_a_client_that_stops_reading_ends_the_work_upstream(rig, upstream):
+    plan = Hanging("one")
+    upstream.plan("first", plan)
+    execution = rig.begin(stream=True)
+    await rig.router.execute(execution, rig.body)
+
+    async def write(events):
+        pass
+
+    task = asyncio.create_task(execution.relay(write))
+    assert await asyncio.to_thread(plan.began.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await execution.close()
+    assert await asyncio.to_thread(plan.left.wait, 10)
+
+
+# -- on record
+
+
+async def test_usage_and_cost_are_those_of_the_endpoint_that_answered(rig, upstream):
+    upstream.plan("first", status(500))
+    execution, _ = await rig.run()
+    outcome = rig.record(execution).outcome
+    assert (outcome.endpoint, outcome.status, outcome.basis) == ("second/m", 200, "measured")
+    assert (outcome.input_tokens, outcome.output_tokens, outcome.usage_estimated) == (24, 4, False)
+    assert outcome.cost_usd == pytest.approx(28 * 50 / 1e6)
+    assert [attempt["status"] for attempt in outcome.attempts] == [500, 200]
+
+
+async def test_usage_that_nobody_stated_is_estimated_and_marked(rig, upstream):
+    execution, sent = await rig.run(stream=True)
+    assert "usage" not in said(sent)[-1]
+    outcome = rig.record(execution).outcome
+    assert outcome.usage_estimated
+    assert 1 <= outcome.output_tokens <= 20
+    assert outcome.cost_usd > 0
+
+
+async def test_a_failure_is_recorded_without_endpoint_and_cost(rig, upstream):
+    for model in ("first", "second", "third"):
+        upstream.plan(model, status(500))
+    execution, _ = await rig.run()
+    outcome = rig.record(execution).outcome
+    assert (outcome.endpoint, outcome.status, outcome.cost_usd, len(outcome.attempts)) == (None, 502, None, 3)
+
+
+async def test_the_record_holds_the_ranking_and_the_reasons_of_the_rest_and_no_text(rig):
+    execution, _ = await rig.run(only="second/m", messages=[{"role": "user", "content": "a secret sentence"}])
+    record = rig.record(execution)
+    assert [row["endpoint"] for row in record.ranking] == ["second/m"]
+    assert list(record.log_factors) == ["second/m"]
+    assert {row["reason"] for row in record.excluded} == {"not_requested"}
+    assert len(record.excluded) == 4
+    assert "secret sentence" not in repr(record)
+
+
+async def test_simulated_outcomes_are_marked_and_in_unscaled_time(upstream):
+    async with rigged(upstream, real=frozenset()) as rig:
+        for _ in range(20):
+            execution, _ = await rig.run(stream=True)
+            outcome = rig.record(execution).outcome
+            assert outcome.basis == "simulated"
+            assert outcome.duration_s == sum(attempt["duration_s"] for attempt in outcome.attempts) > 0.5
+        assert upstream.received == []
+
+
+async def test_real_and_simulated_providers_serve_side_by_side(upstream):
+    async with rigged(upstream, real=frozenset({"second"})) as rig:
+        execution, _ = await rig.run(only="second/m")
+        assert rig.record(execution).outcome.basis == "measured"
+        execution, _ = await rig.run(only="third/m")
+        assert rig.record(execution).outcome.basis == "simulated"
+
+
+async def test_an_unpriced_endpoint_costs_nobody_knows_what(rig):
+    execution, _ = await rig.run()
+    prices = execution.decision.snapshot.prices
+    unpriced = replace(prices, priced=prices.priced & False)
+    decision = replace(execution.decision, snapshot=replace(execution.decision.snapshot, prices=unpriced))
+    record = decision_record(decision, execution, tenant_id="t", request_id="r", model="m", duration_s=1.0)
+    assert record.outcome.cost_usd is None
