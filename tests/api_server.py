@@ -61,10 +61,10 @@ class Server:
 
     def tenant(self, *, allow_override: bool = False) -> tuple[Tenant, str]:
         """A new tenant and its key."""
-        return self.run(_new_tenant(self.application, allow_override))
+        return self.run(_new_tenant(self.application, allow_override=allow_override))
 
 
-async def _new_tenant(application: Application, allow_override: bool) -> tuple[Tenant, str]:
+async def _new_tenant(application: Application, *, allow_override: bool) -> tuple[Tenant, str]:
     store, key = application.store, new_key("live")
     email = f"tenant{next(_numbers)}@example.com"
     tenant = await store.create_tenant(email, tier="free", allow_override=allow_override)
@@ -85,7 +85,7 @@ def running(**options: object) -> Iterator[Server]:
             async with api.lifespan(settings):
                 found.append(current())
                 task = asyncio.create_task(server.serve())
-                while not server.started:
+                while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
                     await asyncio.sleep(0.005)
                 began.set()
                 await task

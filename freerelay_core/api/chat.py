@@ -85,8 +85,9 @@ class _Call:
             await self._cut_short(execution, watch)
         finally:
             watch.end()
-            await execution.close()
             self._record(execution)
+            await execution.close()
+            execution.forget_answer()
 
     async def _answer(self, execution: Execution) -> None:
         headers = self._headers(execution)
@@ -140,7 +141,6 @@ class _Call:
         return headers
 
     def _record(self, execution: Execution) -> None:
-        execution.forget_answer()
         decision, context = self._decision, self._context
         duration_s = self._application.clock.monotonic() - self._started
         self._application.decision_log.record(

@@ -44,7 +44,7 @@ class SettingsChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     routing_preference: Any
-    settings_version: int | None = Field(None, strict=True)
+    settings_version: int | None = Field(None, strict=True, ge=0, lt=2**63)
 
 
 def _describes(schema: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +124,8 @@ async def read_model(model_id: str, _: Caller) -> Response:
 
 
 @routes.exception_handler(FreeRelayError)
-async def _on_our_error(_: Request, error: Exception) -> Response:
+@routes.exception_handler(Exception)  # raised again after it is answered, and then logged
+async def _on_error(_: Request, error: Exception) -> Response:
     return _error(error if isinstance(error, FreeRelayError) else FreeRelayError("Internal error."))
 
 

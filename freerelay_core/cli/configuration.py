@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 
 from freerelay_core.catalogue import Catalogue, load_catalogue
 from freerelay_core.clock import Clock
 from freerelay_core.config import Settings, load_settings
+from freerelay_core.errors import Unavailable
 from freerelay_core.policy import Policy, load_policy
 from freerelay_core.providers import VendorKeys, find_vendor_keys
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
+from freerelay_core.store import PostgresStore
+from freerelay_core.store.embedded import acquire_database
 
-__all__ = ["Configuration", "load_configuration"]
+__all__ = ["Configuration", "SnapshotChoice", "load_configuration"]
+
+
+class SnapshotChoice(StrEnum):
+    """What a command ranks by."""
+
+    CATALOGUE = "catalogue"
+    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +36,38 @@ class Configuration:
     policy: Policy
     vendor_keys: VendorKeys
 
-    def catalogue_snapshot(self, clock: Clock) -> Snapshot:
-        """The fleet as the catalogue alone describes it: needs no store and no running server."""
+    def snapshot(self, choice: SnapshotChoice, clock: Clock) -> Snapshot:
+        """The fleet as the catalogue alone describes it, or as a running server saw it last.
+
+        Only `live` needs the store. Raises `Unavailable` when no server has left a snapshot there.
+        """
+        if choice is SnapshotChoice.LIVE:
+            return asyncio.run(self._live_snapshot(clock))
         return catalogue_snapshot(
             self.catalogue,
             clock.now(),
             real_providers=self.vendor_keys.enabled,
             allow_simulated=self.settings.simulated == "allow",
         )
+
+
+    async def _live_snapshot(self, clock: Clock) -> Snapshot:
+        if self.settings.database_url is not None:
+            return await _published_snapshot(self.settings.database_url.get_secret_value(), clock)
+        with acquire_database(self.settings.home) as lease:
+            return await _published_snapshot(lease.dsn, clock)
+
+
+async def _published_snapshot(dsn: str, clock: Clock) -> Snapshot:
+    store = PostgresStore(dsn, clock=clock)
+    try:
+        await store.open()
+        published = await store.latest_snapshot()
+    finally:
+        await store.close()
+    if published is None:
+        raise Unavailable("No server has published a snapshot yet: start `freerelay serve`, or leave out --snapshot.")
+    return Snapshot.load(published.payload)
 
 
 def load_configuration(**overrides: object) -> Configuration:

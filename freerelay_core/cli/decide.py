@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from freerelay_core.cli.configuration import load_configuration
+from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.decision import Decision
@@ -31,15 +31,18 @@ def decide(
     preference: Annotated[RoutingPreference | None, typer.Option(help="Rank under this routing preference.")] = None,
     task: Annotated[str | None, typer.Option(help="Task family, where the request does not tell.")] = None,
     depth: Annotated[str | None, typer.Option(help="How hard the request is, where it does not tell.")] = None,
+    snapshot: Annotated[
+        SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
+    ] = SnapshotChoice.CATALOGUE,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole decision as JSON.")] = False,
 ) -> None:
-    """Rank the endpoints for one request, by the catalogue."""
+    """Rank the endpoints for one request; nobody is called."""
     clock = SystemClock()
     configuration = load_configuration()
     profile = profile_request(_read_body(request), hour_utc=clock.now().hour, task=task, depth=depth)
     decision = decide_request(
-        configuration.catalogue_snapshot(clock),
+        configuration.snapshot(snapshot, clock),
         profile,
         decision_id=new_id(clock),
         policy=configuration.policy,

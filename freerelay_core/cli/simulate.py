@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from freerelay_core.cli.configuration import load_configuration
+from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
 from freerelay_core.clock import SystemClock
 from freerelay_core.simulation import Simulation, read_trace
@@ -26,14 +26,17 @@ _NUMBERS = [Column(name, justify="right") for name in ("USD/1,000", "p50 s", "p9
 def simulate(
     trace: Annotated[Path, typer.Argument(help="CSV file with the time and the tokens of each request.")],
     seed: Annotated[int, typer.Option(help="Seed of the sampled durations.", min=0)] = 0,
+    snapshot: Annotated[
+        SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
+    ] = SnapshotChoice.CATALOGUE,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Rank every request of a trace under all three preferences, by the catalogue."""
+    """Rank every request of a trace under all three preferences."""
     configuration = load_configuration()
     simulation = simulate_trace(
         read_trace(read_input(trace), origin=trace.name),
-        configuration.catalogue_snapshot(SystemClock()),
+        configuration.snapshot(snapshot, SystemClock()),
         policy=configuration.policy,
         seed=seed,
     )

@@ -142,3 +142,21 @@ def test_many_at_once_get_each_their_own(calm, upstream):
             return client.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
 
         assert list(pool.map(ask, range(200))) == [f"number {number}" for number in range(200)]
+
+
+def test_traffic_goes_to_real_endpoints_alone_and_a_dry_run_ranks_all(calm):
+    with calm.http() as client:
+        shown = client.post("/v1/router/decide", json=BODY).json()
+        listed = [model["id"] for model in client.get("/v1/models").json()["data"]]
+    assert len(shown["ranking"]) > 30
+    assert listed == ["freerelay/auto", "first/m", "second/m"]
+    live = calm.decision(calm.chat())
+    assert [row["endpoint"] for row in live["ranking"]] == ["first/m", "second/m"]
+    assert {row["reason"] for row in live["excluded"]} == {"simulated"}
+
+
+def test_duplicate_keys_have_one_meaning_for_us_and_the_provider(calm, upstream):
+    raw = b'{"model": "absent", "model": "freerelay/auto", "messages": [{"role": "user", "content": "x"}]}'
+    with calm.http() as client:
+        assert client.post("/v1/chat/completions", content=raw).status_code == 200
+    assert upstream.received[-1].raw.count(b'"model"') == 1

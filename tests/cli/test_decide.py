@@ -96,6 +96,26 @@ def test_another_preference_ranks_another_endpoint_first(request_file):
     assert len(winners) == 2
 
 
+def test_by_the_live_snapshot_decide_prints_what_the_endpoint_says(running, request_file):
+    headers = {
+        "Authorization": f"Bearer {running.exports['OPENAI_API_KEY']}",
+        "X-FreeRelay-Preference": "performance-first",
+    }
+    answer = httpx.post(f"{running.url}/v1/router/decide", headers=headers, json=REQUEST).json()
+    command = printed(
+        "decide", request_file, "--preference", "performance-first", "--snapshot", "live",
+        FREERELAY_HOME=str(running.home),
+    )  # fmt: skip
+    assert set(command) == set(answer)
+    assert command["snapshot"]["id"] == answer["snapshot"]["id"]
+    assert command["ranking"] == answer["ranking"]
+    assert command["excluded"] == answer["excluded"]
+
+
+def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing(request_file, home):
+    assert "freerelay serve" in refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
+
+
 def test_the_operators_rules_hold_for_decide_too(request_file, tmp_path):
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{name: no groq, when: 'true', exclude: ['groq/*']}]")

@@ -111,7 +111,7 @@ async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store
     assert log.pending == 0
 
 
-async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_decision, sql):
+async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_decision, sql, caplog):
     log = DecisionLog(store, SystemClock(), batch=10)
     good = [make_decision(tenant.id) for _ in range(4)]
     for made in (good[0], make_decision(tenant.id, model="\0"), good[1], good[2]):
@@ -123,6 +123,7 @@ async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_de
 
     assert {str(row[0]) for row in sql.owner("select id from decisions")} == {made.id for made in good}
     assert (log.pending, log.dropped) == (0, 2)
+    assert "the store was away" not in caplog.text
 
 
 async def test_closing_beside_the_writer_writes_everything_once(store, tenant, make_decision, sql):

@@ -211,8 +211,8 @@ async def test_an_answer_overtaken_by_an_own_write_does_not_undo_it(known, watch
     saved = await store.set_routing_preference(tenant.id, RoutingPreference.COST_OPTIMIZED, actor="x")
     known.remember(saved)
     watched.answers_pass.set()
-    await slow
 
+    assert (await slow).tenant == saved
     assert (await known.identify(key.secret)).tenant == saved
 
 

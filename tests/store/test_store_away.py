@@ -210,6 +210,20 @@ async def test_a_key_known_to_be_revoked_is_not_served_while_the_store_is_away(s
         await known.identify(key.secret)
 
 
+async def test_a_key_revoked_while_its_caller_waits_for_the_absent_store_is_not_served(server, store, key, clock):
+    known = KnownIdentities(store, clock)
+    await known.identify(key.secret)
+    clock.advance(31)
+    server.kill()
+    waiting = asyncio.create_task(known.identify(key.secret))
+    await asyncio.sleep(0)
+
+    known.key_changed(key.digest)
+
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+
 async def test_a_refused_key_is_not_served_while_the_store_is_away(server, store, tenant, key, clock):
     known = KnownIdentities(store, clock)
     identity = await known.identify(key.secret)

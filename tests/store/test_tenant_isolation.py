@@ -82,6 +82,16 @@ async def test_writing_another_tenants_preference_changes_nothing(two, sql):
     assert sql.value("select routing_preference from users where id = %s", bob.id) == "balanced"
 
 
+async def test_a_write_that_names_no_row_changes_the_tenants_own_only(two, sql):
+    """Without a condition only the UPDATE policy stands between a tenant and everybody's rows."""
+    changed = sql.as_role(
+        "authenticated", "update public.users set routing_preference = 'cost-optimized'", sub=two[0].id
+    )
+
+    assert changed == 1
+    assert sql.value("select routing_preference from users where id = %s", two[1].id) == "balanced"
+
+
 @pytest.mark.parametrize(
     "assignment",
     [
