@@ -4,13 +4,14 @@
 #   make test [PYTEST_ARGS=...]    install the test extras if need be, then run the whole suite
 #   make lint | types | layers     one check each
 #   make check                     all of them
+#   make screenshots               take the pictures in docs/screenshots
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check lock
+.PHONY: run test lint types layers check screenshots lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -39,6 +40,9 @@ layers: $(for_test)
 	.venv/bin/lint-imports
 
 check: lint types layers test
+
+screenshots: $(for_test)
+	.venv/bin/python docs/take_screenshots.py
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
