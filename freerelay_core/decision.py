@@ -25,6 +25,7 @@ from freerelay_core.policy import NO_POLICY, Directive, Policy, matching, rule_v
 from freerelay_core.preference import (
     EXPONENTS,
     FACTORS,
+    PREFERENCE_EXPONENTS,
     EffectivePreference,
     RoutingPreference,
     effective_preference,
@@ -282,11 +283,12 @@ def decide(
         rule=directive.routing_preference,
         rule_name=directive.preference_rule,
     )
+    weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
     exponents = exponents or EXPONENTS[preference.value]
     masks = directives_of([directive], _ONE, snapshot, only=only)
     batch = ProfileBatch.of([profile])
     evaluation = evaluate(snapshot, batch, masks, live=live, price_matters=exponents["cost"] > 0)
-    log_utilities = log_utility(evaluation.log_factors, exponent_array(exponents))[0]
+    log_utilities = log_utility(evaluation.log_factors, weights)[0]
     ranked = order(log_utilities, evaluation.cost_usd[0], evaluation.allowed[0])
     return Decision(
         id=decision_id,

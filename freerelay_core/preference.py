@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_PREFERENCE",
     "EXPONENTS",
     "FACTORS",
+    "PREFERENCE_EXPONENTS",
     "EffectivePreference",
     "RoutingPreference",
     "effective_preference",
@@ -60,6 +61,12 @@ EXPONENTS: Mapping[RoutingPreference, Mapping[str, float]] = MappingProxyType(
 def exponent_array(exponents: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """The exponents as an array of shape (factors,), in the order of `FACTORS`."""
     return np.array([exponents[name] for name in FACTORS])
+
+
+PREFERENCE_EXPONENTS: Mapping[RoutingPreference, npt.NDArray[np.float64]] = MappingProxyType(
+    {preference: exponent_array(exponents) for preference, exponents in EXPONENTS.items()}
+)
+"""`EXPONENTS` as arrays."""
 
 
 def parse_preference(value: object, *, param: str = "routing_preference") -> RoutingPreference:

@@ -179,17 +179,25 @@ class ProfileBatch:
     @classmethod
     def of(cls, profiles: Sequence[RequestProfile]) -> ProfileBatch:
         """The arrays of these profiles, in order."""
+        codes = np.array(
+            [(_FAMILY_INDEX[p.family], p.depth, p.latency_class, p.contract, p.hour_utc) for p in profiles],
+            dtype=np.intp,
+        ).T
+        tokens = np.array([(p.input_tokens, p.cached_tokens, p.output_tokens) for p in profiles], dtype=np.float64).T
+        flags = np.array([(p.locked_down, *(need in p.needs for need in NEEDS)) for p in profiles], dtype=np.bool_).T
+        family, depth, latency_class, contract, hour_utc = codes
+        input_tokens, cached_tokens, output_tokens = tokens
         return cls(
-            family=np.array([_FAMILY_INDEX[p.family] for p in profiles], dtype=np.intp),
-            depth=np.array([p.depth for p in profiles], dtype=np.intp),
-            latency_class=np.array([p.latency_class for p in profiles], dtype=np.intp),
-            contract=np.array([p.contract for p in profiles], dtype=np.intp),
-            input_tokens=np.array([p.input_tokens for p in profiles], dtype=np.float64),
-            cached_tokens=np.array([p.cached_tokens for p in profiles], dtype=np.float64),
-            output_tokens=np.array([p.output_tokens for p in profiles], dtype=np.float64),
-            needs=np.array([[need in p.needs for p in profiles] for need in NEEDS], dtype=np.bool_),
-            locked_down=np.array([p.locked_down for p in profiles], dtype=np.bool_),
-            hour_utc=np.array([p.hour_utc for p in profiles], dtype=np.intp),
+            family=family,
+            depth=depth,
+            latency_class=latency_class,
+            contract=contract,
+            input_tokens=input_tokens,
+            cached_tokens=cached_tokens,
+            output_tokens=output_tokens,
+            needs=flags[1:],
+            locked_down=flags[0],
+            hour_utc=hour_utc,
         )
 
     @classmethod

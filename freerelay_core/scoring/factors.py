@@ -6,6 +6,7 @@ but an exclusion with a reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -79,7 +80,7 @@ class Evaluation:
 
     @property
     def allowed(self) -> Bools:
-        allowed: Bools = self.excluded == Excluded.NO
+        allowed: Bools = self.excluded == 0
         return allowed
 
 
@@ -154,10 +155,8 @@ class _Tables:
     """Codes of what each need excludes, shape (needs, E)."""
     lacking_schema: npt.NDArray[np.int8]
     """Codes of what a strict schema excludes."""
-    closed: npt.NDArray[np.int8]
-    """Codes of what is closed to every request."""
-    unpriced: npt.NDArray[np.int8]
-    not_live: npt.NDArray[np.int8]
+    closed: Mapping[tuple[bool, bool], npt.NDArray[np.int8]]
+    """Codes of what is closed to every request, by (live, price_matters)."""
 
 
 @lru_cache(maxsize=16)
@@ -165,9 +164,11 @@ def _tables(snapshot: Snapshot) -> _Tables:
     capable = {name: snapshot.capabilities[index] for name, index in _CAPABILITY.items()}
     support = np.where(capable["structured_output"], 2, np.where(capable["json_mode"], 1, 0))
     headroom = np.clip(snapshot.headroom / reference.HEADROOM_BITES_BELOW, 1e-6, 1.0)
-    closed = np.zeros(len(snapshot), dtype=np.int8)
+    unavailable = np.zeros(len(snapshot), dtype=np.int8)
     for state, reason in _UNAVAILABLE.items():
-        closed[snapshot.availability == state] = reason
+        unavailable[snapshot.availability == state] = reason
+    unpriced = np.maximum(unavailable, _codes(~snapshot.prices.priced, Excluded.UNPRICED))
+    not_live = _codes(~snapshot.live, Excluded.SIMULATED)
     return _Tables(
         thinking=snapshot.thinking_tokens * reference.THINKING_MULTIPLIER[:, None],
         log_quality=_log_quality(snapshot.abilities[:, None, :], reference.DIFFICULTY[:, None]),
@@ -177,9 +178,12 @@ def _tables(snapshot: Snapshot) -> _Tables:
         log_exposed=np.where(capable["confidential"], 0.0, np.log(reference.LOCKED_DOWN_PENALTY)),
         lacking=np.array([_codes(~capable[need], _NEED_REASONS[need]) for need in NEEDS]),
         lacking_schema=_codes(~capable["structured_output"], Excluded.NO_STRUCTURED_OUTPUT),
-        closed=closed,
-        unpriced=_codes(~snapshot.prices.priced, Excluded.UNPRICED),
-        not_live=_codes(~snapshot.live, Excluded.SIMULATED),
+        closed={
+            (False, False): unavailable,
+            (False, True): unpriced,
+            (True, False): np.maximum(unavailable, not_live),
+            (True, True): np.maximum(unpriced, not_live),
+        },
     )
 
 
@@ -237,23 +241,18 @@ def _excluded(
 ) -> npt.NDArray[np.int8]:
     """The highest code that holds in each cell."""
     output = profiles.output_tokens[:, None]
-    codes = _codes(profiles.input_tokens[:, None] + output > snapshot.context_tokens, Excluded.CONTEXT_TOO_SMALL)
-    reasons = [_codes(output > snapshot.max_output_tokens, Excluded.OUTPUT_LIMIT_TOO_SMALL), tables.closed]
+    # A mask read as numbers is 0 and 1: the first code as it is, the second doubled.
+    codes = (profiles.input_tokens[:, None] + output > snapshot.context_tokens).view(np.int8)
+    np.maximum(codes, (output > snapshot.max_output_tokens).view(np.int8) << 1, out=codes)
+    np.maximum(codes, tables.closed[live, price_matters], out=codes)
     strict = profiles.contract == OutputContract.STRICT
     if strict.any():
-        reasons.append(strict[:, None] * tables.lacking_schema)
+        np.maximum(codes, strict[:, None] * tables.lacking_schema, out=codes)
     if profiles.needs.any():
-        reasons.extend(
-            wanted[:, None] * lacking for wanted, lacking in zip(profiles.needs, tables.lacking, strict=True)
-        )
-    if price_matters:
-        reasons.append(tables.unpriced)
-    if live:
-        reasons.append(tables.not_live)
+        for wanted, lacking in zip(profiles.needs, tables.lacking, strict=True):
+            np.maximum(codes, wanted[:, None] * lacking, out=codes)
     if directives.exclude is not None:
-        reasons.append(_codes(directives.exclude, Excluded.EXCLUDED_BY_RULE))
+        np.maximum(codes, _codes(directives.exclude, Excluded.EXCLUDED_BY_RULE), out=codes)
     if directives.only is not None:
-        reasons.append(_codes(~directives.only, Excluded.NOT_REQUESTED))
-    for reason in reasons:
-        np.maximum(codes, reason, out=codes)
+        np.maximum(codes, _codes(~directives.only, Excluded.NOT_REQUESTED), out=codes)
     return codes

@@ -21,6 +21,10 @@ def log_utility(log_factors: Floats, exponents: Floats) -> Floats:
 
     One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
     """
+    if log_factors.ndim == 3 and log_factors.shape[1] == 1 < log_factors.shape[2] and exponents.ndim == 1:
+        # One request: numpy adds along the first axis one row after another, too, as long as a row has several cells.
+        summed: Floats = np.add.reduce(log_factors * exponents[:, None, None], axis=0)
+        return summed
     total: Floats = log_factors[0] * exponents[0]
     for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
         total += factor * exponent

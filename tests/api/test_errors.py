@@ -76,7 +76,8 @@ def test_what_is_no_sound_json_object_is_400(server, path, raw):
 
 
 @pytest.mark.parametrize(
-    "raw", [nested(63), b'{"a": "\\\\u0000"}', b'{"a": "\\ud83d\\ude00"}', b'{"a": 18446744073709551615}', b'{"a": "[["}']
+    "raw",
+    [nested(63), b'{"a": "\\\\u0000"}', b'{"a": "\\ud83d\\ude00"}', b'{"a": 18446744073709551615}', b'{"a": "[["}'],
 )
 def test_what_only_looks_suspicious_is_accepted(raw):
     assert parse_object(raw) == json.loads(raw)

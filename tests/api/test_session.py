@@ -57,7 +57,9 @@ def test_each_session_has_an_id_of_its_own_and_the_store_knows_only_its_digest(s
 
 
 def test_under_https_the_cookie_is_secure(server, browser):
-    answer = sign_in(browser, server.key, **{"x-forwarded-proto": "https", "origin": f"https://127.0.0.1:{server.port}"})
+    answer = sign_in(
+        browser, server.key, **{"x-forwarded-proto": "https", "origin": f"https://127.0.0.1:{server.port}"}
+    )
     assert SimpleCookie(answer.headers["set-cookie"])[COOKIE]["secure"]
 
 

@@ -61,14 +61,15 @@ def test_with_a_database_of_the_operator_there_is_no_demo_tenant_unless_asked_fo
     with start(demo=False) as server:
         assert server.application.demo_key is None
         assert server.run(server.application.store.tenant_by_email("demo@freerelay.local")) is None
-        tenant, key = server.tenant()
+        _, key = server.tenant()
         assert server.chat(key=key).status_code == 200
 
 
 @pytest.mark.parametrize("key", [None, "short"])
 def test_a_missing_or_short_operator_key_is_refused(database, tmp_path, key):
-    with pytest.raises(ConfigurationError, match="FREERELAY_OPERATOR_KEY"), running(
-        home=tmp_path, database_url=database, operator_key=key, **LOCAL
+    with (
+        pytest.raises(ConfigurationError, match="FREERELAY_OPERATOR_KEY"),
+        running(home=tmp_path, database_url=database, operator_key=key, **LOCAL),
     ):
         pass
     with pytest.raises(Unavailable):
@@ -90,16 +91,16 @@ async def test_one_application_a_process(database, tmp_path):
 def test_a_database_that_is_late_delays_readiness_only(databases, tmp_path):
     dsn = databases.create("late")
     databases.drop("late")
-    with running(home=tmp_path, database_url=dsn, operator_key=OPERATOR_KEY, demo=True, **LOCAL) as server:
-        with server.http() as client:
-            assert client.get("/healthz").status_code == 200
-            assert client.get("/readyz").status_code == 503
-            waiting = client.post("/v1/chat/completions", json=BODY)
-            assert (waiting.status_code, waiting.json()["error"]["type"]) == (503, "service_unavailable")
-            assert waiting.headers["retry-after"]
-            databases.create("late")
-            eventually(lambda: client.get("/readyz").status_code == 200)
-            assert server.chat().status_code == 200
+    options = {"home": tmp_path, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True}
+    with running(**options, **LOCAL) as server, server.http() as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        waiting = client.post("/v1/chat/completions", json=BODY)
+        assert (waiting.status_code, waiting.json()["error"]["type"]) == (503, "service_unavailable")
+        assert waiting.headers["retry-after"]
+        databases.create("late")
+        eventually(lambda: client.get("/readyz").status_code == 200)
+        assert server.chat().status_code == 200
     databases.drop("late")
 
 
@@ -125,25 +126,31 @@ def test_a_database_that_goes_away_is_lived_through(short_folder, tmp_path):
     lease.release()
 
 
-def test_a_change_by_another_worker_is_heard(server):
-    tenant, key = server.tenant()
-    assert server.chat(key=key).headers["x-freerelay-preference"] == "balanced; level=default"
+@pytest.fixture
+def started(start):
+    with start() as server:
+        yield server
+
+
+def test_a_change_by_another_worker_is_heard(started):
+    tenant, key = started.tenant()
+    assert started.chat(key=key).headers["x-freerelay-preference"] == "balanced; level=default"
 
     async def change_elsewhere():
-        store = PostgresStore(server.application.settings.database_url.get_secret_value(), clock=SystemClock())
+        store = PostgresStore(started.application.settings.database_url.get_secret_value(), clock=SystemClock())
         await store.open()
         await store.set_routing_preference(tenant.id, RoutingPreference.COST_OPTIMIZED, actor="another worker")
         await store.close()
 
-    server.run(change_elsewhere())
-    eventually(lambda: "cost-optimized" in server.chat(key=key).headers["x-freerelay-preference"])
+    started.run(change_elsewhere())
+    eventually(lambda: "cost-optimized" in started.chat(key=key).headers["x-freerelay-preference"])
 
 
-def test_the_fleet_s_snapshot_is_published(server):
-    store = server.application.store
-    eventually(lambda: server.run(store.latest_snapshot()) is not None)
-    published = server.run(store.latest_snapshot())
-    assert published.id.rpartition("-")[0] == server.application.fleet.snapshot().id.rpartition("-")[0]
+def test_the_fleet_s_snapshot_is_published(started):
+    store = started.application.store
+    eventually(lambda: started.run(store.latest_snapshot()) is not None)
+    published = started.run(store.latest_snapshot())
+    assert published.id.rpartition("-")[0] == started.application.fleet.snapshot().id.rpartition("-")[0]
 
 
 RULES = """

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freerelay_core.catalogue import FixedPrice
+from freerelay_core.catalogue import FixedPrice, load_catalogue
 from freerelay_core.decision import choose, decide
-from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference, exponent_array
+from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import LatencyClass, ProfileBatch
 from freerelay_core.scoring import evaluate, log_utility
+from freerelay_core.simulation import standard_workload
+from freerelay_core.snapshot import catalogue_snapshot
 
 preferences = st.sampled_from(RoutingPreference)
 
@@ -129,6 +131,16 @@ def test_a_preference_for_performance_never_waits_longer_when_only_cost_and_time
 def test_without_rules_the_policy_factor_is_one_for_all(endpoints, profile):
     for row in ranked(endpoints, profile, RoutingPreference.BALANCED).ranking:
         assert row.factors["policy"][0] == 1
+
+
+def test_the_shipped_catalogue_gives_the_same_bits_alone_and_in_a_batch():
+    snapshot = catalogue_snapshot(load_catalogue(), builders.NOON)
+    trace = standard_workload(200).profiles
+    for exponents in PREFERENCE_EXPONENTS.values():
+        together = log_utility(evaluate(snapshot, trace).log_factors, exponents)
+        for row in range(len(trace)):
+            alone = log_utility(evaluate(snapshot, trace[row : row + 1]).log_factors, exponents)
+            assert alone.tobytes() == together[row].tobytes()
 
 
 def test_every_preference_has_an_exponent_for_every_factor():
