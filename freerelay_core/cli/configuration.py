@@ -50,7 +50,6 @@ class Configuration:
             allow_simulated=self.settings.simulated == "allow",
         )
 
-
     async def _live_snapshot(self, clock: Clock) -> Snapshot:
         if self.settings.database_url is not None:
             return await _published_snapshot(self.settings.database_url.get_secret_value(), clock)

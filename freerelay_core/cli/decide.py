@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
 from freerelay_core.clock import SystemClock, new_id
+from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.decision import Decision
 from freerelay_core.decision import decide as decide_request
 from freerelay_core.errors import InvalidRequest
@@ -40,13 +41,17 @@ def decide(
     """Rank the endpoints for one request; nobody is called."""
     clock = SystemClock()
     configuration = load_configuration()
-    profile = profile_request(_read_body(request), hour_utc=clock.now().hour, task=task, depth=depth)
+    body = _read_body(request)
+    wishes = read_wishes(body, preference=preference, task=task, depth=depth)
+    if wishes.endpoint is not None:
+        configuration.catalogue.endpoint(wishes.endpoint)
     decision = decide_request(
         configuration.snapshot(snapshot, clock),
-        profile,
+        profile_request(body, hour_utc=clock.now().hour, task=wishes.task, depth=wishes.depth),
         decision_id=new_id(clock),
         policy=configuration.policy,
-        request_preference=preference,
+        request_preference=wishes.preference,
+        only=wishes.endpoint,
     )
     if as_json:
         typer.echo(orjson.dumps(decision.as_dict(clock.now()) | {"dry_run": True}, option=orjson.OPT_INDENT_2))

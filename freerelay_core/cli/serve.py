@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ import typer
 
 from freerelay_core.cli.configuration import Configuration, load_configuration
 from freerelay_core.cli.supervisor import Plan, supervise
+from freerelay_core.composition.keys import own_keys
 from freerelay_core.config import Settings
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.store.keys import load_or_create_credentials
 
 __all__ = ["serve"]
 
@@ -39,8 +40,11 @@ def serve(
 ) -> None:
     """Run the endpoint, the dashboard and the database until Ctrl-C."""
     configuration = load_configuration(host=host, port=port, home=home, demo=demo)
-    _require_free_port(configuration.settings.host, configuration.settings.port)
-    asyncio.run(supervise(_plan(configuration.settings), lambda: _announce(configuration)))
+    settings = configuration.settings
+    _require_free_port(settings.host, settings.port)
+    if settings.database_url is not None:
+        own_keys(settings)  # a missing key of the operator is told here, in one line
+    asyncio.run(supervise(_plan(settings), lambda: _announce(configuration)))
 
 
 def _plan(settings: Settings) -> Plan:
@@ -94,10 +98,10 @@ def _announce(configuration: Configuration) -> None:
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     typer.echo("# FreeRelay runs until Ctrl-C. Paste these lines into a shell to use it.")
     typer.echo(f"export OPENAI_BASE_URL={url}/v1")
-    if settings.database_url is None:
-        credentials = load_or_create_credentials(settings.home)
-        typer.echo(f"export OPENAI_API_KEY={credentials.demo_key}")
-        typer.echo(f"export FREERELAY_OPERATOR_KEY={credentials.operator_key}")
+    keys = own_keys(settings)
+    if keys.demo_key is not None:
+        typer.echo(f"export OPENAI_API_KEY={keys.demo_key}")
+        typer.echo(f"export FREERELAY_OPERATOR_KEY={shlex.quote(keys.operator_key)}")
     typer.echo(f"export FREERELAY_DASHBOARD_URL={url}")
     typer.echo(_CURL)
     for line in _fleet_lines(configuration):
@@ -110,7 +114,7 @@ def _fleet_lines(configuration: Configuration) -> Iterator[str]:
     keys = configuration.vendor_keys
     endpoints = configuration.catalogue.endpoints
     real = sum(endpoint.provider in keys.enabled for endpoint in endpoints)
-    providers = ", ".join(sorted(keys.enabled)) or "FREERELAY_PROVIDERS enables some"
+    providers = ", ".join(sorted(keys.enabled)) or "FREERELAY_PROVIDERS names none"
     yield f"{len(endpoints)} endpoints: {len(endpoints) - real} simulated, {real} real ({providers})"
     for variable in keys.idle:
         yield f"found {variable}, not enabled: FREERELAY_PROVIDERS does not name its provider"

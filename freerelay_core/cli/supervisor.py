@@ -30,8 +30,8 @@ _READY_ANSWER_S = 2.0
 _DATABASE_POLL_S = 0.5
 _STUCK_S = 10.0
 """How long the server may take after its drain, to let browsers go and to write its log, before it is killed."""
-_GOODBYE_S = 0.5
-"""How long the server has to tell its clients after the second signal."""
+_GOODBYE_S = 2.0
+"""How long the server has after the second signal, to tell its clients, before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)

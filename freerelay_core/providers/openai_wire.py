@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import lru_cache
 
 import aiohttp
 from yarl import URL
@@ -39,9 +40,7 @@ class OpenAIWire:
     async def send(self, request: UpstreamRequest) -> _Answer:
         """The provider's answer. Raises `UpstreamError`."""
         url, headers = self._targets[request.provider.id]
-        timeout = aiohttp.ClientTimeout(
-            total=request.total_limit_s, sock_connect=CONNECT_LIMIT_S, sock_read=request.first_byte_limit_s
-        )
+        timeout = _timeout(request.total_limit_s, request.first_byte_limit_s)
         with _as_upstream_errors():
             return _Answer(
                 await self._session.post(
@@ -52,6 +51,11 @@ class OpenAIWire:
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
+
+
+@lru_cache(maxsize=1024)
+def _timeout(total_s: float, first_byte_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
 
 
 class _Answer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,13 +47,17 @@ def decision_record(
         exponents=dict(decision.exponents),
         log_factors=dict(zip(decision.endpoints, evaluation.log_factors[:, 0, order].T.tolist(), strict=True)),
         ranking=tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)),
-        excluded=tuple(
-            {"endpoint": snapshot.endpoint_ids[e], "reason": _REASONS[code]}
-            for e, code in enumerate(evaluation.excluded[0].tolist())
-            if code
-        ),
+        excluded=_excluded(evaluation.excluded[0].tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
         outcome=_outcome(decision, execution, duration_s),
+    )
+
+
+@lru_cache(maxsize=256)
+def _excluded(codes: bytes, endpoint_ids: tuple[str, ...]) -> tuple[Mapping[str, str], ...]:
+    """The excluded endpoints with their reasons; requests of a kind share them. `codes` holds one int8 an endpoint."""
+    return tuple(
+        {"endpoint": name, "reason": _REASONS[code]} for name, code in zip(endpoint_ids, codes, strict=True) if code
     )
 
 

@@ -23,6 +23,8 @@ from freerelay_core.store.base import DecisionRecord, Store
 __all__ = ["DecisionLog"]
 
 _LONGEST_DELAY_S = 5.0
+_SLICE = 8
+"""Records made in one go, about half a millisecond."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class DecisionLog:
         """One decision of this tenant (of any when None: operators only), written or not. Raises `NotFound`."""
         pending = self._pending.get(decision_id)
         if pending is not None and tenant_id in (None, pending.tenant_id):
-            return await asyncio.to_thread(pending.made)
+            return pending.made()
         return await self._store.decision(tenant_id, decision_id)
 
     async def run(self) -> None:
@@ -122,7 +124,7 @@ class DecisionLog:
         """Write the oldest pending decisions. Raises whatever the store raises; what is not written stays pending."""
         async with self._writing:
             batch = list(islice(self._pending.values(), self._batch))
-            records = await asyncio.to_thread(_made, batch)
+            records = await _made(batch)
             for pending in batch:
                 if pending.record is None:
                     self._drop(pending.id)
@@ -151,10 +153,16 @@ class DecisionLog:
             self._dropped += 1
 
 
-def _made(batch: Sequence[_Pending]) -> list[DecisionRecord]:
-    """The records that can be made; the others keep none."""
+async def _made(batch: Sequence[_Pending]) -> list[DecisionRecord]:
+    """The records that can be made; the others keep none.
+
+    Made on the event loop, a few at a time between requests. A thread would be no kinder: it computes, and whenever the
+    loop waits for the network it loses the interpreter to that thread for a whole switch interval (40 % of the rate).
+    """
     records = []
-    for pending in batch:
+    for number, pending in enumerate(batch, start=1):
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
         try:
             records.append(pending.made())
         except Exception:  # noqa: BLE001 -- one decision's fault must not hold up the others

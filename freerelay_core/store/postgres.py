@@ -219,7 +219,7 @@ class PostgresStore:
             return
         await self._look_ahead()
         try:
-            rows = await asyncio.to_thread(decisions_as_json, records)
+            rows = await decisions_as_json(records)
             async with self._connections.transaction(SERVICE, limit_s=_APPEND_LIMIT_S) as connection:
                 await connection.execute(_APPEND, [rows])
         except (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ row must not stop the router. Writing is strict: what could not be read back exa
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 Row = Mapping[str, Any]
+
+_SLICE = 8
+"""Decisions written as JSON in one go, about half a millisecond."""
 
 DECISION_COLUMNS: Mapping[str, str] = {
     "created_at": "timestamptz",
@@ -160,12 +164,17 @@ def decision_from_row(row: Row) -> DecisionRecord:
     )
 
 
-def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
-    """The records as a JSON array of objects with the keys of `DECISION_COLUMNS`.
+async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
+    """The records as a JSON array of objects with the keys of `DECISION_COLUMNS`, a few at a time between requests.
 
     Floats come back to the last bit. Raises `ValueError` or `TypeError` for what JSON cannot hold.
     """
-    return "[" + ",".join(_decision_as_json(record) for record in records) + "]"
+    rows = []
+    for number, record in enumerate(records, start=1):
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
+        rows.append(_decision_as_json(record))
+    return f"[{','.join(rows)}]"
 
 
 def _decision_as_json(record: DecisionRecord) -> str:

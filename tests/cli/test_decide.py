@@ -116,6 +116,12 @@ def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing(request_fil
     assert "freerelay serve" in refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
 
 
+def test_a_model_that_is_named_is_the_only_one_ranked():
+    pinned = json.dumps(REQUEST | {"model": "groq/llama-3.3-70b"})
+    assert [row["endpoint"] for row in printed("decide", "-", stdin=pinned)["ranking"]] == ["groq/llama-3.3-70b"]
+    assert "no-such/model" in refused("decide", "-", stdin=json.dumps(REQUEST | {"model": "no-such/model"}))
+
+
 def test_the_operators_rules_hold_for_decide_too(request_file, tmp_path):
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{name: no groq, when: 'true', exclude: ['groq/*']}]")

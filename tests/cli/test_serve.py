@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 from serving import READY, Serving, eventually, processes_of, serving
+
+OPERATOR_KEY = "operator-key-of-the-tests-0123456789"
 
 
 def refused(serve: Serving) -> str:
@@ -25,6 +30,19 @@ def refused(serve: Serving) -> str:
 def shell(lines: list[str]) -> str:
     """What a shell prints when the lines are pasted into it."""
     return subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def chat_stream(it: Serving) -> Iterator[Iterator[str]]:
+    """The lines of a streamed answer of a few seconds, as they arrive."""
+    with httpx.stream(
+        "POST",
+        f"{it.url}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {it.exports['OPENAI_API_KEY']}"},
+        json={"model": "freerelay/auto", "stream": True, "messages": [{"role": "user", "content": "Tell me a tale."}]},
+        timeout=60,
+    ) as answer:
+        yield (line for line in answer.iter_lines() if line)
 
 
 # -- what it prints
@@ -101,6 +119,22 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_started(home, 
     assert not (home).exists()
 
 
+def test_another_database_without_the_operators_key_is_refused(home, database):
+    assert "FREERELAY_OPERATOR_KEY" in refused(Serving(home, DATABASE_URL=database))
+
+
+# -- another database
+
+
+def test_with_another_database_no_key_is_printed_and_no_database_started(home, database):
+    with serving(home, DATABASE_URL=database, FREERELAY_OPERATOR_KEY=OPERATOR_KEY) as it:
+        assert set(it.exports) == {"OPENAI_BASE_URL", "FREERELAY_DASHBOARD_URL"}
+        assert not home.exists()
+        models = httpx.get(f"{it.url}/v1/models", headers={"Authorization": f"Bearer {OPERATOR_KEY}"})
+        assert models.status_code == 200
+        it.stop()
+
+
 # -- how it ends
 
 
@@ -110,6 +144,25 @@ def test_a_stop_signal_ends_everything_the_database_too(home, how):
         assert len(processes_of(it.home)) > 2
         assert it.stop(how) == 0
         assert processes_of(it.home) == []
+
+
+def test_ctrl_c_lets_an_open_stream_end(home):
+    with serving(home, FREERELAY_SIMULATED_TIME_SCALE="1", FREERELAY_DRAIN_S="30") as it, chat_stream(it) as lines:
+        next(lines)
+        os.killpg(it.process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        assert list(lines)[-1] == "data: [DONE]"
+        assert it.ends() == 0
+
+
+def test_a_second_signal_ends_an_open_stream_at_once(home):
+    with serving(home, FREERELAY_SIMULATED_TIME_SCALE="10", FREERELAY_DRAIN_S="600") as it, chat_stream(it) as lines:
+        next(lines)
+        it.process.send_signal(signal.SIGTERM)
+        eventually(lambda: httpx.get(f"{it.url}/readyz").status_code == 503)
+        it.process.send_signal(signal.SIGTERM)
+        assert "server_shutting_down" in list(lines)[-1]
+        assert it.ends() == 0
+        assert processes_of(home) == []
 
 
 def test_a_server_that_dies_ends_everything_with_one_line(home):
