@@ -23,7 +23,7 @@ _CHOICE = "preference"
 """Name of the choice in the URL and in `session_state`."""
 
 _RESULT = "settings_result"
-"""Where a save leaves what came of it for the run that follows: (kind, words)."""
+"""Where a save leaves what came of it, until the reader chooses again: (kind, words)."""
 
 _MOST_REQUESTS = 1_000
 _MOST_CHANGES = 20
@@ -40,7 +40,7 @@ def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  #
 
 
 def _save(preference: RoutingPreference, shown_version: int) -> None:
-    """Save, and leave what came of it for the run that follows."""
+    """Save, and leave what came of it."""
     try:
         tenant = _tenant()
         _session.run(
@@ -76,8 +76,8 @@ def _chosen_by(tenant: Tenant, changes: list[SettingsChange]) -> str:
 
 
 def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
-    """Say once what came of the last save."""
-    kind, words = st.session_state.pop(_RESULT, ("", ""))
+    """Say what came of the last save. It stands until the reader chooses again: Streamlit may draw a page twice."""
+    kind, words = st.session_state.get(_RESULT, ("", ""))
     if kind == "saved":
         st.success(f"Saved. **{words}** is in force: the very next request follows it.", icon=":material/check_circle:")
     elif kind == "error":
@@ -99,6 +99,11 @@ def _in_force(tenant: Tenant) -> RoutingPreference:
 
 def _choose(preference: RoutingPreference) -> None:
     st.session_state[_CHOICE] = preference.value
+    _forget_result()
+
+
+def _forget_result() -> None:
+    st.session_state.pop(_RESULT, None)
 
 
 def _choice(in_force: RoutingPreference) -> RoutingPreference:
@@ -117,7 +122,8 @@ def _choice(in_force: RoutingPreference) -> RoutingPreference:
     if _CHOICE not in st.session_state:
         st.session_state[_CHOICE] = asked if asked in names else in_force.value
     chosen = RoutingPreference(
-        st.segmented_control("Preview a preference", names, required=True, key=_CHOICE) or in_force.value
+        st.segmented_control("Preview a preference", names, required=True, key=_CHOICE, on_change=_forget_result)
+        or in_force.value
     )
     if chosen is not in_force:
         st.query_params[_CHOICE] = chosen.value

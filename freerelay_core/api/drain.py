@@ -33,7 +33,8 @@ class _Call(Protocol):
 class Drain:
     """The calls under way, and how they come to an end."""
 
-    def __init__(self, limit_s: float = 0.0) -> None:
+    def __init__(self, limit_s: float) -> None:
+        """`limit_s` is how long open calls may go on after the first signal."""
         self.draining = False
         self._limit_s = limit_s
         self._calls: set[_Call] = set()

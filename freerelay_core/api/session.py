@@ -57,7 +57,7 @@ async def sign_in(request: Request) -> Response:
     if _attempts.exhausted(address, application.clock.monotonic()):
         return _redirect(_with_reason(back, "limited"))
     try:
-        session_id, _ = await application.open_session(form.get("api_key", "").strip())
+        session_id = await application.open_session(form.get("api_key", "").strip())
     except AuthenticationFailed:
         _attempts.failed(address, application.clock.monotonic())
         return _redirect(_with_reason(back, "failed"))

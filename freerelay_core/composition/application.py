@@ -112,7 +112,6 @@ class Application:
         self._running.push_async_callback(self.store.close)
         self.identities = KnownIdentities(self.store, self.clock, operator_digest=key_digest(keys.operator_key))
         self.decision_log = DecisionLog(self.store, self.clock)
-        self._running.push_async_callback(self._close_log)
         real = OpenAIWire(self.catalogue.providers, self.vendor_keys.keys)
         self._running.push_async_callback(real.close)
         self.router = Router(
@@ -128,6 +127,7 @@ class Application:
         self._beside = Beside(
             self.store, self.identities, self.decision_log, self.fleet, self.clock, demo_key=keys.demo_key, lease=lease
         )
+        self._running.push_async_callback(self._close_log)
         self._running.push_async_callback(self._beside.stop)
         await self._beside.start()
 
@@ -234,22 +234,21 @@ class Application:
         self.identities.remember(tenant)
         return self._view(tenant)
 
-    async def open_session(self, secret: str) -> tuple[str, datetime]:
-        """A dashboard session for the holder of this key: its id, to be kept in a cookie, and its end.
+    async def open_session(self, secret: str) -> str:
+        """A dashboard session for the holder of this key: its id, to be kept in a cookie for `SESSION_LIFETIME`.
 
         Raises `AuthenticationFailed`, `StoreUnavailable`.
         """
         identity = await self.identities.identify(secret)
         session_id = secrets.token_urlsafe(32)
-        expires_at = self.clock.now() + SESSION_LIFETIME
         await self.store.create_session(
             key_digest(session_id),
             role=identity.role,
             tenant_id=identity.tenant.id if identity.tenant else None,
             key_id=identity.key_id,
-            expires_at=expires_at,
+            expires_at=self.clock.now() + SESSION_LIFETIME,
         )
-        return session_id, expires_at
+        return session_id
 
     async def end_session(self, session_id: str) -> None:
         """Sign out. Raises `StoreUnavailable`."""

@@ -29,7 +29,7 @@ class OpenAIWire:
     def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
         self._targets: dict[str, tuple[URL, dict[str, str]]] = {}
         for provider in providers.values():
-            headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "freerelay"}
+            headers = {"Accept-Encoding": "identity", "User-Agent": "freerelay"}
             if provider.id in keys:
                 headers["Authorization"] = f"Bearer {keys[provider.id]}"
             self._targets[provider.id] = (URL(f"{provider.base_url}/chat/completions"), headers)
@@ -41,11 +41,10 @@ class OpenAIWire:
         """The provider's answer. Raises `UpstreamError`."""
         url, headers = self._targets[request.provider.id]
         timeout = _timeout(request.total_limit_s, request.first_byte_limit_s)
+        body = aiohttp.BytesPayload(request.body, content_type="application/json")
         with _as_upstream_errors():
             return _Answer(
-                await self._session.post(
-                    url, data=request.body, headers=headers, timeout=timeout, allow_redirects=False
-                )
+                await self._session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
             )
 
     async def close(self) -> None:

@@ -92,11 +92,10 @@ def _pieces(text: str) -> list[str]:
 
 def _prose(endpoint: Endpoint, length: int) -> list[str]:
     pieces = _pieces(f"This is a simulated answer in place of {endpoint.id}.")
-    for sentence in cycle(_FILLER):
-        if len(pieces) >= length:
-            return pieces[: max(length, 1)]
-        pieces += _pieces(sentence)
-    raise AssertionError  # the cycle does not end
+    sentences = cycle(_FILLER)
+    while len(pieces) < length:
+        pieces += _pieces(next(sentences))
+    return pieces[: max(length, 1)]
 
 
 def _json(response_format: object) -> str | None:

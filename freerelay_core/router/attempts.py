@@ -184,7 +184,8 @@ class Router:
         async for chunk in chunks:
             opening += reader.feed(chunk)
             if reader.error is not None or reader.malformed:
-                raise self._failed(attempt, reader.error or "the answer is not a stream of events")
+                wrong = "no stream of events" if reader.malformed else "an error in spite of status 200"
+                raise self._failed(attempt, wrong)
             if reader.has_content:
                 attempt.first_token_s = self._clock.monotonic() - attempt.started
                 execution.status = 200

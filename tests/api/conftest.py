@@ -12,7 +12,18 @@ import pytest
 from api_server import OPERATOR_KEY, Server, running
 from upstreams import upstream_server
 
+from freerelay_core import behaviour
+
 _numbers = count(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_simulated_failures() -> Iterator[None]:
+    """Here a failure is one that a test plans; what the simulated provider does is shown in its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(behaviour, "FAILURE_RATE", 0.0)
+        patch.setattr(behaviour, "FREE_TIER_FAILURE_RATE", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

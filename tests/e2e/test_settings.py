@@ -27,7 +27,7 @@ def choose(page: Page, preference: str) -> None:
 
 def save(page: Page, preference: str) -> None:
     page.get_by_role("button", name=f"Save {preference}").click()
-    expect(page.get_by_role("alert")).to_contain_text(f"Saved. {preference} is in force")
+    expect(page.get_by_test_id("stAlert")).to_contain_text(f"Saved. {preference} is in force")
 
 
 class Caller:
@@ -86,7 +86,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(tenant_page: Page, calle
     expect(button).to_be_visible()
     tab_to(button)
     tenant_page.keyboard.press("Enter")
-    expect(tenant_page.get_by_role("alert")).to_contain_text("Saved. cost-optimized is in force")
+    expect(tenant_page.get_by_test_id("stAlert")).to_contain_text("Saved. cost-optimized is in force")
     assert caller.ask()[0] == "cost-optimized; level=tenant"
 
 
@@ -136,7 +136,7 @@ def test_two_tabs_do_not_overwrite_each_other_unseen(
     expect(second.get_by_role("button", name="Save performance-first")).to_be_visible()
     save(first, "cost-optimized")
     second.get_by_role("button", name="Save performance-first").click()
-    alert = second.get_by_role("alert")
+    alert = second.get_by_test_id("stAlert")
     expect(alert).to_contain_text(f"Not saved: these settings were changed meanwhile by {tenant.email}")
     in_force(second, "cost-optimized")
     second.get_by_role("button", name="Reload").click()
@@ -187,7 +187,7 @@ def test_one_tenants_preview_in_the_url_is_anothers_own_preview(
 
 def test_a_preference_that_does_not_exist_falls_back_and_says_so(tenant_page: Page, query: Any) -> None:
     tenant_page.goto("/settings?preference=fastest")
-    expect(tenant_page.get_by_role("alert")).to_contain_text("“fastest”, which does not exist")
+    expect(tenant_page.get_by_test_id("stAlert")).to_contain_text("“fastest”, which does not exist")
     expect(tenant_page.get_by_role("radio", name="balanced")).to_be_checked()
     query(tenant_page, "")
 
