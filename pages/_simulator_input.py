@@ -106,8 +106,13 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
     contract = right.selectbox(
         "Answer form", _CONTRACTS, key="form", bind="query-params", help="Strict: a JSON schema that must be kept."
     )
-    needs = st.multiselect(
-        "Needs", NEEDS, key="needs", bind="query-params", help="An endpoint without one of these is excluded."
+    needs = st.pills(
+        "Needs",
+        NEEDS,
+        selection_mode="multi",
+        key="needs",
+        bind="query-params",
+        help="An endpoint without one of these is excluded.",
     )
     rest = _rare_widgets(hour_now) if tokens else {}
     return RequestProfile(

@@ -154,7 +154,7 @@ def _draw_shell(preference: RoutingPreference) -> None:
             '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
             '  -H "Content-Type: application/json" \\\n'
             f"  -d '{json.dumps({'routing_preference': preference.value})}'",
-            language="bash",
+            language=None,  # the colours of a highlighted shell lack contrast
         )
 
 
