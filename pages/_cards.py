@@ -221,8 +221,8 @@ def basis_line(outlook: Outlook) -> str:
     unserved = f" No endpoint can serve {count(outlook.unserved, 'request')} of them." if outlook.unserved else ""
     return (
         f"<p class='fr-basis'>Simulated on {traffic}.{unserved} Prices are today's list, abilities and speeds the "
-        f"catalogue's, the fleet is snapshot <code>{escape(outlook.snapshot_id)}</code> of {moment(outlook.snapshot_at)}. "
-        "Estimates of what would happen, not measurements.</p>"
+        f"catalogue's, the fleet is snapshot <code>{escape(outlook.snapshot_id)}</code> of "
+        f"{moment(outlook.snapshot_at)}. Estimates of what would happen, not measurements.</p>"
     )
 
 

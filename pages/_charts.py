@@ -15,7 +15,7 @@ import streamlit as st
 
 from freerelay_core.decision import RankedEndpoint
 from freerelay_core.preference import FACTORS
-from pages._format import markdown, percent
+from pages._format import contribution, markdown, percent
 
 __all__ = ["Chart", "contributions", "difference_bars", "shares", "show_chart"]
 
@@ -67,7 +67,7 @@ def contributions(row: RankedEndpoint) -> Chart:
             y=names,
             x=values,
             measure=["relative"] * len(FACTORS) + ["total"],
-            text=[_signed(value) for value in values],
+            text=[contribution(value) for value in values],
             textposition="outside",
             cliponaxis=False,
             increasing={"marker": {"color": BLUE}},
@@ -96,7 +96,7 @@ def difference_bars(title: str, a: str, b: str, by_factor: Mapping[str, float]) 
             y=list(by_factor),
             x=values,
             marker={"color": [BLUE if value >= 0 else ORANGE for value in values]},
-            text=[_signed(value) for value in values],
+            text=[contribution(value) for value in values],
             textposition="outside",
             cliponaxis=False,
             hoverinfo="skip",
@@ -150,10 +150,4 @@ def shares(title: str, by_row: Mapping[str, Mapping[str, float]]) -> Chart:
 
 
 def _spoken(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {_signed(value)}" for name, value in values.items())
-
-
-def _signed(value: float) -> str:
-    """A contribution to ln U: "+0.211", "-0.05", "0"."""
-    rounded = round(value, 3)
-    return f"{rounded:+}" if rounded else "0"
+    return ", ".join(f"{name} {contribution(value)}" for name, value in values.items())

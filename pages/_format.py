@@ -14,6 +14,7 @@ from freerelay_core.scoring.explain import SAME_RATIO, SAME_SECONDS
 
 __all__ = [
     "basis",
+    "contribution",
     "count",
     "date_range",
     "difference",
@@ -91,6 +92,12 @@ def percent(fraction: float | None) -> str:
     fine = abs(fraction) < 0.0995 or 0.99 <= fraction < 1
     number = f"{fraction * 100:,.1f}".removesuffix(".0") if fine else f"{fraction * 100:,.0f}"
     return f"{number}{_JOIN}%"
+
+
+def contribution(value: float) -> str:
+    """A contribution to ln U: "+0.211", "-0.05", "0"."""
+    rounded = round(value, 3)
+    return f"{rounded:+}" if rounded else "0"
 
 
 def count(number: float, noun: str = "") -> str:

@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from freerelay_core.store import PostgresStore
     from freerelay_core.store.embedded import DatabaseLease
 
 _numbers = count(1)
+
+# A busy machine is no failure: no example is timed, and the same examples are tried everywhere.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

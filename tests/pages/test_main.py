@@ -103,18 +103,18 @@ def test_a_key_that_is_revoked_ends_its_sessions(reader: Any, running: Any) -> N
 
 def test_a_database_that_is_away_is_no_sign_out(tenant_reader: Any, running: Any, database: str) -> None:
     app = tenant_reader.open("settings")
-    running.run(_refuse_connections(database, True))
+    running.run(_refuse_connections(database, refuse=True))
     try:
         app.run()
         assert app.error
         assert "Sign in" not in "".join(titles(app))
         assert [button.label for button in app.button] == ["Try again"]
     finally:
-        running.run(_refuse_connections(database, False))
+        running.run(_refuse_connections(database, refuse=False))
     assert titles(app.button[0].click().run()) == ["Routing settings"]
 
 
-async def _refuse_connections(database: str, refuse: bool) -> None:
+async def _refuse_connections(database: str, *, refuse: bool) -> None:
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     name = conninfo_to_dict(database)["dbname"]
