@@ -51,8 +51,8 @@ def ranking_table(decision: Decision, basis_line: str) -> Table:
         "ranking",
         f"Ranking of {len(decision.order)} endpoints under {decision.preference.value}. {basis_line}",
         (
-            Column("Rank", "%d", width=44, pinned=True),
-            Column("Endpoint", width=198, pinned=True),
+            Column("Rank", "%d", width=44),
+            Column("Endpoint", width=198),
             Column("Score, 0-100", "%.1f", width=92, bar=True, help="100 for the winner; its utility in proportion."),
             Column("USD per 1,000", "%.4f", width=96, help="Cost of 1,000 requests like this one."),
             Column("p50, s", "%.1f", width=48, help="Median time until the answer is complete."),

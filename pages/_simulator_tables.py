@@ -29,7 +29,6 @@ class Column:
     help: str | None = None
     bar: bool = False
     """Numbers from 0 to 100 that are also drawn as a bar."""
-    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,5 @@ def _config(column: Column) -> Any:
             column.label, format=column.format, min_value=0, max_value=100, width=column.width, help=column.help
         )
     if column.format is not None:
-        return st.column_config.NumberColumn(
-            column.label, format=column.format, width=column.width, help=column.help, pinned=column.pinned
-        )
-    return st.column_config.TextColumn(column.label, width=column.width, help=column.help, pinned=column.pinned)
+        return st.column_config.NumberColumn(column.label, format=column.format, width=column.width, help=column.help)
+    return st.column_config.TextColumn(column.label, width=column.width, help=column.help)

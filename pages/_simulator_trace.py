@@ -80,7 +80,7 @@ def upload(owner: str, like: RequestProfile, setting: Setting) -> None:
     )
     st.caption(
         f"CSV in UTF-8, at most {fmt.count(MAX_UPLOAD_MB)} MB, with the columns TIMESTAMP, ContextTokens, "
-        "GeneratedTokens. Only the result is kept, not the file, until the server restarts."
+        "GeneratedTokens. The file is not stored; its result is kept until the server restarts."
     )
     ready = file is not None and running is None
     pressed = st.button(

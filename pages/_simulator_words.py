@@ -8,6 +8,7 @@ from datetime import datetime
 
 from freerelay_core.decision import Decision, ExcludedEndpoint, RankedEndpoint
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import OutputContract, RequestProfile
 from freerelay_core.snapshot import Snapshot
 from pages import _format as fmt
 
@@ -21,6 +22,7 @@ __all__ = [
     "headline",
     "listed",
     "preferences_sentence",
+    "profile_words",
     "rule_sentence",
     "scatter_title",
     "snapshot_words",
@@ -168,6 +170,16 @@ def excluded_reasons(excluded: Sequence[ExcludedEndpoint]) -> str:
     """The reasons for exclusion, counted, the commonest first."""
     counts = Counter(row.detail for row in excluded).most_common()
     return f"{'; '.join(f'{fmt.count(number)} × {detail}' for detail, number in counts)}."
+
+
+def profile_words(profile: RequestProfile) -> str:
+    """The request, in one line."""
+    form = "" if profile.contract is OutputContract.TEXT else f", {profile.contract.label} answer"
+    needs = f", needs {listed(sorted(profile.needs), most=4)}" if profile.needs else ""
+    return (
+        f"{profile.family.value.capitalize()}, {profile.depth.label}, {fmt.count(profile.input_tokens, 'token')} in, "
+        f"{fmt.count(profile.output_tokens, 'token')} out, {profile.latency_class.label}{form}{needs}"
+    )
 
 
 def snapshot_words(snapshot: Snapshot, now: datetime) -> str:

@@ -78,7 +78,7 @@ def _chosen_by(tenant: Tenant, changes: list[SettingsChange]) -> str:
 def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
     """Say what came of the last save. It stands until the reader chooses again: Streamlit may draw a page twice."""
     kind, words = st.session_state.get(_RESULT, ("", ""))
-    if kind == "saved":
+    if kind == "saved" and words == _in_force(tenant):  # somebody else may have changed it since
         st.success(f"Saved. **{words}** is in force: the very next request follows it.", icon=":material/check_circle:")
     elif kind == "error":
         st.error(f"Not saved. {markdown(words)}", icon=":material/error:")

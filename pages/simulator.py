@@ -22,7 +22,7 @@ from pages import _simulator_trace as trace
 from pages._format import markdown
 from pages._layout import page_title, revision_mark, simulated_notice
 from pages._session import application, fleet_snapshot, identity
-from pages._simulator_words import snapshot_words
+from pages._simulator_words import profile_words, snapshot_words
 
 _OWN_DOWNLOADS = (
     "<style>.stApp [data-testid='stElementToolbar'] [aria-label^='Download as CSV'] {display: none}</style>"
@@ -72,7 +72,7 @@ def _request(
         snapshot = _snapshot(app, now)
     decisions = {each: _decide(app, who, snapshot, profile, each) for each in RoutingPreference}
     decision = decisions[preference]
-    basis_line = f"{snapshot_words(snapshot, now)}."
+    basis_line = f"{profile_words(profile)}. {snapshot_words(snapshot, now)}."
     with left:
         _complain(f"{name} (not in this ranking)" for name in request.unknown_endpoints(decision, asked))
         request.ranking(decision, basis_line)

@@ -82,8 +82,7 @@ class Reader:
         self.cookies = cookies
 
     def sign_in(self, secret: str) -> None:
-        session_id, _ = self._running.run(self._running.application.open_session(secret))
-        self.cookies[COOKIE] = session_id
+        self.cookies[COOKIE] = self._running.run(self._running.application.open_session(secret))
 
     def sign_out(self) -> None:
         """End the session in the store; the browser keeps its cookie."""

@@ -58,7 +58,16 @@ def test_saving_puts_the_preference_in_force_and_says_so(tenant_reader: Any, run
     assert "<strong>Performance-first</strong> is in force" in html(app)
     assert "<li aria-current='true'>tenant</li>" in html(app)
     assert "demo@freerelay.local (dashboard)</td><td>default → performance-first" in html(app)
-    assert not app.run().success, "it is said once"
+    assert app.run().success, "it stands when the page is drawn again"
+    assert not choose(app, "balanced").success, "until another choice is looked at"
+
+
+def test_a_confirmation_goes_when_it_is_no_longer_true(tenant_reader: Any, running: Any) -> None:
+    app = press(choose(tenant_reader.open("settings"), "performance-first"), "Save performance-first")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "cost-optimized", actor="other"))
+    assert not app.run().success
+    assert "<strong>Cost-optimized</strong> is in force" in html(app)
 
 
 def test_a_save_over_a_change_not_seen_is_refused_and_says_whose_it_was(tenant_reader: Any, running: Any) -> None:
