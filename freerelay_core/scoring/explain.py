@@ -49,7 +49,7 @@ def _cost(a: float, b: float) -> str:
     if a == b or (min(a, b) > 0 and max(a, b) / min(a, b) < SAME_RATIO):
         return "same cost"
     if min(a, b) == 0:
-        return "free" if a == 0 else "not free"
+        return "free" if a == 0 else "paid instead of free"
     ratio = max(a, b) / min(a, b)
     if ratio < 2:
         return f"{(1 - a / b) * 100:.0f} % cheaper" if a < b else f"{(a / b - 1) * 100:.0f} % dearer"

@@ -21,7 +21,7 @@ from freerelay_core.scoring import comparison_sentence
         ((1.25, 1.0), (1.0, 1.0), (0.9, 0.9), "25 % dearer, same speed, same quality"),
         ((0.0, 1.0), (1.0, 1.0), (0.9, 0.9), "free, same speed, same quality"),
         ((0.0, 0.0), (1.0, 1.0), (0.9, 0.9), "same cost, same speed, same quality"),
-        ((1.0, 0.0), (1.0, 1.0), (0.9, 0.9), "not free, same speed, same quality"),
+        ((1.0, 0.0), (1.0, 1.0), (0.9, 0.9), "paid instead of free, same speed, same quality"),
     ],
 )
 def test_a_difference_is_put_into_words(cost, latency, quality, sentence):
