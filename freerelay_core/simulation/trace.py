@@ -99,25 +99,27 @@ _Columns = tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64], npt.NDArra
 
 def _read(origin: str, content: bytes, header: Sequence[str], columns: Mapping[str, int]) -> _Columns:
     """Times and token counts. The quick reader does all of a good file; a bad one is read again to find the line."""
+    quickly = _read_quickly(content, [header[columns[role]] for role in ("time", "input", "output")])
+    return quickly or _read_slowly(origin, content.decode("utf-8-sig"), columns)
+
+
+def _read_quickly(content: bytes, names: Sequence[str]) -> _Columns | None:
+    """The columns of these names; None where anything is wrong with them."""
     import pyarrow as pa  # noqa: PLC0415  (0.1 s: only where a file is read)
     import pyarrow.csv as pa_csv  # noqa: PLC0415
 
-    types = {
-        header[columns["time"]]: pa.timestamp("ns"),
-        header[columns["input"]]: pa.float64(),
-        header[columns["output"]]: pa.float64(),
-    }
+    types = dict(zip(names, (pa.timestamp("ns"), pa.float64(), pa.float64()), strict=True))
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(content),
             convert_options=pa_csv.ConvertOptions(column_types=types, include_columns=list(types)),
         )
-        times, input_tokens, output_tokens = (table.column(i).to_numpy() for i in range(3))
-        if len(times) and not table.column(0).null_count and _plausible(input_tokens) and _plausible(output_tokens):
-            return times, input_tokens, output_tokens
     except pa.ArrowInvalid:
-        pass  # the line is found below, by the reader that keeps count
-    return _read_slowly(origin, content.decode("utf-8-sig"), columns)
+        return None
+    times, input_tokens, output_tokens = (table.column(i).to_numpy() for i in range(3))
+    if not len(times) or table.column(0).null_count or not (_plausible(input_tokens) and _plausible(output_tokens)):
+        return None
+    return times, input_tokens, output_tokens
 
 
 def _plausible(tokens: npt.NDArray[np.float64]) -> bool:
