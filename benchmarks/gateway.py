@@ -1,6 +1,9 @@
 """The live endpoint's rate beside a bare pass-through, on loopback, in one run.
 
-    python benchmarks/gateway.py --bench DIR [--seconds 8] [--json]
+    python benchmarks/gateway.py --bench DIR [--rounds 7] [--seconds 2] [--json]
+
+Both are loaded in turn, round after round, and figures are medians over the rounds: other work on the machine, which
+comes and goes, then falls on both alike.
 
 DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
 `loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, ranking over the
@@ -23,6 +26,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,19 +49,20 @@ def main() -> None:
         required=True,
         help="folder of the load generator and its peers",
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="measured time of each load")
+    parser.add_argument("--rounds", type=int, default=7, help="loads of each server; figures are medians over them")
+    parser.add_argument("--seconds", type=float, default=2.0, help="measured time of each load")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         urls = _servers(stack, arguments.bench)
-        rows = []
-        for stream in (False, True):
-            for connections in (1, 16):
-                for name, (url, key) in urls.items():
-                    row = _load(arguments, url, key, connections, stream=stream)
-                    rows.append({"server": name, **row})
-                    print(_line(rows[-1]), file=sys.stderr)
-    _report(rows, as_json=arguments.json)
+        rounds = {
+            (stream, connections): [
+                _round(arguments, urls, connections, stream=stream) for _ in range(arguments.rounds)
+            ]
+            for stream in (False, True)
+            for connections in (1, 16)
+        }
+    _report(rounds, as_json=arguments.json)
 
 
 def _servers(stack: ExitStack, bench: Path) -> dict[str, tuple[str, str]]:
@@ -119,6 +124,17 @@ def _wait(url: str) -> None:
     sys.exit(f"{url} does not answer")
 
 
+def _round(
+    arguments: argparse.Namespace, urls: Mapping[str, tuple[str, str]], connections: int, *, stream: bool
+) -> dict[str, dict[str, Any]]:
+    """One load of each server, by name."""
+    loads = {}
+    for name, (url, key) in urls.items():
+        loads[name] = _load(arguments, url, key, connections, stream=stream)
+        print(_line({"server": name, **loads[name]}), file=sys.stderr)
+    return loads
+
+
 def _load(arguments: argparse.Namespace, url: str, key: str, connections: int, *, stream: bool) -> dict[str, Any]:
     command = [sys.executable, str(arguments.bench / "loadgen.py"), url, "--key", key, "--model", "freerelay/auto"]
     command += ["-c", str(connections), "-d", str(arguments.seconds), *(["--stream"] if stream else [])]
@@ -134,13 +150,12 @@ def _line(row: Mapping[str, Any]) -> str:
     return f"{row['server']:>10} {kind:>6} c={row['c']:<3} {rate}  p50 {row['p50_ms']} ms  p99 {row['p99_ms']} ms"
 
 
-def _report(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    rates = {(row["server"], row["stream"], row["c"]): row for row in rows}
+def _report(rounds: Mapping[tuple[bool, int], list[dict[str, dict[str, Any]]]], *, as_json: bool) -> None:
     figures = []
     for stream, name in ((False, "gateway_ratio_c16"), (True, "gateway_stream_ratio_c16")):
-        ratio = rates["freerelay", stream, 16]["rps"] / rates["floor", stream, 16]["rps"]
+        ratio = median(each["freerelay"]["rps"] / each["floor"]["rps"] for each in rounds[stream, 16])
         figures.append({"name": name, "value": round(ratio, 3), "unit": "of the floor's rate", "aim": AIM})
-    added = rates["freerelay", False, 1]["p50_ms"] - rates["floor", False, 1]["p50_ms"]
+    added = median(each["freerelay"]["p50_ms"] - each["floor"]["p50_ms"] for each in rounds[False, 1])
     figures.append({"name": "gateway_added_ms_c1", "value": round(added, 3), "unit": "ms over the floor", "aim": None})
     for figure in figures:
         figure["met"] = None if figure["aim"] is None else figure["value"] >= figure["aim"]

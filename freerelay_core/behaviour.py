@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ _Z95 = 1.6448536269514722
 """95 % quantile of the standard normal distribution."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Behaviour:
     """Distributions of E endpoints; every array has the shape (E,). Times in s, speeds in tokens/s."""
 
@@ -51,21 +52,30 @@ class Behaviour:
     speed_sigma: Floats
     failure_rate: Floats
 
-    @property
+    @cached_property
     def first_token_p95(self) -> Floats:
         """95 % quantile of the time to the first token, without thinking, s."""
         return self.first_token_median * np.exp(_Z95 * self.first_token_sigma)
 
-    def duration_quantiles(self, input_tokens: Floats, decoded_tokens: Floats) -> tuple[Floats, Floats]:
-        """Median and 95 % quantile of the whole duration, s; the tokens broadcast to (R, E)."""
+    def duration_quantiles(self, input_tokens: float | Floats, decoded_tokens: Floats) -> tuple[Floats, Floats]:
+        """Median and 95 % quantile of the whole duration, s; the tokens broadcast to (R, E), or to (E,)."""
         decode = decoded_tokens / self.speed_median
-        mean, variance = _lognormal_moments(self.first_token_median, self.first_token_sigma)
-        decode_mean, decode_variance = _lognormal_moments(decode, self.speed_sigma)
-        mean = mean + decode_mean
-        sigma2 = np.log1p((variance + decode_variance) / (mean * mean))
+        mean, variance = self._first_token_moments
+        mean_growth, variance_growth = self._decode_growth
+        mean = mean + decode * mean_growth
+        sigma2 = np.log1p((variance + decode * decode * variance_growth) / (mean * mean))
         median = mean * np.exp(-0.5 * sigma2)
         prefill = input_tokens / PREFILL_TOKENS_PER_S
         return prefill + median, prefill + median * np.exp(_Z95 * np.sqrt(sigma2))
+
+    @cached_property
+    def _first_token_moments(self) -> tuple[Floats, Floats]:
+        mean, variance = _lognormal_growth(self.first_token_sigma)
+        return self.first_token_median * mean, self.first_token_median**2 * variance
+
+    @cached_property
+    def _decode_growth(self) -> tuple[Floats, Floats]:
+        return _lognormal_growth(self.speed_sigma)
 
     def sample(
         self, endpoint: npt.NDArray[np.intp], input_tokens: Floats, decoded_tokens: Floats, normals: Floats
@@ -99,10 +109,10 @@ def prior_behaviour(endpoints: Sequence[Endpoint]) -> Behaviour:
     )
 
 
-def _lognormal_moments(median: Floats, sigma: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance of a log-normal with this median and spread."""
+def _lognormal_growth(sigma: Floats) -> tuple[Floats, Floats]:
+    """Mean over median, and variance over squared median, of a log-normal with this spread."""
     growth = np.exp(sigma * sigma)
-    return median * np.sqrt(growth), median * median * growth * (growth - 1.0)
+    return np.sqrt(growth), growth * (growth - 1.0)
 
 
 def keyed_uniforms(

@@ -47,10 +47,10 @@ def new_id(clock: Clock) -> str:
     `created_at` of a row is derived from its id (`id_time`), so ids sort by time and `(created_at, id)` is unique.
     """
     milliseconds = int(clock.now().timestamp() * 1000)
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return str(uuid.UUID(int=value))
+    random = secrets.randbits(74)
+    tail = f"{0x8 << 60 | random & (1 << 62) - 1:016x}"
+    head = f"{milliseconds:012x}"
+    return f"{head[:8]}-{head[8:]}-7{random >> 62:03x}-{tail[:4]}-{tail[4:]}"
 
 
 def id_time(identifier: str) -> datetime:

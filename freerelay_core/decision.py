@@ -10,7 +10,7 @@ bits that it gets alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -31,9 +31,10 @@ from freerelay_core.preference import (
     effective_preference,
     exponent_array,
 )
-from freerelay_core.profile import ProfileBatch, RequestProfile
+from freerelay_core.profile import RequestProfile
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
+    NO_DIRECTIVES,
     Comparison,
     Directives,
     Evaluation,
@@ -120,7 +121,7 @@ class Decision:
     directive: Directive
     exponents: Mapping[str, float]
     evaluation: Evaluation
-    """Of shape (K, 1, E) and (1, E)."""
+    """Of shape (K, E) and (E,)."""
     log_utilities: Floats
     """Shape (E,); meaningless where excluded."""
     order: tuple[int, ...]
@@ -134,32 +135,34 @@ class Decision:
     @cached_property
     def latencies_s(self) -> tuple[Floats, Floats]:
         """Median and 95 % quantile of the whole duration at every endpoint, s; arrays of shape (E,)."""
-        tokens = np.array(float(self.profile.input_tokens))
-        return self.snapshot.behaviour.duration_quantiles(tokens, self.evaluation.decoded_tokens[0])
+        return self.snapshot.behaviour.duration_quantiles(
+            float(self.profile.input_tokens), self.evaluation.decoded_tokens
+        )
 
     def row(self, position: int) -> RankedEndpoint:
         """The ranked endpoint at this position, 0 being the winner."""
         e = self.order[position]
         snapshot, p50, p95 = self.snapshot, *self.latencies_s
-        logs = self.evaluation.log_factors[:, 0, e]
+        logs = self.evaluation.log_factors[:, e]
         ratio = self._score(position)
+        factors = {
+            name: (float(np.exp(value)), self.exponents[name], float(self.exponents[name] * value))
+            for name, value in zip(FACTORS, logs, strict=True)
+        }
         return RankedEndpoint(
             endpoint=snapshot.endpoint_ids[e],
             provider=snapshot.providers[e],
             model=snapshot.models[e],
             score=100.0 * ratio,
             utility=float(np.exp(self.log_utilities[e])),
-            cost_usd=float(self.evaluation.cost_usd[0, e]),
+            cost_usd=float(self.evaluation.cost_usd[e]),
             latency_p50_s=float(p50[e]),
             latency_p95_s=float(p95[e]),
-            quality=float(self.evaluation.quality[0, e]),
+            quality=factors["quality"][0],
             basis=self._basis(e),
             simulated=bool(snapshot.simulated[e]),
             about_equal=ratio >= 1.0 - ABOUT_EQUAL,
-            factors={
-                name: (float(np.exp(value)), self.exponents[name], float(self.exponents[name] * value))
-                for name, value in zip(FACTORS, logs, strict=True)
-            },
+            factors=factors,
         )
 
     @property
@@ -170,7 +173,7 @@ class Decision:
     @property
     def excluded(self) -> list[ExcludedEndpoint]:
         """Endpoints that could not serve the request, each with its reason, in order of id."""
-        codes = self.evaluation.excluded[0]
+        codes = self.evaluation.excluded
         return [
             ExcludedEndpoint(self.snapshot.endpoint_ids[e], Excluded(codes[e]).reason, self._detail(Excluded(codes[e])))
             for e in np.flatnonzero(codes)
@@ -178,17 +181,17 @@ class Decision:
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
         """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
-        logs = self.evaluation.log_factors[:, 0, :]
+        logs = self.evaluation.log_factors
         comparison = compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents))
         return comparison, self._sentence(a, b)
 
     def _sentence(self, a: int, b: int) -> str:
         first, second = self.order[a], self.order[b]
-        cost, quality, p50 = self.evaluation.cost_usd[0], self.evaluation.quality[0], self.latencies_s[0]
+        cost, log_quality, p50 = self.evaluation.cost_usd, self.evaluation.log_quality, self.latencies_s[0]
         return comparison_sentence(
             cost_usd=(float(cost[first]), float(cost[second])),
             latency_s=(float(p50[first]), float(p50[second])),
-            quality=(float(quality[first]), float(quality[second])),
+            quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
         )
 
     def _score(self, position: int) -> float:
@@ -285,11 +288,10 @@ def decide(
     )
     weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
     exponents = exponents or EXPONENTS[preference.value]
-    masks = directives_of([directive], _ONE, snapshot, only=only)
-    batch = ProfileBatch.of([profile])
-    evaluation = evaluate(snapshot, batch, masks, live=live, price_matters=exponents["cost"] > 0)
-    log_utilities = log_utility(evaluation.log_factors, weights)[0]
-    ranked = order(log_utilities, evaluation.cost_usd[0], evaluation.allowed[0])
+    masks = _masks(directive, snapshot.endpoint_ids, only)
+    evaluation = evaluate(snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0)
+    log_utilities = log_utility(evaluation.log_factors, weights)
+    ranked = order(log_utilities, evaluation.cost_usd, evaluation.allowed)
     return Decision(
         id=decision_id,
         snapshot=snapshot,
@@ -303,7 +305,16 @@ def decide(
     )
 
 
-_ONE = np.zeros(1, dtype=np.intp)
+def _masks(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
+    """What a directive asks of one request, and the endpoint that the caller named."""
+    if only is None and not directive.prefer and not directive.exclude:
+        return NO_DIRECTIVES
+    return Directives(
+        prefer=matching(directive.prefer, ids) if directive.prefer else None,
+        exclude=matching(directive.exclude, ids) if directive.exclude else None,
+        policy_weight=POLICY_WEIGHT if directive.policy_weight is None else directive.policy_weight,
+        only=None if only is None else np.array([name == only for name in ids], dtype=np.bool_),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -332,34 +343,37 @@ def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
     return Choice(
         endpoint=winner,
         cost_usd=of_winner(evaluation.cost_usd),
-        quality=of_winner(evaluation.quality),
+        quality=np.where(found, np.exp(of_winner(evaluation.log_quality)), 0.0),
         decoded_tokens=of_winner(evaluation.decoded_tokens),
     )
 
 
-def directives_of(
-    directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot, *, only: str | None = None
-) -> Directives:
+def directives_of(directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot) -> Directives:
     """Masks for R requests, of which request r follows `directives[index[r]]`."""
     ids = snapshot.endpoint_ids
-    prefer = exclude = None
-    weight: Floats | float = POLICY_WEIGHT
-    if any(d.prefer for d in directives):
-        prefer = np.array([matching(d.prefer, ids) for d in directives])[index]
-        stated = [POLICY_WEIGHT if d.policy_weight is None else d.policy_weight for d in directives]
-        weight = np.array(stated)[index][:, None]
-    if any(d.exclude for d in directives):
-        exclude = np.array([matching(d.exclude, ids) for d in directives])[index]
-    named = None if only is None else np.array([[name == only for name in ids]], dtype=np.bool_)
-    return Directives(prefer=prefer, exclude=exclude, policy_weight=weight, only=named)
+    if len(directives) == 1:
+        return _masks(directives[0], ids, None)
+    each = [_masks(directive, ids, None) for directive in directives]
+    nothing = np.zeros(len(ids), dtype=np.bool_)
+    return Directives(
+        prefer=np.array([nothing if d.prefer is None else d.prefer for d in each])[index],
+        exclude=np.array([nothing if d.exclude is None else d.exclude for d in each])[index],
+        policy_weight=np.array([d.policy_weight for d in each])[index][:, None],
+    )
 
 
 def replay(
-    log_factors: Mapping[str, Iterable[float]], exponents: Mapping[str, float], cost_usd: Mapping[str, float]
-) -> list[str]:
-    """The order of a logged decision from its log alone: only multiplication and addition, so exact to the last bit."""
-    ids = sorted(log_factors)
-    logs = np.array([list(log_factors[name]) for name in ids], dtype=np.float64).T[:, None, :]
-    utilities = log_utility(logs, exponent_array(exponents))[0]
-    cost = np.array([cost_usd[name] for name in ids])
-    return [ids[e] for e in order(utilities, cost, np.ones(len(ids), dtype=np.bool_))]
+    endpoints: Sequence[str],
+    log_factors: Mapping[str, Sequence[float]],
+    exponents: Mapping[str, float],
+    cost_usd: Sequence[float],
+) -> list[tuple[str, float]]:
+    """The ranking of a logged decision from its log alone: endpoints, best first, each with its log utility.
+
+    Columns are over `endpoints`; `log_factors` has one a factor. Multiplication and addition: exact to the last bit.
+    """
+    by_id = sorted(range(len(endpoints)), key=endpoints.__getitem__)
+    logs = np.array([log_factors[name] for name in FACTORS], dtype=np.float64)[:, by_id]
+    log_utilities = log_utility(logs, exponent_array(exponents))
+    ranked = order(log_utilities, np.array(cost_usd, dtype=np.float64)[by_id], np.ones(len(by_id), dtype=np.bool_))
+    return [(endpoints[by_id[e]], float(log_utilities[e])) for e in ranked]

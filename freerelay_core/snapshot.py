@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,8 +95,8 @@ class Snapshot:
     def dump(self) -> bytes:
         """The snapshot as bytes that `load` reads back, to the last bit, in any process."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        arrays |= {f"prices.{name}": getattr(self.prices, name) for name in PriceTable.__slots__}
-        arrays |= {f"behaviour.{name}": getattr(self.behaviour, name) for name in Behaviour.__slots__}
+        arrays |= {f"prices.{name}": getattr(self.prices, name) for name in _names(PriceTable)}
+        arrays |= {f"behaviour.{name}": getattr(self.behaviour, name) for name in _names(Behaviour)}
         head: dict[str, Any] = {"id": self.id, "created_at": self.created_at.isoformat()}
         head |= {name: getattr(self, name) for name in ("endpoint_ids", "providers", "models")}
         buffer = io.BytesIO()
@@ -114,8 +114,8 @@ class Snapshot:
                 endpoint_ids=tuple(head["endpoint_ids"]),
                 providers=tuple(head["providers"]),
                 models=tuple(head["models"]),
-                prices=PriceTable(*(stored[f"prices.{name}"] for name in PriceTable.__slots__)),
-                behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in Behaviour.__slots__)),
+                prices=PriceTable(*(stored[f"prices.{name}"] for name in _names(PriceTable))),
+                behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in _names(Behaviour))),
                 **{name: stored[name] for name in _ARRAYS},
             )
 
@@ -134,6 +134,10 @@ _ARRAYS = (
     "simulated",
     "live",
 )
+
+
+def _names(table: type) -> list[str]:
+    return [field.name for field in fields(table)]
 
 
 def catalogue_snapshot(

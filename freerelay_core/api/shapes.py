@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from freerelay_core.catalogue import Endpoint
 from freerelay_core.composition import SettingsView
 from freerelay_core.composition.wishes import AUTO
+from freerelay_core.decision import replay
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import DecisionRecord, Outcome
 
@@ -53,11 +55,28 @@ def decision_shape(record: DecisionRecord) -> dict[str, Any]:
         "profile": dict(record.profile),
         "rules": list(record.rules),
         "exponents": dict(record.exponents),
-        "log_factors": {name: list(logs) for name, logs in record.log_factors.items()},
-        "ranking": [dict(row) for row in record.ranking],
+        "log_factors": dict(record.log_factors),
+        "ranking": _ranking_shape(record),
         "excluded": [dict(row) for row in record.excluded],
         "outcome": _outcome_shape(record.outcome),
     }
+
+
+def _ranking_shape(record: DecisionRecord) -> list[dict[str, Any]]:
+    """The rows, each with the utility that its log factors give."""
+    ranking = record.ranking
+    utilities = dict(replay(ranking.endpoint, record.log_factors, record.exponents, ranking.cost_usd))
+    return [
+        {
+            "endpoint": endpoint,
+            "utility": math.exp(utilities[endpoint]),
+            "cost_usd": cost,
+            "latency_s": {"p50": p50, "p95": p95},
+        }
+        for endpoint, cost, p50, p95 in zip(
+            ranking.endpoint, ranking.cost_usd, ranking.latency_p50_s, ranking.latency_p95_s, strict=True
+        )
+    ]
 
 
 def _outcome_shape(outcome: Outcome) -> dict[str, Any]:

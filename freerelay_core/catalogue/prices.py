@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from freerelay_core.errors import ConfigurationError
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
-__all__ = ["PriceTable", "compile_prices"]
+__all__ = ["PriceTable", "any_above", "compile_prices"]
 
 Floats = npt.NDArray[np.float64]
 Row = tuple[float, float, float, float]
@@ -30,7 +31,7 @@ HOURS = 24
 _MILLION = 1_000_000.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class PriceTable:
     """USD a token. Tier 0 starts at 0 tokens; tiers that an endpoint lacks start at infinity.
 
@@ -42,24 +43,37 @@ class PriceTable:
     rates: Floats
     priced: npt.NDArray[np.bool_]
 
-    def cost(self, hour: npt.NDArray[np.intp], input_: Floats, cached: Floats, output: Floats) -> Floats:
-        """Cost in USD of R requests at E endpoints.
+    def cost(
+        self, hour: int | npt.NDArray[np.intp], input_: float | Floats, cached: float | Floats, output: Floats
+    ) -> Floats:
+        """Cost in USD of R requests at E endpoints, or of one.
 
-        `hour` (UTC) has the shape (R,); the token counts broadcast to (R, E), `input_` without the `cached` ones.
-        An unpriced endpoint costs 0 here and must be told apart by `priced`.
+        `hour` (UTC) is one number or has the shape (R,); the token counts broadcast to (R, E), or to (E,) for one
+        request; `input_` is without the `cached` ones. An unpriced endpoint costs 0 here: `priced` tells it apart.
         """
-        rates = self.rates[hour, 0]  # (R, 3, E)
-        cost: Floats = input_ * rates[:, 0] + cached * rates[:, 1] + output * rates[:, 2]
         prompt = input_ + cached
-        longest = prompt.max(initial=0.0)
-        for tier in range(1, len(self.starts)):
-            start = self.starts[tier]
-            if longest <= start.min():
-                continue
-            rates = self.rates[hour, tier]
-            tiered = input_ * rates[:, 0] + cached * rates[:, 1] + output * rates[:, 2]
-            cost = np.where(prompt > start, tiered, cost)
+        cost = self._tier_cost(0, hour, input_, cached, output)
+        for tier, first_start in self._first_starts:
+            if any_above(prompt, first_start):
+                cost = np.where(prompt > self.starts[tier], self._tier_cost(tier, hour, input_, cached, output), cost)
         return cost
+
+    def _tier_cost(
+        self,
+        tier: int,
+        hour: int | npt.NDArray[np.intp],
+        input_: float | Floats,
+        cached: float | Floats,
+        output: Floats,
+    ) -> Floats:
+        rates = self.rates[hour, tier]  # (R, 3, E), or (3, E)
+        cost: Floats = input_ * rates[..., 0, :] + cached * rates[..., 1, :] + output * rates[..., 2, :]
+        return cost
+
+    @cached_property
+    def _first_starts(self) -> tuple[tuple[int, float], ...]:
+        """Each tier above the first with its lowest start: what most prompts do not reach."""
+        return tuple((tier, float(self.starts[tier].min(initial=np.inf))) for tier in range(1, len(self.starts)))
 
     def cost_at(self, endpoint: int, hour: int, *, input_: int, cached: int, output: int) -> float | None:
         """Cost in USD of one request at one endpoint (`cost` for whole counts); None where it is unpriced."""
@@ -68,6 +82,11 @@ class PriceTable:
         tier = max(t for t in range(len(self.starts)) if t == 0 or input_ + cached > self.starts[t, endpoint])
         usd = self.rates[hour, tier, :, endpoint].tolist()
         return float(input_ * usd[0] + cached * usd[1] + output * usd[2])
+
+
+def any_above(tokens: float | Floats, limit: float) -> bool:
+    """Whether the tokens of one request, or any of a batch, exceed the limit."""
+    return tokens > limit if isinstance(tokens, float) else bool((tokens > limit).any())
 
 
 def compile_prices(endpoints: Sequence[Endpoint], day: datetime) -> PriceTable:

@@ -196,7 +196,7 @@ class Application:
         """Raise when nothing is ranked: `RateLimited` where waiting helps, else `NoEndpointLeft` with the reasons."""
         if decision.order:
             return
-        cooling = [e for e, code in enumerate(decision.evaluation.excluded[0]) if code == Excluded.COOLING_DOWN]
+        cooling = [e for e, code in enumerate(decision.evaluation.excluded) if code == Excluded.COOLING_DOWN]
         wait_s = self.fleet.retry_after_s(cooling)
         if wait_s is not None:
             raise RateLimited("Every provider that could serve this request asked us to wait.", retry_after_s=wait_s)

@@ -51,10 +51,21 @@ _WORDS: dict[str, frozenset[str]] = {
 }
 
 
+_ASCII_CLASSES = {weight: bytes([index]) for index, weight in enumerate(sorted({*_WEIGHTS[_STARTS < 0x80].tolist()}))}
+_ASCII_TABLE = b"".join(
+    _ASCII_CLASSES[float(weight)] for weight in _WEIGHTS[np.searchsorted(_STARTS, np.arange(0x80), side="right") - 1]
+).ljust(256, b"\0")
+"""Character -> its class, for the texts in which all are ASCII: counting bytes is several times faster."""
+
+
 def estimate_tokens(text: str) -> int:
     """Estimated tokens of `text`, from the classes of its characters; linear in its length."""
     if not text:
         return 0
+    if text.isascii():
+        classes = text.encode().translate(_ASCII_TABLE)
+        tokens: float = sum(classes.count(mark) * weight for weight, mark in _ASCII_CLASSES.items())
+        return max(1, round(tokens))
     codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
     counts = np.bincount(np.searchsorted(_STARTS, codes, side="right") - 1, minlength=len(_WEIGHTS))
     return max(1, round(float(counts @ _WEIGHTS)))

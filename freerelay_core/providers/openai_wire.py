@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
 
@@ -40,7 +41,7 @@ class OpenAIWire:
     async def send(self, request: UpstreamRequest) -> _Answer:
         """The provider's answer. Raises `UpstreamError`."""
         url, headers = self._targets[request.provider.id]
-        timeout = _timeout(request.total_limit_s, request.first_byte_limit_s)
+        timeout = _timeout(math.ceil(request.total_limit_s), math.ceil(request.first_byte_limit_s))
         body = aiohttp.BytesPayload(request.body, content_type="application/json")
         with _as_upstream_errors():
             return _Answer(
@@ -53,7 +54,7 @@ class OpenAIWire:
 
 
 @lru_cache(maxsize=1024)
-def _timeout(total_s: float, first_byte_s: float) -> aiohttp.ClientTimeout:
+def _timeout(total_s: int, first_byte_s: int) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
 
 

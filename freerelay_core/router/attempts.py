@@ -149,7 +149,7 @@ class Router:
     ) -> UpstreamRequest:
         decision, index = execution.decision, attempt.index
         behaviour = decision.snapshot.behaviour
-        decoded = float(decision.evaluation.decoded_tokens[0, index])
+        decoded = float(decision.evaluation.decoded_tokens[index])
         expected_s = (
             float(behaviour.first_token_median[index]) * math.exp(_Z95 * float(behaviour.first_token_sigma[index]))
             + decision.profile.input_tokens / PREFILL_TOKENS_PER_S

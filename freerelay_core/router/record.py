@@ -9,11 +9,12 @@ import numpy as np
 
 from freerelay_core.clock import id_time
 from freerelay_core.decision import Decision
+from freerelay_core.preference import FACTORS
 from freerelay_core.profile.text import estimate_tokens
 from freerelay_core.providers import Usage
 from freerelay_core.router.execution import Attempt, Execution
 from freerelay_core.scoring import Excluded
-from freerelay_core.store import DecisionRecord, Outcome
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 
 __all__ = ["decision_record"]
 
@@ -24,17 +25,9 @@ def decision_record(
     decision: Decision, execution: Execution, *, tenant_id: str, request_id: str, model: str, duration_s: float
 ) -> DecisionRecord:
     """The record of a decision; `model` is what the client named, `duration_s` what it waited."""
-    order = list(decision.order)
+    order = np.array(decision.order, dtype=np.intp)
     evaluation, snapshot = decision.evaluation, decision.snapshot
     p50, p95 = decision.latencies_s
-    columns = (
-        decision.endpoints,
-        np.exp(decision.log_utilities[order]).tolist(),
-        evaluation.cost_usd[0, order].tolist(),
-        p50[order].tolist(),
-        p95[order].tolist(),
-    )
-    names = ("endpoint", "utility", "cost_usd", "latency_p50_s", "latency_p95_s")
     return DecisionRecord(
         id=decision.id,
         tenant_id=tenant_id,
@@ -44,10 +37,15 @@ def decision_record(
         snapshot_id=snapshot.id,
         preference=decision.preference,
         profile=decision.profile.as_dict(),
-        exponents=dict(decision.exponents),
-        log_factors=dict(zip(decision.endpoints, evaluation.log_factors[:, 0, order].T.tolist(), strict=True)),
-        ranking=tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)),
-        excluded=_excluded(evaluation.excluded[0].tobytes(), snapshot.endpoint_ids),
+        exponents=decision.exponents,
+        log_factors=dict(zip(FACTORS, evaluation.log_factors.take(order, axis=1).tolist(), strict=True)),
+        ranking=LoggedRanking(
+            endpoint=decision.endpoints,
+            cost_usd=evaluation.cost_usd.take(order).tolist(),
+            latency_p50_s=p50.take(order).tolist(),
+            latency_p95_s=p95.take(order).tolist(),
+        ),
+        excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
         outcome=_outcome(decision, execution, duration_s),
     )

@@ -10,11 +10,12 @@ contributions into words.
 """
 
 from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
-from freerelay_core.scoring.factors import Directives, Evaluation, Excluded, evaluate
+from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
 
 __all__ = [
     "ABOUT_EQUAL",
+    "NO_DIRECTIVES",
     "Comparison",
     "Directives",
     "Evaluation",

@@ -17,13 +17,14 @@ TIE_GRID = 1e-9
 
 
 def log_utility(log_factors: Floats, exponents: Floats) -> Floats:
-    """Log utility ln U of shape (R, E) from ln f of shape (K, R, E) and exponents of shape (K,).
+    """Log utility ln U of shape (R, E) from ln f of shape (K, R, E), or (E,) from (K, E); exponents of shape (K,).
 
     One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
     """
-    if log_factors.ndim == 3 and log_factors.shape[1] == 1 < log_factors.shape[2] and exponents.ndim == 1:
-        # One request: numpy adds along the first axis one row after another, too, as long as a row has several cells.
-        summed: Floats = np.add.reduce(log_factors * exponents[:, None, None], axis=0)
+    if log_factors.ndim == 2 and log_factors.shape[1] > 1:
+        # numpy, too, adds along the first axis one row after another, as long as rows lie in memory one after another
+        # and have several cells.
+        summed: Floats = np.add.reduce(np.multiply(log_factors, exponents[:, None], order="C"), axis=0)
         return summed
     total: Floats = log_factors[0] * exponents[0]
     for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
@@ -36,9 +37,9 @@ def order(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_
 
     Ties on the grid go to the cheaper endpoint, then to the smaller id.
     """
-    candidates = np.flatnonzero(allowed)
-    grid = np.rint(log_utilities[candidates] / TIE_GRID)
-    return candidates[np.lexsort((candidates, cost_usd[candidates], -grid))]
+    grid = np.where(allowed, np.rint(log_utilities / -TIE_GRID), np.inf)
+    ranked: npt.NDArray[np.intp] = np.lexsort((cost_usd, grid))  # stable: equals stay in order of id
+    return ranked[: np.count_nonzero(allowed)]
 
 
 def best(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

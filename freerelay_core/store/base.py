@@ -109,12 +109,22 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedRanking:
+    """The ranking as columns, best first: rows would cost a live request several times as much."""
+
+    endpoint: Sequence[str] = ()
+    cost_usd: Sequence[float] = ()
+    latency_p50_s: Sequence[float] = ()
+    latency_p95_s: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A logged decision with its outcome. No prompt text.
 
     `created_at` is the time inside the id (`clock.id_time`): the store finds a decision's day by its id alone.
-    `log_factors` maps each ranked endpoint to its ln f in the order of `preference.FACTORS`: with `exponents` it is
-    all that is needed to repeat the decision to the last bit.
+    `log_factors` holds ln f by factor, columns over the ranking: with `exponents` and the cost, which decides ties, it
+    is all that is needed to repeat the decision to the last bit (`decision.replay`).
     """
 
     id: str
@@ -127,8 +137,7 @@ class DecisionRecord:
     profile: Mapping[str, Any]
     exponents: Mapping[str, float]
     log_factors: Mapping[str, Sequence[float]]
-    ranking: tuple[Mapping[str, Any], ...]
-    """Best first: `{endpoint, utility, cost_usd, latency_p50_s, latency_p95_s}`."""
+    ranking: LoggedRanking
     excluded: tuple[Mapping[str, str], ...]
     rules: tuple[str, ...]
     outcome: Outcome

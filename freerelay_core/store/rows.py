@@ -20,6 +20,7 @@ from freerelay_core.store.base import (
     DecisionRecord,
     Identity,
     KeyInfo,
+    LoggedRanking,
     Outcome,
     PublishedSnapshot,
     SettingsChange,
@@ -144,8 +145,8 @@ def decision_from_row(row: Row) -> DecisionRecord:
         preference=preference,
         profile=stored["profile"],
         exponents=stored["exponents"],
-        log_factors={endpoint: tuple(map(float, values)) for endpoint, values in stored["log_factors"].items()},
-        ranking=tuple(stored["ranking"]),
+        log_factors={name: tuple(map(float, column)) for name, column in stored["log_factors"].items()},
+        ranking=LoggedRanking(**{name: tuple(column) for name, column in stored["ranking"].items()}),
         excluded=tuple(stored["excluded"]),
         rules=tuple(stored["rules"]),
         outcome=Outcome(
@@ -201,7 +202,7 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "usage_estimated": outcome.usage_estimated,
         "profile": record.profile,
         "exponents": record.exponents,
-        "log_factors": {endpoint: _finite(values) for endpoint, values in record.log_factors.items()},
+        "log_factors": orjson.Fragment(_log_factors(record.log_factors)),
         "ranking": record.ranking,
         "excluded": record.excluded,
         "rules": record.rules,
@@ -210,12 +211,12 @@ def _decision_as_json(record: DecisionRecord) -> str:
     return orjson.dumps(row, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def _finite(values: Sequence[float]) -> list[float]:
-    """The log factors, which replay needs to the last bit; JSON would turn an infinity into nothing, silently."""
-    plain = [float(value) for value in values]
-    if not all(map(math.isfinite, plain)):
-        raise ValueError(f"log factors must be finite, got {plain}")
-    return plain
+def _log_factors(log_factors: Mapping[str, Sequence[float]]) -> bytes:
+    """The log factors, which replay needs to the last bit; JSON would turn an infinity into null, silently."""
+    text = orjson.dumps(log_factors, default=_plain)
+    if b"null" in text and not all(math.isfinite(value) for column in log_factors.values() for value in column):
+        raise ValueError("log factors must be finite")
+    return text
 
 
 def _plain(value: object) -> object:

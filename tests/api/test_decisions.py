@@ -78,8 +78,11 @@ def test_a_live_decision_is_found_at_once_and_after_it_is_written(server):
 
 def test_a_logged_decision_can_be_repeated_from_its_log(server):
     logged = server.decision(server.chat())
-    cost = {row["endpoint"]: row["cost_usd"] for row in logged["ranking"]}
-    assert replay(logged["log_factors"], logged["exponents"], cost) == [row["endpoint"] for row in logged["ranking"]]
+    endpoints = [row["endpoint"] for row in logged["ranking"]]
+    again = replay(
+        endpoints, logged["log_factors"], logged["exponents"], [row["cost_usd"] for row in logged["ranking"]]
+    )
+    assert [endpoint for endpoint, _ in again] == endpoints
 
 
 def test_the_log_holds_no_word_of_the_conversation(server):

@@ -112,8 +112,8 @@ rules:
     for row, profile in enumerate(profiles):
         alone = decision(policy, profile, tier="free")
         assert directives[index[row]] == alone.directive
-        assert np.array_equal(together.excluded[row], alone.evaluation.excluded[0])
-        assert together.log_factors[:, row].tobytes() == alone.evaluation.log_factors[:, 0].tobytes()
+        assert np.array_equal(together.excluded[row], alone.evaluation.excluded)
+        assert together.log_factors[:, row].tobytes() == alone.evaluation.log_factors.tobytes()
 
 
 @pytest.mark.parametrize(

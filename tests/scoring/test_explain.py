@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from freerelay_core.decision import decide, replay
-from freerelay_core.preference import EXPONENTS, RoutingPreference
+from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.scoring import comparison_sentence
 
 
@@ -52,12 +52,16 @@ def test_the_only_endpoint_is_said_to_be_the_only_one():
 def test_a_decision_repeats_from_its_log_to_the_last_bit(endpoints, profile):
     for preference in RoutingPreference:
         decision = decide(builders.snapshot(*endpoints), profile, decision_id="d", tenant_preference=preference)
-        log_factors = {
-            name: decision.evaluation.log_factors[:, 0, e].tolist()
-            for name, e in zip(decision.endpoints, decision.order, strict=True)
-        }
-        cost = {row.endpoint: row.cost_usd for row in decision.ranking}
-        assert replay(log_factors, EXPONENTS[preference], cost) == list(decision.endpoints)
+        logs = decision.evaluation.log_factors[:, decision.order].tolist()
+        again = replay(
+            decision.endpoints,
+            dict(zip(FACTORS, logs, strict=True)),
+            EXPONENTS[preference],
+            [row.cost_usd for row in decision.ranking],
+        )
+        assert again == [
+            (name, decision.log_utilities[e]) for name, e in zip(decision.endpoints, decision.order, strict=True)
+        ]
 
 
 def relative_to_the_pool(cost, latency):

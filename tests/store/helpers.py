@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from freerelay_core.clock import SystemClock, id_time, new_id
 from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
-from freerelay_core.store import DecisionRecord, Outcome
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 
 GATE = "authenticator"
 
@@ -110,8 +110,8 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
         preference=EffectivePreference(RoutingPreference.COST_OPTIMIZED, "rule", "night"),
         profile={"family": "coding", "input_tokens": 812, "needs": ["tools"]},
         exponents=dict(EXPONENTS[RoutingPreference.COST_OPTIMIZED]),
-        log_factors={"groq/llama-3.3-70b-versatile": tuple(-1 / (n + 3) for n in range(len(FACTORS)))},
-        ranking=({"endpoint": "groq/llama-3.3-70b-versatile", "utility": 5e-324, "cost_usd": 1e22},),
+        log_factors={name: (-1 / (n + 3),) for n, name in enumerate(FACTORS)},
+        ranking=LoggedRanking(("groq/llama-3.3-70b-versatile",), (1e22,), (5e-324,), (1 / 3,)),
         excluded=({"endpoint": "x/y", "reason": "context"},),
         rules=("night",),
         outcome=outcome,
