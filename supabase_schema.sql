@@ -28,6 +28,7 @@ create table if not exists public.api_keys (id uuid primary key);
 create table if not exists public.dashboard_sessions (session_hash text primary key);
 create table if not exists public.settings_audit (id bigint generated always as identity primary key);
 create table if not exists public.published_snapshots (worker text primary key);
+create table if not exists public.scenarios (id uuid primary key);
 create table if not exists public.decisions (created_at timestamptz, id uuid, primary key (created_at, id))
   partition by range (created_at);
 create table if not exists public.decisions_default partition of public.decisions default;
@@ -43,7 +44,7 @@ begin
   for r in
     select policyname, tablename from pg_catalog.pg_policies
      where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
-                                                   'published_snapshots', 'decisions', 'decisions_default')
+                                                   'published_snapshots', 'scenarios', 'decisions', 'decisions_default')
   loop
     execute format('drop policy %I on public.%I', r.policyname, r.tablename);
   end loop;
@@ -193,7 +194,13 @@ begin
       ('decisions',           'ranking',            'jsonb',                    true,  null,                  null),
       ('decisions',           'excluded',           'jsonb',                    true,  null,                  null),
       ('decisions',           'rules',              'jsonb',                    true,  null,                  null),
-      ('decisions',           'attempts',           'jsonb',                    true,  null,                  null)
+      ('decisions',           'attempts',           'jsonb',                    true,  null,                  null),
+      ('decisions',           'demo',               'boolean',                  true,  'false',               null),
+
+      ('scenarios',           'id',                 'uuid',                     true,  'gen_random_uuid()',   null),
+      ('scenarios',           'name',               'text',                     true,  null,                  null),
+      ('scenarios',           'body',               'jsonb',                    true,  null,                  null),
+      ('scenarios',           'updated_at',         'timestamp with time zone', true,  'now()',               null)
     ) as declared (tab, col, typ, required, preset, fill)
     loop
       select format_type(a.atttypid, a.atttypmod) as typ, a.attnotnull as required, a.atthasdef as has_default
@@ -274,6 +281,7 @@ create index if not exists api_keys_user_id_idx on public.api_keys (user_id);
 create index if not exists dashboard_sessions_user_id_idx on public.dashboard_sessions (user_id);
 create index if not exists dashboard_sessions_key_id_idx on public.dashboard_sessions (key_id);
 create index if not exists settings_audit_user_id_idx on public.settings_audit (user_id, id desc);
+create unique index if not exists scenarios_name_key on public.scenarios (name);
 create index if not exists decisions_user_id_idx on public.decisions (user_id, created_at desc);
 
 -- 6. Values that an older installation allowed -------------------------------------------------------------------------
@@ -309,6 +317,38 @@ language sql stable security invoker set search_path = '' as $$
   select k.id, k.expires_at, u.id, u.email, u.tier, u.routing_preference, u.allow_override, u.settings_version, u.updated_at
     from public.api_keys k join public.users u on u.id = k.user_id
    where k.key_hash = p_key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$$;
+
+-- Sums over decisions, one row for each tenant that had any. Row level security decides what a tenant sees of it.
+create or replace function public.decision_traffic_by_tenant(p_since timestamptz, p_until timestamptz)
+returns table (user_id uuid, requests bigint, demo bigint, failed bigint, failed_over bigint, input_tokens bigint,
+               output_tokens bigint, cost_usd double precision, latency_p50_s double precision,
+               latency_p95_s double precision, simulated bigint)
+language sql stable security invoker set search_path = '' as $$
+  select d.user_id, count(*), count(*) filter (where d.demo), count(*) filter (where d.status >= 400),
+         count(*) filter (where jsonb_array_length(d.attempts) > 1), coalesce(sum(d.input_tokens), 0)::bigint,
+         coalesce(sum(d.output_tokens), 0)::bigint, coalesce(sum(d.cost_usd), 0),
+         percentile_cont(0.5) within group (order by d.duration_s) filter (where d.status < 400),
+         percentile_cont(0.95) within group (order by d.duration_s) filter (where d.status < 400),
+         count(*) filter (where d.basis = 'simulated')
+    from public.decisions d
+   where d.created_at >= p_since and d.created_at < p_until
+   group by d.user_id
+$$;
+
+-- The same over one tenant, or over all where none is named.
+create or replace function public.decision_traffic(p_since timestamptz, p_until timestamptz, p_user_id uuid default null)
+returns table (requests bigint, demo bigint, failed bigint, failed_over bigint, input_tokens bigint, output_tokens bigint,
+               cost_usd double precision, latency_p50_s double precision, latency_p95_s double precision, simulated bigint)
+language sql stable security invoker set search_path = '' as $$
+  select count(*), count(*) filter (where d.demo), count(*) filter (where d.status >= 400),
+         count(*) filter (where jsonb_array_length(d.attempts) > 1), coalesce(sum(d.input_tokens), 0)::bigint,
+         coalesce(sum(d.output_tokens), 0)::bigint, coalesce(sum(d.cost_usd), 0),
+         percentile_cont(0.5) within group (order by d.duration_s) filter (where d.status < 400),
+         percentile_cont(0.95) within group (order by d.duration_s) filter (where d.status < 400),
+         count(*) filter (where d.basis = 'simulated')
+    from public.decisions d
+   where d.created_at >= p_since and d.created_at < p_until and (p_user_id is null or d.user_id = p_user_id)
 $$;
 
 -- Makes the daily partitions of the decision log from today (UTC) to `days_ahead` days on; returns the first day without one.
@@ -353,7 +393,7 @@ begin
     select c.relname, c.relkind, c.relrowsecurity from pg_catalog.pg_class c
      where c.oid in ('public.users'::regclass, 'public.api_keys'::regclass, 'public.dashboard_sessions'::regclass,
                      'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
-                     'public.published_snapshots'::regclass, 'public.decisions'::regclass)
+                     'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass)
         or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
   loop
     execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
@@ -365,9 +405,12 @@ end $$;
 
 revoke all on function
   public.auth_context(text), public.ensure_decision_partitions(int),
+  public.decision_traffic(timestamptz, timestamptz, uuid), public.decision_traffic_by_tenant(timestamptz, timestamptz),
   public.users_before_update(), public.users_after_update(), public.api_keys_after_change()
   from public, anon, authenticated, service_role;
-grant execute on function public.auth_context(text), public.ensure_decision_partitions(int) to service_role;
+grant execute on function public.auth_context(text), public.ensure_decision_partitions(int),
+  public.decision_traffic_by_tenant(timestamptz, timestamptz) to service_role;
+grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 
 grant select (id, email, tier, routing_preference, allow_override, settings_version, created_at, updated_at),
@@ -376,7 +419,7 @@ grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, r
 grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
 grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
-              usage_estimated, profile, exponents, log_factors, ranking, excluded, rules, attempts)
+              usage_estimated, profile, exponents, log_factors, ranking, excluded, rules, attempts, demo)
   on public.decisions to authenticated;
 
 grant select, insert (email, tier, allow_override), update (tier, allow_override) on public.users to service_role;
@@ -384,7 +427,8 @@ grant select, insert (user_id, name, prefix, key_hash, expires_at), update (name
   on public.api_keys to service_role;
 grant select, insert, delete on public.dashboard_sessions to service_role;
 grant select on public.settings_audit to service_role;
-grant select, insert on public.decisions to service_role;
+grant select, insert, delete on public.decisions to service_role;
+grant select, insert, update, delete on public.scenarios to service_role;
 grant select, insert, update, delete on public.published_snapshots to service_role;
 
 create policy users_read_own on public.users for select to authenticated using (id = (select auth.uid()));
@@ -401,6 +445,7 @@ create policy api_keys_service on public.api_keys to service_role using (true) w
 create policy dashboard_sessions_service on public.dashboard_sessions to service_role using (true) with check (true);
 create policy settings_audit_service on public.settings_audit to service_role using (true) with check (true);
 create policy decisions_service on public.decisions to service_role using (true) with check (true);
+create policy scenarios_service on public.scenarios to service_role using (true) with check (true);
 create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
 
 commit;

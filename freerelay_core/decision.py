@@ -256,6 +256,7 @@ _DETAILS = {
     Excluded.COOLING_DOWN: "asked us to wait (rate limit)",
     Excluded.BREAKER_OPEN: "is failing (breaker open)",
     Excluded.SIMULATED: "is simulated, and real endpoints are configured",
+    Excluded.WITHDRAWN: "is withdrawn in this scenario",
     Excluded.NOT_REQUESTED: "another endpoint was named",
 }
 
@@ -325,6 +326,8 @@ class Choice:
     cost_usd: Floats
     quality: Floats
     decoded_tokens: Floats
+    log_factors: Floats
+    """Shape (K, R)."""
 
 
 def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
@@ -345,6 +348,7 @@ def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
         cost_usd=of_winner(evaluation.cost_usd),
         quality=np.where(found, np.exp(of_winner(evaluation.log_quality)), 0.0),
         decoded_tokens=of_winner(evaluation.decoded_tokens),
+        log_factors=np.where(found, evaluation.log_factors[:, rows, winner], 0.0),
     )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "batch_directives",
     "load_policy",
     "matching",
+    "read_policy",
     "rule_variables",
 ]
 
@@ -228,26 +229,35 @@ def load_policy(path: Path | None, endpoint_ids: Sequence[str]) -> Policy:
         return NO_POLICY
     try:
         content = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
-        file = _File.model_validate(content or {})
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}).", param="rules") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: is not YAML: {error}", param="rules") from error
+    return read_policy(content or {}, endpoint_ids, source=str(path))
+
+
+def read_policy(content: object, endpoint_ids: Sequence[str], *, source: str) -> Policy:
+    """The rules in the content of a rules file: `{"rules": [...]}`. `source` names it in messages.
+
+    Raises `ConfigurationError` as `load_policy` does.
+    """
+    try:
+        file = _File.model_validate(content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise ConfigurationError(f"{path}: {where}: {problem['msg']}", param=where) from None
+        raise ConfigurationError(f"{source}: {where}: {problem['msg']}", param=where) from None
     names = [rule.name for rule in file.rules]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigurationError(f"{path}: two rules are called {name!r}; names must differ.", param="name")
-    return Policy([(rule, _compiled(path, rule, tuple(endpoint_ids))) for rule in file.rules])
+            raise ConfigurationError(f"{source}: two rules are called {name!r}; names must differ.", param="name")
+    return Policy([(rule, _compiled(source, rule, tuple(endpoint_ids))) for rule in file.rules])
 
 
-def _compiled(path: Path, rule: _Rule, endpoint_ids: tuple[str, ...]) -> cel.Program:
+def _compiled(source: str, rule: _Rule, endpoint_ids: tuple[str, ...]) -> cel.Program:
     import cel  # noqa: PLC0415  (as above)
 
-    where = f"{path}: rule {rule.name!r}"
+    where = f"{source}: rule {rule.name!r}"
     if not (rule.prefer or rule.exclude or rule.routing_preference):
         raise ConfigurationError(f"{where}: asks for nothing; name prefer, exclude or routing_preference.")
     for pattern in (*rule.prefer, *rule.exclude):

@@ -19,14 +19,14 @@ import orjson
 from freerelay_core.behaviour import Behaviour, prior_behaviour
 from freerelay_core.catalogue import ABILITIES, CAPABILITIES, Catalogue, Endpoint, PriceTable, compile_prices
 
-__all__ = ["AVAILABLE", "BREAKER_OPEN", "COOLING_DOWN", "QUOTA_GONE", "Snapshot", "catalogue_snapshot"]
+__all__ = ["AVAILABLE", "BREAKER_OPEN", "COOLING_DOWN", "QUOTA_GONE", "WITHDRAWN", "Snapshot", "catalogue_snapshot"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
-AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE = range(4)
-"""States of an endpoint in the fleet, as `Snapshot.availability` holds them."""
+AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN = range(5)
+"""States of an endpoint, as `Snapshot.availability` holds them; `WITHDRAWN` only in a scenario."""
 
 KINDS = ("measured", "published", "prior")
 """What a figure rests on, strongest first; arrays hold the index."""

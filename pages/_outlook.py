@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 
@@ -13,7 +13,7 @@ from freerelay_core.policy import Policy, batch_directives
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.simulation import ENOUGH, PreferenceResult, Trace, simulate, tenant_workload
-from freerelay_core.snapshot import BREAKER_OPEN, Snapshot
+from freerelay_core.snapshot import Snapshot
 
 __all__ = ["DAYS", "Figures", "Outlook", "RuledShare", "ShareChange", "outlook"]
 
@@ -106,7 +106,7 @@ def outlook(
 ) -> Outlook:
     """The tenant's workload, as far as `recent` gives one, ranked under every preference as live traffic would be."""
     trace = tenant_workload(recent, days=DAYS)
-    simulation = simulate(trace, _live_only(snapshot), policy=policy, tenant_id=tenant_id, tier=tier)
+    simulation = simulate(trace, snapshot, policy=policy, tenant_id=tenant_id, tier=tier, live=True)
     return Outlook(
         own_requests=len(recent),
         requests=len(trace),
@@ -117,11 +117,6 @@ def outlook(
         changed={(a, b): simulation.changed(a, b) for a, b in product(RoutingPreference, repeat=2)},
         ruled=_ruled(trace, policy, tenant_id, tier),
     )
-
-
-def _live_only(snapshot: Snapshot) -> Snapshot:
-    """The snapshot without what may not serve live traffic: simulated endpoints beside real ones."""
-    return replace(snapshot, availability=np.where(snapshot.live, snapshot.availability, BREAKER_OPEN))
 
 
 def _ruled(trace: Trace, policy: Policy, tenant_id: str, tier: str) -> tuple[RuledShare, ...]:

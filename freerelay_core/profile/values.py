@@ -155,7 +155,7 @@ class ProfileBatch:
     def __len__(self) -> int:
         return len(self.family)
 
-    def __getitem__(self, rows: slice) -> ProfileBatch:
+    def __getitem__(self, rows: slice | npt.NDArray[np.intp]) -> ProfileBatch:
         """The profiles of these rows."""
         return ProfileBatch(
             *(getattr(self, name)[..., rows] for name in self.__slots__)  # every array ends in the request axis

@@ -22,7 +22,7 @@ from freerelay_core.catalogue.prices import any_above
 from freerelay_core.preference import FACTORS
 from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import reference
-from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, Snapshot
+from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, Snapshot
 
 __all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "evaluate"]
 
@@ -53,6 +53,7 @@ class Excluded(IntEnum):
     SIMULATED = 12
     EXCLUDED_BY_RULE = 13
     NOT_REQUESTED = 14
+    WITHDRAWN = 15
 
     @property
     def reason(self) -> str:
@@ -112,6 +113,7 @@ _UNAVAILABLE = {
     QUOTA_GONE: Excluded.QUOTA_GONE,
     COOLING_DOWN: Excluded.COOLING_DOWN,
     BREAKER_OPEN: Excluded.BREAKER_OPEN,
+    WITHDRAWN: Excluded.WITHDRAWN,
 }
 
 

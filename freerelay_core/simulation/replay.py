@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from freerelay_core.scoring import evaluate
 from freerelay_core.simulation.trace import Trace
 from freerelay_core.snapshot import Snapshot
 
-__all__ = ["Cancelled", "PreferenceResult", "Simulation", "simulate"]
+__all__ = ["CHUNK", "Cancelled", "PreferenceResult", "Simulation", "result_of", "simulate"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,10 +49,20 @@ class PreferenceResult:
     """Fraction of the requests that each endpoint wins, largest first."""
     unserved: int
     """Requests that no endpoint could serve; they count in no other figure."""
+    endpoint_ids: tuple[str, ...]
     winners: npt.NDArray[np.intp]
     """Shape (R,): index of the winner, -1 where unserved."""
+    costs_usd: Floats
+    """Shape (R,), as the next two: of each request at its winner, 0 where unserved."""
+    qualities: Floats
     durations_s: Floats
-    """Shape (R,): sampled duration at the winner, 0 where unserved."""
+    """Sampled."""
+
+    def of(self, rows: npt.NDArray[np.intp]) -> PreferenceResult:
+        """The same for these requests alone."""
+        return _summed(
+            self.endpoint_ids, self.winners[rows], self.costs_usd[rows], self.qualities[rows], self.durations_s[rows]
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -102,11 +112,13 @@ def simulate(
     tier: str | None = None,
     preferences: Sequence[RoutingPreference] = tuple(RoutingPreference),
     seed: int = 0,
+    live: bool = False,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Simulation:
     """Rank every request of `trace` under each preference, as the tenant named.
 
+    `live` leaves out simulated endpoints where real ones are configured, as live traffic does.
     `progress` is told how many of all requests are done, after each chunk. Raises `Cancelled` within a chunk of
     `cancelled` turning true.
     """
@@ -116,13 +128,15 @@ def simulate(
             raise Cancelled
         profiles = trace.profiles[start : start + CHUNK]
         directives, index = batch_directives(policy, profiles, tenant=tenant_id, tier=tier)
-        evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot))
+        evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
         for preference in preferences:
             chunks[preference].append(choose(evaluation, _exponents(preference, directives, index)))
         if progress is not None:
             progress(start + len(profiles), len(trace))
         time.sleep(0)  # lets a live request in this process have its turn
-    results = {preference: _summary(trace.profiles, snapshot, chunks[preference], seed) for preference in preferences}
+    results = {
+        preference: result_of(trace.profiles, snapshot, _joined(chunks[preference]), seed) for preference in preferences
+    }
     return Simulation(trace, snapshot, seed, results)
 
 
@@ -132,30 +146,51 @@ def _exponents(preference: RoutingPreference, directives: Sequence[Directive], i
     return rows[0] if len(directives) == 1 else rows[index]
 
 
-def _summary(profiles: ProfileBatch, snapshot: Snapshot, choices: Sequence[Choice], seed: int) -> PreferenceResult:
-    winners = np.concatenate([choice.endpoint for choice in choices])
-    served = np.flatnonzero(winners >= 0)
-    cost = np.concatenate([choice.cost_usd for choice in choices])[served]
-    quality = np.concatenate([choice.quality for choice in choices])[served]
-    decoded = np.concatenate([choice.decoded_tokens for choice in choices])[served]
-    normals = keyed_normals(
-        keyed_uniforms(seed, served.astype(np.uint64), winners[served].astype(np.uint64), attempt=0)
+def _joined(choices: Sequence[Choice]) -> Choice:
+    names = [field.name for field in fields(Choice)]
+    return Choice(*(np.concatenate([getattr(choice, name) for choice in choices], axis=-1) for name in names))
+
+
+def result_of(profiles: ProfileBatch, snapshot: Snapshot, choice: Choice, seed: int) -> PreferenceResult:
+    """Sums over the choices of R requests, with durations sampled at their winners.
+
+    The draws of a request are its own: they depend on `seed`, its place and the endpoint alone.
+    """
+    served = np.flatnonzero(choice.endpoint >= 0)
+    winners = choice.endpoint[served]
+    normals = keyed_normals(keyed_uniforms(seed, served.astype(np.uint64), winners.astype(np.uint64), attempt=0))
+    first, decode = snapshot.behaviour.sample(
+        winners, profiles.input_tokens[served], choice.decoded_tokens[served], normals
     )
-    first, decode = snapshot.behaviour.sample(winners[served], profiles.input_tokens[served], decoded, normals)
-    durations = np.zeros(len(winners))
+    durations = np.zeros(len(choice.endpoint))
     durations[served] = first + decode
-    counts = np.bincount(winners[served], minlength=len(snapshot))
+    return _summed(snapshot.endpoint_ids, choice.endpoint, choice.cost_usd, choice.quality, durations)
+
+
+def _summed(
+    endpoint_ids: tuple[str, ...],
+    winners: npt.NDArray[np.intp],
+    costs_usd: Floats,
+    qualities: Floats,
+    durations_s: Floats,
+) -> PreferenceResult:
+    served = np.flatnonzero(winners >= 0)
+    counts = np.bincount(winners[served], minlength=len(endpoint_ids))
     ranked = sorted(np.flatnonzero(counts), key=lambda e: (-counts[e], e))
     some = max(len(served), 1)
-    p50, p95 = np.quantile(durations[served], [0.5, 0.95]) if len(served) else (0.0, 0.0)
+    p50, p95 = np.quantile(durations_s[served], [0.5, 0.95]) if len(served) else (0.0, 0.0)
+    cost = float(costs_usd[served].sum())
     return PreferenceResult(
-        cost_usd=float(cost.sum()),
-        cost_usd_per_1000=float(cost.sum()) / some * 1000,
+        cost_usd=cost,
+        cost_usd_per_1000=cost / some * 1000,
         latency_p50_s=float(p50),
         latency_p95_s=float(p95),
-        quality=float(quality.sum()) / some,
-        share={snapshot.endpoint_ids[e]: float(counts[e]) / some for e in ranked},
+        quality=float(qualities[served].sum()) / some,
+        share={endpoint_ids[e]: float(counts[e]) / some for e in ranked},
         unserved=len(winners) - len(served),
+        endpoint_ids=endpoint_ids,
         winners=winners,
-        durations_s=durations,
+        costs_usd=costs_usd,
+        qualities=qualities,
+        durations_s=durations_s,
     )

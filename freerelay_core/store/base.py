@@ -16,14 +16,20 @@ from freerelay_core.preference import EffectivePreference, RoutingPreference
 __all__ = [
     "TIERS",
     "ChangeListener",
+    "DecisionFilter",
+    "DecisionLine",
     "DecisionRecord",
     "Identity",
     "KeyInfo",
+    "LoggedRanking",
     "Outcome",
     "PublishedSnapshot",
+    "RecordedRequest",
+    "SavedScenario",
     "SettingsChange",
     "Store",
     "Tenant",
+    "Traffic",
 ]
 
 TIERS = ("free", "bronze", "silver", "gold")
@@ -141,6 +147,82 @@ class DecisionRecord:
     excluded: tuple[Mapping[str, str], ...]
     rules: tuple[str, ...]
     outcome: Outcome
+    demo: bool = False
+    """Generated for a first look; never real traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLine:
+    """A logged decision as a list shows it; `DecisionRecord` has the rest."""
+
+    id: str
+    tenant_id: str
+    created_at: datetime
+    model: str
+    family: str
+    preference: str
+    endpoint: str | None
+    status: int
+    attempts: int
+    first_token_s: float | None
+    duration_s: float
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    basis: str
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions a list shows; None leaves a column open."""
+
+    since: datetime
+    until: datetime | None = None
+    endpoint: str | None = None
+    family: str | None = None
+    failed: bool | None = None
+    """Status 400 or above."""
+    failed_over: bool | None = None
+    """More than one attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A tenant's decisions over some time, or those of all. Times in s over answered requests, cost in USD."""
+
+    requests: int = 0
+    demo: int = 0
+    """Of them generated for a first look."""
+    failed: int = 0
+    failed_over: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    simulated: int = 0
+    """Of them answered by a simulated endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """What a replay needs of a logged decision."""
+
+    tenant_id: str
+    created_at: datetime
+    profile: Mapping[str, Any]
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SavedScenario:
+    """An operator's scenario, kept by name. `body` is what `simulation.Scenario` reads."""
+
+    id: str
+    name: str
+    body: Mapping[str, Any]
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +272,14 @@ class Store(Protocol):
     async def create_tenant(self, email: str, *, tier: str, allow_override: bool) -> Tenant:
         """A new tenant. Raises `Conflict` when the address is taken, `UnprocessableRequest` for an unknown tier."""
 
+    async def list_tenants(self) -> list[Tenant]:
+        """Every tenant, by address. For operators only."""
+
+    async def update_tenant(
+        self, tenant_id: str, *, actor: str, tier: str | None = None, allow_override: bool | None = None
+    ) -> Tenant:
+        """Change what only an operator may, with its audit row. Raises `NotFound`, `UnprocessableRequest`."""
+
     async def create_key(self, tenant_id: str, *, name: str, prefix: str, key_hash: str) -> KeyInfo:
         """Store a key's digest. Raises `NotFound` for an unknown tenant, `Conflict` when the digest is known."""
 
@@ -198,6 +288,9 @@ class Store(Protocol):
 
     async def revoke_key(self, tenant_id: str, key_id: str) -> KeyInfo:
         """End a key and every session opened with it. Raises `NotFound` when it is not this tenant's."""
+
+    async def rename_key(self, tenant_id: str, key_id: str, name: str) -> KeyInfo:
+        """Give a key another label. Raises `NotFound` when it is not this tenant's, `UnprocessableRequest`."""
 
     async def touch_keys(self, last_used: Mapping[str, datetime]) -> None:
         """Note when keys (by id) were last used. An earlier time than the one on record changes nothing."""
@@ -238,6 +331,34 @@ class Store(Protocol):
 
     async def recent_decisions(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[DecisionRecord]:
         """Decisions since `since`, newest first."""
+
+    async def decision_lines(self, tenant_id: str | None, where: DecisionFilter, *, limit: int) -> list[DecisionLine]:
+        """Decisions as a list shows them, newest first; of every tenant when None (operators only)."""
+
+    async def traffic(self, tenant_id: str | None, *, since: datetime, until: datetime) -> Traffic:
+        """Sums over the decisions of this tenant, of all when None (operators only)."""
+
+    async def traffic_by_tenant(self, *, since: datetime, until: datetime) -> dict[str, Traffic]:
+        """The same for each tenant that had any, by its id. For operators only."""
+
+    async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
+        """The newest decisions since `since`, in order of time; of every tenant when None (operators only)."""
+
+    async def remove_demo_decisions(self, tenant_id: str) -> int:
+        """Delete this tenant's generated decisions; how many there were. Real ones are never touched."""
+
+    # -- scenarios (operators only)
+    async def save_scenario(self, name: str, body: Mapping[str, Any]) -> SavedScenario:
+        """Keep a scenario by its name, in place of one that had it. Raises `UnprocessableRequest`."""
+
+    async def scenarios(self) -> list[SavedScenario]:
+        """Every kept scenario, by name."""
+
+    async def scenario(self, scenario_id: str) -> SavedScenario:
+        """Raises `NotFound`."""
+
+    async def delete_scenario(self, scenario_id: str) -> None:
+        """Raises `NotFound`."""
 
     async def publish_snapshot(self, snapshot: PublishedSnapshot) -> None:
         """Replace the snapshot that this worker published before (id: `<worker>-<number>`)."""

@@ -12,7 +12,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 import psycopg
@@ -24,25 +26,35 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import (
     TIERS,
     ChangeListener,
+    DecisionFilter,
+    DecisionLine,
     DecisionRecord,
     Identity,
     KeyInfo,
     PublishedSnapshot,
+    RecordedRequest,
+    SavedScenario,
     SettingsChange,
     Tenant,
+    Traffic,
 )
 from freerelay_core.store.changes import deliver_changes
 from freerelay_core.store.connection import SERVICE, Connections, Scope, tenant_scope
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.rows import (
     DECISION_COLUMNS,
+    LINE_COLUMNS,
     change_from_row,
     decision_from_row,
     decisions_as_json,
     identity_from_row,
     key_from_row,
+    line_from_row,
+    request_from_row,
+    scenario_from_row,
     snapshot_from_row,
     tenant_from_row,
+    traffic_from_row,
 )
 
 __all__ = ["PostgresStore"]
@@ -50,6 +62,7 @@ __all__ = ["PostgresStore"]
 _TENANT = "id, email, tier, routing_preference, allow_override, settings_version, updated_at"
 _KEY = "id, user_id, name, prefix, created_at, last_used_at, expires_at, revoked_at"
 _CHANGE = "user_id, field, old_value, new_value, actor, at"
+_SCENARIO = "id, name, body::text, updated_at"
 _DECISION = ", ".join(f"{name}::text" if kind == "jsonb" else name for name, kind in DECISION_COLUMNS.items())
 _APPEND = (
     f"insert into public.decisions ({', '.join(DECISION_COLUMNS)}) "
@@ -120,7 +133,25 @@ class PostgresStore:
         except psycopg.errors.UniqueViolation:
             raise Conflict(f"A tenant with the address {email!r} exists.", param="email") from None
         except psycopg.errors.CheckViolation:
-            raise UnprocessableRequest(f"tier must be one of {', '.join(TIERS)}; got {tier!r}.", param="tier") from None
+            raise _unknown_tier(tier) from None
+        return tenant_from_row(_found(row))
+
+    async def list_tenants(self) -> list[Tenant]:
+        query = f"select {_TENANT} from public.users order by email"
+        return [tenant_from_row(row) for row in await self._connections.all(SERVICE, query)]
+
+    async def update_tenant(
+        self, tenant_id: str, *, actor: str, tier: str | None = None, allow_override: bool | None = None
+    ) -> Tenant:
+        query = (
+            "update public.users set tier = coalesce(%s, tier), allow_override = coalesce(%s, allow_override) "
+            f"where id = %s returning {_TENANT}"
+        )
+        try:
+            async with self._connections.transaction(replace(SERVICE, actor=actor)) as connection:
+                row = await (await connection.execute(query, [tier, allow_override, _uuid(tenant_id)])).fetchone()
+        except psycopg.errors.CheckViolation:
+            raise _unknown_tier(tier) from None
         return tenant_from_row(_found(row))
 
     async def create_key(self, tenant_id: str, *, name: str, prefix: str, key_hash: str) -> KeyInfo:
@@ -145,6 +176,14 @@ class PostgresStore:
             f"where id = %s and user_id = %s returning {_KEY}"
         )
         return key_from_row(_found(await self._connections.one(SERVICE, query, [_uuid(key_id), _uuid(tenant_id)])))
+
+    async def rename_key(self, tenant_id: str, key_id: str, name: str) -> KeyInfo:
+        query = f"update public.api_keys set name = %s where id = %s and user_id = %s returning {_KEY}"
+        try:
+            row = await self._connections.one(SERVICE, query, [name, _uuid(key_id), _uuid(tenant_id)])
+        except psycopg.DataError as error:
+            raise UnprocessableRequest(f"The label cannot be stored: {error}", param="name") from None
+        return key_from_row(_found(row))
 
     async def touch_keys(self, last_used: Mapping[str, datetime]) -> None:
         if not last_used:
@@ -212,7 +251,7 @@ class PostgresStore:
         async with self._connections.transaction(SERVICE) as connection:
             await connection.execute("delete from public.dashboard_sessions where session_hash = %s", [session_hash])
 
-    # -- decisions and snapshots
+    # -- decisions
 
     async def append_decisions(self, records: Sequence[DecisionRecord]) -> None:
         if not records:
@@ -256,6 +295,76 @@ class PostgresStore:
         rows = await self._connections.all(_as_tenant_or_service(tenant_id), query, [since, limit])
         return await asyncio.to_thread(lambda: [decision_from_row(row) for row in rows])
 
+    async def decision_lines(self, tenant_id: str | None, where: DecisionFilter, *, limit: int) -> list[DecisionLine]:
+        conditions = {
+            "created_at >= %s": where.since,
+            "created_at < %s": where.until,
+            "endpoint = %s": where.endpoint,
+            "profile ->> 'family' = %s": where.family,
+            "(status >= 400) = %s": where.failed,
+            "(jsonb_array_length(attempts) > 1) = %s": where.failed_over,
+        }
+        stated = {condition: value for condition, value in conditions.items() if value is not None}
+        columns = ", ".join(f"{source} as {name}" for name, source in LINE_COLUMNS.items())
+        query = (
+            f"select {columns} from public.decisions where {' and '.join(stated)} "
+            "order by created_at desc, id desc limit %s"
+        )
+        rows = await self._connections.all(_as_tenant_or_service(tenant_id), query, [*stated.values(), limit])
+        return [line_from_row(row) for row in rows]
+
+    async def traffic(self, tenant_id: str | None, *, since: datetime, until: datetime) -> Traffic:
+        query = "select * from public.decision_traffic(%s, %s, %s)"
+        scope = _as_tenant_or_service(tenant_id)
+        rows = await self._connections.all(scope, query, [since, until, tenant_id])
+        return traffic_from_row(rows[0]) if rows else Traffic()
+
+    async def traffic_by_tenant(self, *, since: datetime, until: datetime) -> dict[str, Traffic]:
+        query = "select * from public.decision_traffic_by_tenant(%s, %s)"
+        rows = await self._connections.all(SERVICE, query, [since, until])
+        return {str(row["user_id"]): traffic_from_row(row) for row in rows}
+
+    async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
+        query = (
+            "select user_id, created_at, profile::text, demo from public.decisions where created_at >= %s "
+            "order by created_at desc, id desc limit %s"
+        )
+        rows = await self._connections.all(_as_tenant_or_service(tenant_id), query, [since, limit])
+        return await asyncio.to_thread(lambda: [request_from_row(row) for row in reversed(rows)])
+
+    async def remove_demo_decisions(self, tenant_id: str) -> int:
+        query = "delete from public.decisions where user_id = %s and demo"
+        async with self._connections.transaction(SERVICE, limit_s=_APPEND_LIMIT_S) as connection:
+            return (await connection.execute(query, [_uuid(tenant_id)])).rowcount
+
+    # -- scenarios
+
+    async def save_scenario(self, name: str, body: Mapping[str, Any]) -> SavedScenario:
+        query = (
+            "insert into public.scenarios (name, body) values (%s, %s::jsonb) "
+            "on conflict (name) do update set body = excluded.body, updated_at = now() "
+            f"returning {_SCENARIO}"
+        )
+        try:
+            text = orjson.dumps(body).decode()
+            return scenario_from_row(_found(await self._connections.one(SERVICE, query, [name, text])))
+        except (psycopg.DataError, psycopg.IntegrityError, TypeError) as error:
+            raise UnprocessableRequest(f"The scenario cannot be stored: {error}", param="name") from None
+
+    async def scenarios(self) -> list[SavedScenario]:
+        rows = await self._connections.all(SERVICE, f"select {_SCENARIO} from public.scenarios order by name")
+        return [scenario_from_row(row) for row in rows]
+
+    async def scenario(self, scenario_id: str) -> SavedScenario:
+        query = f"select {_SCENARIO} from public.scenarios where id = %s"
+        return scenario_from_row(_found(await self._connections.one(SERVICE, query, [_uuid(scenario_id)])))
+
+    async def delete_scenario(self, scenario_id: str) -> None:
+        query = "delete from public.scenarios where id = %s returning id"
+        _found(await self._connections.one(SERVICE, query, [_uuid(scenario_id)]))
+
+    # -- snapshots
+
     async def publish_snapshot(self, snapshot: PublishedSnapshot) -> None:
         worker = snapshot.id.rpartition("-")[0]
         async with self._connections.transaction(SERVICE) as connection:
@@ -283,6 +392,10 @@ class PostgresStore:
 
 def _not_found() -> NotFound:
     return NotFound("There is no such thing, or it is not yours.")
+
+
+def _unknown_tier(tier: str | None) -> UnprocessableRequest:
+    return UnprocessableRequest(f"tier must be one of {', '.join(TIERS)}; got {tier!r}.", param="tier")
 
 
 def _found(row: DictRow | None) -> DictRow:

@@ -17,25 +17,34 @@ import orjson
 from freerelay_core.clock import id_time
 from freerelay_core.preference import DEFAULT_PREFERENCE, EffectivePreference, RoutingPreference
 from freerelay_core.store.base import (
+    DecisionLine,
     DecisionRecord,
     Identity,
     KeyInfo,
     LoggedRanking,
     Outcome,
     PublishedSnapshot,
+    RecordedRequest,
+    SavedScenario,
     SettingsChange,
     Tenant,
+    Traffic,
 )
 
 __all__ = [
     "DECISION_COLUMNS",
+    "LINE_COLUMNS",
     "change_from_row",
     "decision_from_row",
     "decisions_as_json",
     "identity_from_row",
     "key_from_row",
+    "line_from_row",
+    "request_from_row",
+    "scenario_from_row",
     "snapshot_from_row",
     "tenant_from_row",
+    "traffic_from_row",
 ]
 
 Row = Mapping[str, Any]
@@ -70,8 +79,29 @@ DECISION_COLUMNS: Mapping[str, str] = {
     "excluded": "jsonb",
     "rules": "jsonb",
     "attempts": "jsonb",
+    "demo": "boolean",
 }
 """Columns of `decisions` with their types."""
+
+LINE_COLUMNS: Mapping[str, str] = {
+    "id": "id",
+    "tenant_id": "user_id",
+    "created_at": "created_at",
+    "model": "model",
+    "family": "profile ->> 'family'",
+    "preference": "preference",
+    "endpoint": "endpoint",
+    "status": "status",
+    "attempts": "jsonb_array_length(attempts)",
+    "first_token_s": "first_token_s",
+    "duration_s": "duration_s",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cost_usd": "cost_usd",
+    "basis": "basis",
+    "demo": "demo",
+}
+"""Fields of `DecisionLine`, each with where it stands in `decisions`."""
 
 
 def tenant_from_row(row: Row) -> Tenant:
@@ -162,7 +192,30 @@ def decision_from_row(row: Row) -> DecisionRecord:
             usage_estimated=row["usage_estimated"],
             basis=row["basis"],
         ),
+        demo=row["demo"],
     )
+
+
+def line_from_row(row: Row) -> DecisionLine:
+    """A row of `LINE_COLUMNS`."""
+    ids = {name: str(row[name]) for name in ("id", "tenant_id")}
+    return DecisionLine(**{**row, **ids, "created_at": _utc(row["created_at"])})
+
+
+def traffic_from_row(row: Row) -> Traffic:
+    """A row of the function `decision_traffic`."""
+    return Traffic(**{name: row[name] for name in Traffic.__slots__})
+
+
+def request_from_row(row: Row) -> RecordedRequest:
+    """A row with a decision's `user_id`, `created_at`, `profile` (as text) and `demo`."""
+    profile = orjson.loads(row["profile"])
+    return RecordedRequest(str(row["user_id"]), _utc(row["created_at"]), profile, row["demo"])
+
+
+def scenario_from_row(row: Row) -> SavedScenario:
+    """A row of `scenarios`, its body as text."""
+    return SavedScenario(str(row["id"]), row["name"], orjson.loads(row["body"]), _utc(row["updated_at"]))
 
 
 async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
@@ -207,6 +260,7 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "excluded": record.excluded,
         "rules": record.rules,
         "attempts": outcome.attempts,
+        "demo": record.demo,
     }
     return orjson.dumps(row, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from serving import environment
 
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 AZURE = Path(__file__).parents[3] / "shared/data/azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
 
 REQUEST = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Write a function that sorts a list."}]}
@@ -46,6 +47,26 @@ def refused(*arguments: object, **options: str) -> str:
     assert (run.returncode, run.stdout) == (1, "")
     (line,) = run.stderr.splitlines()
     return line
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("scenario-*.yaml")), ids=lambda path: path.stem)
+def test_a_scenario_is_compared_with_the_present(tmp_path, example):
+    trace = tmp_path / "trace.csv"
+    trace.write_text(TRACE)
+    shown = printed("simulate", trace, "--scenario", example, "--preference", "performance-first")
+    assert {"baseline", "scenario", "difference"} <= set(shown)
+    alone = printed("simulate", trace)
+    assert shown["baseline"] == alone["preferences"]["performance-first"]
+    run = freerelay("simulate", trace, "--scenario", example)
+    assert run.returncode == 0, run.stderr
+    assert "First choices that change" in run.stdout
+
+
+def test_a_scenario_that_cannot_be_meant_is_refused_in_one_line(tmp_path):
+    trace, scenario = tmp_path / "trace.csv", tmp_path / "wrong.yaml"
+    trace.write_text(TRACE)
+    scenario.write_text("changes: [{withdraw: {endpoints: 'nobody/*'}}]")
+    assert "matches no endpoint" in refused("simulate", trace, "--scenario", scenario)
 
 
 @pytest.fixture

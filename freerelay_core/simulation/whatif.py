@@ -1,0 +1,297 @@
+"""A what-if: the same traffic under the present world and under a scenario, request by request.
+
+Both sides rank the same requests with the same draws (common random numbers), so a difference is the scenario's doing
+and not luck. Requests are ranked as their own tenant's, one tenant after another.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freerelay_core.decision import Choice, choose, directives_of
+from freerelay_core.policy import Directive, batch_directives
+from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference, exponent_array
+from freerelay_core.profile import ProfileBatch
+from freerelay_core.scoring import evaluate
+from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
+from freerelay_core.simulation.scenario import Scenario, World
+from freerelay_core.simulation.traffic import TracedTenant, Traffic
+
+__all__ = ["TenantEffect", "WhatIf", "what_if"]
+
+Floats = npt.NDArray[np.float64]
+
+_Z90 = 1.6448536269514722
+"""95 % quantile of the standard normal: two-sided intervals of 90 %."""
+
+SAME_UTILITY = 0.005
+"""Mean change of ln U below which a tenant neither wins nor loses."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantEffect:
+    """What a scenario does to one tenant. Pairs are (present, scenario)."""
+
+    tenant: TracedTenant
+    requests: int
+    changed: int
+    """Requests whose first choice differs."""
+    cost_usd_per_1000: tuple[float, float]
+    latency_p50_s: tuple[float, float]
+    latency_p95_s: tuple[float, float]
+    quality: tuple[float, float]
+    unserved: tuple[int, int]
+    utility_change: float
+    """Mean change of ln U over the requests served on both sides, by the tenant's present exponents: below 0 the
+    scenario gives the tenant less of what it asked for."""
+
+    @property
+    def verdict(self) -> str:
+        """`loses`, `wins` or `same`. Whoever is no longer served loses."""
+        if self.unserved[1] > self.unserved[0] or self.utility_change < -SAME_UTILITY:
+            return "loses"
+        return "wins" if self.utility_change > SAME_UTILITY or self.unserved[1] < self.unserved[0] else "same"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `freerelay simulate --scenario --json`."""
+        pairs = ("cost_usd_per_1000", "latency_p50_s", "latency_p95_s", "quality", "unserved")
+        return {
+            "tenant": self.tenant.label,
+            "requests": self.requests,
+            "first_choice_changed": self.changed,
+            **{name: dict(zip(("baseline", "scenario"), getattr(self, name), strict=True)) for name in pairs},
+            "utility_change": self.utility_change,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WhatIf:
+    """Both sides of a rehearsal, and what it rests on."""
+
+    traffic: Traffic
+    scenario: Scenario
+    snapshot_id: str
+    snapshot_at: datetime
+    seed: int
+    times: float
+    """Requests under the scenario for each present one."""
+    baseline: PreferenceResult
+    changed: PreferenceResult
+    tenants: tuple[TenantEffect, ...]
+    """Sorted by harm, the most harmed first."""
+
+    @property
+    def first_choices_changed(self) -> int:
+        """Requests whose first choice differs."""
+        return int((self.baseline.winners != self.changed.winners).sum())
+
+    @property
+    def both_served(self) -> npt.NDArray[np.bool_]:
+        """Requests that both sides can serve, shape (R,): what differences are taken over."""
+        both: npt.NDArray[np.bool_] = (self.baseline.winners >= 0) & (self.changed.winners >= 0)
+        return both
+
+    def total_usd(self, side: PreferenceResult) -> float:
+        """Cost of the whole traffic on one side, USD; more requests under the scenario cost more."""
+        return side.cost_usd * (self.times if side is self.changed else 1.0)
+
+    def interval(self, figure: str) -> tuple[float, float, float]:
+        """Mean difference (scenario - present) in `cost_usd`, `quality` or `durations_s`, and its 90 % interval.
+
+        Paired: over the requests that both sides serve. It says how far the mean would move with other requests of this
+        kind, not how sure the catalogue's figures are.
+        """
+        served = self.both_served
+        if not served.any():
+            return (0.0, 0.0, 0.0)
+        difference = _per_request(self.changed, figure)[served] - _per_request(self.baseline, figure)[served]
+        mean = float(difference.mean())
+        half = _Z90 * float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
+        return (mean, mean - half, mean + half)
+
+    def share_changes(self) -> list[tuple[str, float, float]]:
+        """Endpoints with their share of the requests on both sides, the largest change first."""
+        old, new = self.baseline.share, self.changed.share
+        rows = [(name, old.get(name, 0.0), new.get(name, 0.0)) for name in {*old, *new}]
+        return sorted(rows, key=lambda row: (-abs(row[2] - row[1]), row[0]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `freerelay simulate --scenario --json`."""
+        before, after = self.baseline, self.changed
+        moved = self.first_choices_changed
+        cost, low, high = self.interval("cost_usd")
+        return {
+            "baseline": before.as_dict(),
+            "scenario": after.as_dict() | {"cost_usd": self.total_usd(after), "traffic_times": self.times},
+            "difference": {
+                "cost_usd": self.total_usd(after) - before.cost_usd,
+                "cost_usd_per_1000": {"mean": cost * 1000, "interval_90": [low * 1000, high * 1000]},
+                "latency_s": {
+                    "p50": after.latency_p50_s - before.latency_p50_s,
+                    "p95": after.latency_p95_s - before.latency_p95_s,
+                },
+                "quality": after.quality - before.quality,
+                "share": {name: new - old for name, old, new in self.share_changes() if new != old},
+                "first_choice_changed": {"requests": moved, "fraction": moved / len(self.traffic)},
+                "unserved": after.unserved - before.unserved,
+                "tenants": [effect.as_dict() for effect in self.tenants],
+            },
+            "changes": self.scenario.sentences(),
+            "requests": len(self.traffic),
+            "trace": {"origin": self.traffic.trace.origin, "sha256": self.traffic.trace.sha256},
+            "snapshot": {"id": self.snapshot_id, "created_at": self.snapshot_at.isoformat()},
+            "seed": self.seed,
+            "basis": "simulated",
+        }
+
+
+def what_if(
+    traffic: Traffic,
+    world: World,
+    scenario: Scenario,
+    *,
+    seed: int = 0,
+    live: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> WhatIf:
+    """`traffic` in the present `world` and under `scenario`.
+
+    `live` leaves out simulated endpoints where real ones are configured. `progress` is told how many of all steps are
+    done. Raises `UnprocessableRequest` for a scenario that does not fit the world, `Cancelled` soon after `cancelled`
+    turns true.
+    """
+    other = world.under(scenario)
+    watch = _Watch(2 * len(traffic), progress, cancelled)
+    before = _side(traffic, world, world, live, watch)
+    after = _side(traffic, other, world, live, watch)
+    profiles = traffic.trace.profiles
+    baseline = result_of(profiles, world.snapshot, before.choice, seed)
+    changed = result_of(profiles, other.snapshot, after.choice, seed)
+    effects = [
+        _effect(tenant, np.flatnonzero(traffic.tenant == number), baseline, changed, after.utility - before.utility)
+        for number, tenant in enumerate(traffic.tenants)
+    ]
+    return WhatIf(
+        traffic=traffic,
+        scenario=scenario,
+        snapshot_id=world.snapshot.id,
+        snapshot_at=world.snapshot.created_at,
+        seed=seed,
+        times=other.traffic / world.traffic,
+        baseline=baseline,
+        changed=changed,
+        tenants=tuple(sorted(effects, key=_harm)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    choice: Choice
+    utility: Floats
+    """ln U of each winner by its tenant's present exponents, shape (R,); 0 where nobody serves the request."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Tells how far the work is, and stops it."""
+
+    total: int
+    progress: Callable[[int, int], None] | None
+    cancelled: Callable[[], bool] | None
+    done: int = 0
+
+    def step(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        time.sleep(0)  # lets a live request in this process have its turn
+
+    def check(self) -> None:
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled
+
+
+def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Watch) -> _Side:  # noqa: FBT001
+    """Every request ranked in `world`; its utility is told by what its tenant wants in the `present` one."""
+    size = len(traffic)
+    choice = Choice(
+        endpoint=np.full(size, -1, dtype=np.intp),
+        cost_usd=np.zeros(size),
+        quality=np.zeros(size),
+        decoded_tokens=np.zeros(size),
+        log_factors=np.zeros((0, size)),  # only their sum is kept, below
+    )
+    utility = np.zeros(size)
+    for number, tenant in enumerate(traffic.tenants):
+        rows = np.flatnonzero(traffic.tenant == number)
+        for start in range(0, len(rows), CHUNK):
+            watch.check()
+            part = rows[start : start + CHUNK]
+            profiles = traffic.trace.profiles[part]
+            chosen = _chosen(profiles, tenant, world, live=live)
+            for name in ("endpoint", "cost_usd", "quality", "decoded_tokens"):
+                getattr(choice, name)[part] = getattr(chosen, name)
+            utility[part] = (_wanted(profiles, tenant, present) * chosen.log_factors.T).sum(axis=1)
+            watch.step(len(part))
+    return _Side(choice, utility)
+
+
+def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> Choice:
+    directives, index = batch_directives(world.policy, profiles, tenant=tenant.id, tier=tenant.tier)
+    evaluation = evaluate(world.snapshot, profiles, directives_of(directives, index, world.snapshot), live=live)
+    exponents = _exponents(directives, tenant, world)
+    return choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
+
+
+def _wanted(profiles: ProfileBatch, tenant: TracedTenant, world: World) -> Floats:
+    """Exponents of each request, shape (R, K)."""
+    directives, index = batch_directives(world.policy, profiles, tenant=tenant.id, tier=tenant.tier)
+    return _exponents(directives, tenant, world)[index]
+
+
+def _exponents(directives: Sequence[Directive], tenant: TracedTenant, world: World) -> Floats:
+    """One row a directive: a rule's preference wins over a scenario's, that over the tenant's own."""
+    wish = world.wish(*tenant.names)
+    own: RoutingPreference = wish.preference or tenant.preference or DEFAULT_PREFERENCE
+    return np.array([exponent_array(wish.exponents_over(d.routing_preference or own)) for d in directives])
+
+
+def _effect(
+    tenant: TracedTenant,
+    rows: npt.NDArray[np.intp],
+    baseline: PreferenceResult,
+    changed: PreferenceResult,
+    utility_change: Floats,
+) -> TenantEffect:
+    both = rows[(baseline.winners[rows] >= 0) & (changed.winners[rows] >= 0)]
+    before, after = baseline.of(rows), changed.of(rows)
+    return TenantEffect(
+        tenant=tenant,
+        requests=len(rows),
+        changed=int((baseline.winners[rows] != changed.winners[rows]).sum()),
+        cost_usd_per_1000=(before.cost_usd_per_1000, after.cost_usd_per_1000),
+        latency_p50_s=(before.latency_p50_s, after.latency_p50_s),
+        latency_p95_s=(before.latency_p95_s, after.latency_p95_s),
+        quality=(before.quality, after.quality),
+        unserved=(before.unserved, after.unserved),
+        utility_change=float(utility_change[both].mean()) if len(both) else 0.0,
+    )
+
+
+def _harm(effect: TenantEffect) -> tuple[int, float, str]:
+    return (effect.unserved[0] - effect.unserved[1], effect.utility_change, effect.tenant.label)
+
+
+def _per_request(side: PreferenceResult, figure: str) -> Floats:
+    values: Floats = getattr(side, {"cost_usd": "costs_usd", "quality": "qualities"}.get(figure, figure))
+    return values

@@ -1,0 +1,144 @@
+"""Scenarios: what a file may say, what it does to the world, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import pytest
+
+from freerelay_core.catalogue import load_catalogue
+from freerelay_core.decision import decide
+from freerelay_core.errors import UnprocessableRequest
+from freerelay_core.policy import NO_POLICY
+from freerelay_core.preference import EXPONENTS, RoutingPreference
+from freerelay_core.simulation import World, read_scenario
+from freerelay_core.snapshot import catalogue_snapshot
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "docs/examples").glob("scenario-*.yaml"))
+ENDPOINTS = [builders.endpoint("a/cheap", usd=(1, 0.1, 4)), builders.endpoint("b/dear", usd=(2, 0.2, 8))]
+
+
+def under(changes: str, *endpoints) -> World:
+    world = World(builders.snapshot(*(endpoints or ENDPOINTS)), NO_POLICY)
+    return world.under(read_scenario(f"changes: [{{{changes}}}]"))
+
+
+def cost(world: World) -> dict[str, float]:
+    ranking = decide(world.snapshot, builders.request(input_tokens=1_000_000, output_tokens=0), decision_id="d").ranking
+    return {row.endpoint: row.cost_usd for row in ranking}
+
+
+def endpoints_with_context():
+    return [builders.endpoint(e.id, usd=(e.price.input, 0.1, 4), context_tokens=2_000_000) for e in ENDPOINTS]
+
+
+def test_a_price_times_a_factor_or_in_new_dollars():
+    wide = endpoints_with_context()
+    assert cost(under('price: {endpoints: "a/*", times: 1.5}', *wide)) == pytest.approx({"a/cheap": 1.5, "b/dear": 2})
+    changed = cost(under('price: {endpoints: "*", usd: {input: 3, output: 9}}', *wide))
+    assert changed == pytest.approx({"a/cheap": 3, "b/dear": 3})
+
+
+def test_a_new_price_makes_an_unpriced_endpoint_priced():
+    unpriced = builders.endpoint("c/unpriced", usd=None)
+    world = under('price: {endpoints: "c/*", usd: {input: 1, output: 1}}', *ENDPOINTS, unpriced)
+    assert "c/unpriced" in decide(world.snapshot, builders.request(), decision_id="d").endpoints
+
+
+def test_what_is_withdrawn_is_excluded_with_that_reason():
+    world = under('withdraw: {endpoints: "a/*"}')
+    decision = decide(world.snapshot, builders.request(), decision_id="d")
+    assert decision.endpoints == ("b/dear",)
+    assert [(row.endpoint, row.reason) for row in decision.excluded] == [("a/cheap", "withdrawn")]
+
+
+def test_later_changes_stand_on_earlier_ones():
+    wide = endpoints_with_context()
+    world = World(builders.snapshot(*wide), NO_POLICY).under(
+        read_scenario(
+            {"changes": [{"price": {"endpoints": "a/*", "times": 2}}, {"price": {"endpoints": "a/*", "times": 3}}]}
+        )
+    )
+    assert cost(world)["a/cheap"] == pytest.approx(6)
+
+
+def test_a_wish_for_one_tenant_stands_above_one_for_all():
+    world = World(builders.snapshot(*ENDPOINTS), NO_POLICY).under(
+        read_scenario(
+            {
+                "changes": [
+                    {"preference": {"value": "performance-first", "tenant": "one@example.org"}},
+                    {"preference": {"value": "cost-optimized"}},
+                    {"exponents": {"values": {"cost": 2.0}}},
+                    {"exponents": {"values": {"latency": 0.0}, "tenant": "one@example.org"}},
+                ]
+            }
+        )
+    )
+    one, other = world.wish("id-1", "one@example.org"), world.wish("id-2", "two@example.org")
+    assert (one.preference, other.preference) == ("performance-first", "cost-optimized")
+    assert one.exponents_over(RoutingPreference.BALANCED) == {
+        **EXPONENTS[RoutingPreference.BALANCED],
+        "cost": 2.0,
+        "latency": 0.0,
+    }
+    assert other.exponents == {"cost": 2.0}
+
+
+def test_traffic_multiplies():
+    assert under("traffic: {times: 1.5}").traffic == 1.5
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_fits_the_shipped_catalogue_and_reads_back(path):
+    scenario = read_scenario(path.read_bytes(), source=path.name)
+    world = World(catalogue_snapshot(load_catalogue(), builders.NOON), NO_POLICY)
+    assert world.under(scenario) is not world
+    assert len(scenario.sentences()) == len(scenario.changes)
+    assert read_scenario(scenario.as_dict()) == scenario
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("changes: [{price: {endpoints: 'a/*'}}]", "either times"),
+        ("changes: [{price: {endpoints: 'a/*', times: -1}}]", "changes.0.price.times"),
+        ("changes: [{price: {endpoints: 'a/*', times: .nan}}]", "changes.0.price.times"),
+        ("changes: [{price: {endpoints: 'a/*', times: 2}, withdraw: {endpoints: 'a/*'}}]", "exactly one of"),
+        ("changes: [{}]", "exactly one of"),
+        ("changes: [{price: null}]", "exactly one of"),
+        ("changes: [{outage: 1}]", "changes.0.outage"),
+        ("changes: [{preference: {value: cheapest}}]", "changes.0.preference.value"),
+        ("changes: [{exponents: {values: {taste: 1}}}]", "no factor of that name"),
+        ("changes: [{exponents: {values: {cost: 11}}}]", "between 0 and 10"),
+        ("changes: [{traffic: {times: 0}}]", "changes.0.traffic.times"),
+        ("- a\n- b", "as a whole"),
+        ("changes: [", "is not YAML (line"),
+        ("x: \udcff", "is not YAML"),
+        ("a: &a [x]\nb: *a", "may not use aliases"),
+        (b"\xff\xfe\xff", "is not YAML"),
+        (" " * 300_000, "longer than 256 KiB"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_place(text, said):
+    with pytest.raises(UnprocessableRequest) as refused:
+        read_scenario(text)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('withdraw: {endpoints: "nobody/*"}', "change 1: the pattern matches no endpoint"),
+        ('rules: [{name: r, when: "colour == 1", exclude: ["a/*"]}]', "unknown variable 'colour'"),
+    ],
+)
+def test_a_change_that_does_not_fit_the_world_is_refused(change, said):
+    with pytest.raises(UnprocessableRequest) as refused:
+        under(change)
+    assert said in refused.value.message
