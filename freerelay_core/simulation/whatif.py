@@ -54,6 +54,11 @@ class TenantEffect:
     scenario gives the tenant less of what it asked for."""
 
     @property
+    def utility_percent(self) -> float:
+        """The same as a change of the geometric mean of U, %."""
+        return math.expm1(self.utility_change) * 100
+
+    @property
     def verdict(self) -> str:
         """`loses`, `wins` or `same`. Whoever is no longer served loses."""
         if self.unserved[1] > self.unserved[0] or self.utility_change < -SAME_UTILITY:

@@ -1,0 +1,163 @@
+"""The rehearsal as a job: on which traffic, with progress and cancel, its id in the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from freerelay_core.composition import Application
+from freerelay_core.errors import FreeRelayError
+from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
+from freerelay_core.simulation import (
+    Cancelled,
+    Scenario,
+    Traffic,
+    WhatIf,
+    World,
+    read_trace,
+    recorded_traffic,
+    traffic_of_trace,
+    what_if,
+)
+from pages import _format as fmt
+from pages._format import markdown
+from pages._jobs import Job, JobCancelled, Jobs, JobState
+from pages._session import run
+from pages._what_if_view import Answer, show_answer
+
+__all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_job"]
+
+JOBS: Jobs[Answer] = Jobs()
+"""The rehearsals of this process. Operators share them: there is one operator's key."""
+
+OWNER = "operator"
+SEED = 0
+POLL_S = 0.25
+MAX_UPLOAD_MB = 64
+MAX_RECORDED = 200_000
+_READ_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which traffic to rehearse on: a file, or the recorded requests of some days."""
+
+    days: int = 7
+    file: tuple[str, bytes] | None = None
+    """Name and content."""
+    preference: RoutingPreference = DEFAULT_PREFERENCE
+    """In force for the requests of a file."""
+    wants_file: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return not self.wants_file or self.file is not None
+
+
+def choose_traffic() -> Chosen:
+    """Draw the choice of traffic."""
+    kind = st.segmented_control(
+        "Traffic", ["recorded", "trace"], default="recorded", required=True, key="traffic", bind="query-params"
+    )
+    if kind == "trace":
+        file = st.file_uploader(
+            "Trace file (CSV)",
+            type="csv",
+            max_upload_size=MAX_UPLOAD_MB,
+            key="what_if_file",
+            help="Columns TIMESTAMP, ContextTokens and GeneratedTokens, or timestamp, input_tokens and output_tokens.",
+        )
+        preferences = list(RoutingPreference)
+        preference = st.selectbox(
+            "Preference in force now",
+            preferences,
+            index=preferences.index(DEFAULT_PREFERENCE),
+            key="what_if_preference",
+            format_func=lambda each: each.value,
+        )
+        content = None if file is None else (" ".join(file.name.split())[:100], file.getvalue())
+        return Chosen(file=content, preference=preference, wants_file=True)
+    days = st.number_input("Days of recorded requests", 1, 90, 7, key="days", bind="query-params")
+    st.caption(f"Every tenant's decisions, at most the newest {fmt.count(MAX_RECORDED)}. No text is stored or shown.")
+    return Chosen(days=int(days))
+
+
+def run_button(app: Application, scenario: Scenario, world: World, chosen: Chosen) -> None:
+    """Start the rehearsal; its id goes into the URL."""
+    ready = chosen.ready and JOBS.running(OWNER) is None
+    if not st.button("Run", key="what_if_run", type="primary", disabled=not ready, width="stretch"):
+        return
+    try:
+        world.under(scenario)
+        job = JOBS.start(OWNER, scenario.name, lambda job: _rehearse(job, app, scenario, world, chosen))
+    except FreeRelayError as error:
+        st.error(markdown(error.message))
+    else:
+        st.query_params["job"] = job.id
+        st.rerun()
+
+
+def _rehearse(job: Job[Answer], app: Application, scenario: Scenario, world: World, chosen: Chosen) -> Answer:
+    """The work of a job. Raises `FreeRelayError` for a trace that cannot be read or traffic that is not there."""
+    traffic = _traffic(app, chosen)
+    try:
+        result: WhatIf = what_if(
+            traffic, world, scenario, seed=SEED, live=True, progress=job.report, cancelled=job.cancelled
+        )
+    except Cancelled:
+        raise JobCancelled from None
+    return Answer(result, app.clock.now())
+
+
+def _traffic(app: Application, chosen: Chosen) -> Traffic:
+    if chosen.file is not None:
+        name, content = chosen.file
+        return traffic_of_trace(read_trace(content, origin=name), preference=chosen.preference)
+    since = app.clock.now() - timedelta(days=chosen.days)
+    requests = run(app.store.recorded_traffic(None, since=since, limit=MAX_RECORDED), timeout=_READ_LIMIT_S)
+    tenants = {tenant.id: tenant for tenant in run(app.store.list_tenants())}
+    return recorded_traffic(requests, tenants, days=chosen.days)
+
+
+def show_job(job_id: str | None, now: datetime, rest: DeltaGenerator) -> None:
+    """The rehearsal named in the URL, in whatever state it is; without one, what to do next."""
+    if job_id is None and (running := JOBS.running(OWNER)):
+        st.query_params["job"] = job_id = running.id
+    if job_id is None:
+        st.header("What would a change do to everybody?", anchor=False)
+        st.write(
+            "Put together a scenario, choose the traffic, and run it: every request is ranked as it is now and as it "
+            "would be, with the same luck on both sides. Nothing is changed and nobody is called."
+        )
+        return
+    try:
+        job = JOBS.get(OWNER, job_id)
+    except FreeRelayError as error:
+        st.warning(markdown(error.message))
+        return
+    if job.state is JobState.DONE and job.result is not None:
+        show_answer(job.result, now, rest)
+    elif job.state is JobState.FAILED and job.error is not None:
+        st.header(markdown(f"{job.title} could not be run"), anchor=False)
+        st.error(markdown(job.error.message))
+    elif job.state is JobState.CANCELLED:
+        st.header(markdown(f"{job.title} was cancelled"), anchor=False)
+        st.write("Nothing is kept of it. Choose Run to start again.")
+    else:
+        st.header(markdown(f"Running {job.title}"), anchor=False)
+        progress: Callable[[Job[Answer]], None] = st.fragment(_show_progress, run_every=POLL_S)
+        progress(job)
+
+
+def _show_progress(job: Job[Answer]) -> None:
+    """Drawn again and again while the job runs; then the whole page once."""
+    if job.state is not JobState.RUNNING:
+        st.rerun()
+    done, total = job.progress
+    text = f"{fmt.count(done)} of {fmt.count(total, 'ranking')} done" if total else "Reading the traffic"
+    st.progress(done / total if total else 0.0, text=text)
+    st.button("Cancel", on_click=job.cancel, key="what_if_cancel")

@@ -1,0 +1,221 @@
+"""The answer to a what-if: what changes for all, who wins and loses, where requests go, and what that rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from freerelay_core.simulation import TenantEffect, WhatIf
+from pages import _charts
+from pages import _format as fmt
+from pages._format import markdown
+from pages._simulator_tables import Column, Table, show_table
+
+__all__ = ["Answer", "figures_table", "moves_table", "share_table", "show_answer", "tenants_table"]
+
+_SHOWN_ROWS = 8
+_SIDES = ("now", "scenario")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A rehearsal, and when it was run."""
+
+    what_if: WhatIf
+    ran_at: datetime
+
+    @property
+    def line(self) -> str:
+        """What every table and file says of itself."""
+        result = self.what_if
+        return (
+            f"{result.scenario.name} on {result.traffic.trace.origin}, snapshot {result.snapshot_id}, "
+            f"seed {result.seed}, run {fmt.moment(self.ran_at)}; simulated."
+        )
+
+
+def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
+    """Draw it, the sentence first; what is behind it goes into `rest`."""
+    result = answer.what_if
+    st.header(markdown(_headline(result)), anchor=False)
+    st.write(markdown(_sentence(result)))
+    if result.traffic.demo:
+        demo = fmt.count(result.traffic.demo, "request")
+        st.html(f"<p class='fr-notice'><strong>Demo data.</strong> {demo} of these were generated, not sent.</p>")
+    show_table(figures_table(answer))
+    sides = zip(_SIDES, (result.baseline, result.changed), strict=True)
+    _charts.show_chart(_charts.shares(_share_title(result), {name: side.share for name, side in sides}), key="shares")
+    with rest:
+        if len(result.tenants) > 1:
+            st.header(_tenants_title(result.tenants), anchor=False)
+            show_table(tenants_table(answer), rows=_SHOWN_ROWS)
+        show_table(share_table(answer), rows=_SHOWN_ROWS)
+        if result.first_choices_changed:
+            st.header("Where first choices move", anchor=False)
+            show_table(moves_table(answer), rows=_SHOWN_ROWS)
+        st.header("What this rests on", anchor=False)
+        st.markdown("\n".join(f"- {markdown(text)}" for text in _provenance(answer, now)))
+
+
+def _headline(result: WhatIf) -> str:
+    before, after = result.total_usd(result.baseline), result.total_usd(result.changed)
+    return (
+        f"{result.scenario.name}: {fmt.usd(before)} becomes {fmt.usd(after)} ({fmt.difference(after, before, 'cost')})"
+    )
+
+
+def _sentence(result: WhatIf) -> str:
+    before, after = result.baseline, result.changed
+    moved = result.first_choices_changed
+    time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
+    quality = fmt.difference(after.quality, before.quality, "quality")
+    share = fmt.percent(moved / len(result.traffic))
+    said = [f"Median time {time}, quality {quality}; {fmt.count(moved, 'first choice')} would change ({share})."]
+    if after.unserved > before.unserved:
+        said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody.")
+    changes = "; ".join(result.scenario.sentences()) or "nothing changes"
+    return f"{' '.join(said)} The scenario: {changes}. Times are simulated."
+
+
+def figures_table(answer: Answer) -> Table:
+    """Both sides, and the difference with its interval where there is one."""
+    result = answer.what_if
+    before, after = result.baseline, result.changed
+    cost, quality = result.interval("cost_usd"), result.interval("quality")
+    none = (None, None, None)
+    rows: list[tuple[str, float, float, float | None, float | None, float | None]] = [
+        (
+            "Cost per 1,000 requests, USD",
+            before.cost_usd_per_1000,
+            after.cost_usd_per_1000,
+            cost[0] * 1000,
+            cost[1] * 1000,
+            cost[2] * 1000,
+        ),
+        ("Cost in all, USD", result.total_usd(before), result.total_usd(after), *none),
+        ("Time p50, s (simulated)", before.latency_p50_s, after.latency_p50_s, *none),
+        ("Time p95, s (simulated)", before.latency_p95_s, after.latency_p95_s, *none),
+        (
+            "Good answers, %",
+            before.quality * 100,
+            after.quality * 100,
+            quality[0] * 100,
+            quality[1] * 100,
+            quality[2] * 100,
+        ),
+        ("Requests nobody can serve", before.unserved, after.unserved, *none),
+    ]
+    return Table(
+        "difference",
+        f"Now and under the scenario: {answer.line} Intervals at 90 %, paired by request.",
+        (
+            Column("Figure", width=200),
+            Column("Now", "%.4f", width=85),
+            Column("Scenario", "%.4f", width=85),
+            Column("Difference", "%+.4f", width=90),
+            Column("from", "%+.4f", width=80, help="Lower end of the difference's 90 % interval over requests."),
+            Column("to", "%+.4f", width=80, help="Upper end of the difference's 90 % interval over requests."),
+        ),
+        [(name, old, new, new - old if mean is None else mean, low, high) for name, old, new, mean, low, high in rows],
+    )
+
+
+def _tenants_title(effects: tuple[TenantEffect, ...]) -> str:
+    counts = Counter(effect.verdict for effect in effects)
+    lose, win = (fmt.count(counts[verdict], "tenant") for verdict in ("loses", "wins"))
+    return f"{lose} would lose, {win} would win"
+
+
+def tenants_table(answer: Answer) -> Table:
+    """One row a tenant, the most harmed first."""
+    return Table(
+        "tenants",
+        f"What each tenant gains or loses by its present preference: {answer.line}",
+        (
+            Column("Tenant", width=220),
+            Column("Verdict", width=70),
+            Column("Requests", "%d", width=75),
+            Column("Changed", "%d", width=75, help="Requests whose first choice differs."),
+            Column(
+                "Utility, %", "%+.1f", width=80, help="Mean change of the utility by the tenant's present exponents."
+            ),
+            Column("USD per 1,000 now", "%.4f", width=110),
+            Column("then", "%.4f", width=80),
+            Column("p95 now, s", "%.1f", width=80),
+            Column("then, s", "%.1f", width=70),
+            Column("Good now, %", "%.1f", width=85),
+            Column("then, %", "%.1f", width=70),
+            Column("Unserved", "%d", width=75),
+        ),
+        [
+            (
+                effect.tenant.label,
+                effect.verdict,
+                effect.requests,
+                effect.changed,
+                effect.utility_percent,
+                *effect.cost_usd_per_1000,
+                *effect.latency_p95_s,
+                *(100 * quality for quality in effect.quality),
+                effect.unserved[1],
+            )
+            for effect in answer.what_if.tenants
+        ],
+    )
+
+
+def _share_title(result: WhatIf) -> str:
+    name, old, new = (*result.share_changes()[:1], ("", 0.0, 0.0))[0]
+    if old == new:
+        return "Requests go where they went before"
+    return f"{name} goes from {fmt.percent(old)} to {fmt.percent(new)} of the requests"
+
+
+def share_table(answer: Answer) -> Table:
+    """One row an endpoint that wins anything on either side."""
+    return Table(
+        "shares",
+        f"Share of the requests by endpoint: {answer.line}",
+        (
+            Column("Endpoint", width=260),
+            Column("Now, %", "%.2f", width=90),
+            Column("Scenario, %", "%.2f", width=100),
+            Column("Difference, points", "%+.2f", width=140),
+        ),
+        [(name, old * 100, new * 100, (new - old) * 100) for name, old, new in answer.what_if.share_changes()],
+    )
+
+
+def moves_table(answer: Answer) -> Table:
+    """From which endpoint to which, the most requests first."""
+    result = answer.what_if
+    ids = (*result.baseline.endpoint_ids, "nobody")  # -1, the index of no winner, is the last
+    moved = result.baseline.winners != result.changed.winners
+    pairs = Counter(zip(result.baseline.winners[moved].tolist(), result.changed.winners[moved].tolist(), strict=True))
+    return Table(
+        "moves",
+        f"First choices that change: {answer.line}",
+        (Column("From", width=240), Column("To", width=240), Column("Requests", "%d", width=100)),
+        [(ids[old], ids[new], number) for (old, new), number in pairs.most_common()],
+    )
+
+
+def _provenance(answer: Answer, now: datetime) -> list[str]:
+    result, trace = answer.what_if, answer.what_if.traffic.trace
+    age_s = max((now - result.snapshot_at).total_seconds(), 0.0)
+    texts = [
+        f"{trace.origin}, SHA-256 {trace.sha256[:12]}; run {fmt.moment(answer.ran_at)}.",
+        f"Snapshot {result.snapshot_id}, {fmt.seconds(age_s)} old; list prices of its day at each request's hour, UTC.",
+        f"Same requests and draws on both sides (seed {result.seed}). Times are simulated, qualities expected.",
+        "Intervals say how far a mean would move with other requests of this kind, not how sure the catalogue is.",
+        "A tenant wins or loses by the utility of its answers under the exponents it has now.",
+    ]
+    if result.times != 1:
+        texts.append("Growth multiplies cost: limits of providers and queues are not modelled.")
+    if result.traffic.unreadable:
+        texts.append(f"{fmt.count(result.traffic.unreadable, 'recorded request')} of another release left out.")
+    return texts

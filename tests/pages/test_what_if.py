@@ -1,0 +1,140 @@
+"""What-if: the scenario is edited, kept and run on recorded traffic; what is not for a page's reader is refused."""
+
+from __future__ import annotations
+
+import pytest
+from builders import request
+
+from freerelay_core.clock import new_id
+from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
+from freerelay_core.simulation import read_scenario
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
+from pages import _what_if_job as jobs
+
+RISE = {"name": "Prices rise", "changes": [{"price": {"endpoints": "deepseek/*", "times": 3.0}}]}
+
+
+def record(running, tenant_id: str) -> DecisionRecord:
+    clock = running.application.clock
+    identifier = new_id(clock)
+    return DecisionRecord(
+        id=identifier,
+        tenant_id=tenant_id,
+        created_at=clock.now(),
+        request_id="r",
+        model="freerelay/auto",
+        snapshot_id="s",
+        preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
+        profile=request().as_dict(),
+        exponents=EXPONENTS[RoutingPreference.BALANCED],
+        log_factors={name: (-0.5,) for name in FACTORS},
+        ranking=LoggedRanking(("a/b",), (0.1,), (1.0,), (2.0,)),
+        excluded=(),
+        rules=(),
+        outcome=Outcome("a/b", 200, (), None, 1.0, 1, 1, 0, 0.1, usage_estimated=False, basis="simulated"),
+    )
+
+
+@pytest.fixture
+def operator(operator_reader):
+    return operator_reader
+
+
+@pytest.fixture(autouse=True)
+def no_jobs():
+    yield
+    for job in list(jobs.JOBS._jobs.values()):
+        job.cancel()
+    jobs.JOBS._jobs.clear()
+
+
+def texts(page) -> str:
+    parts = [*page.markdown, *page.header, *page.subheader, *page.warning, *page.error, *page.caption]
+    return "\n".join(part.value for part in parts)
+
+
+def finished(page):
+    """The page once its job has ended."""
+    (job,) = jobs.JOBS._jobs.values()
+    assert job.wait(30)
+    return page.run()
+
+
+def test_without_a_job_it_says_what_to_do(operator):
+    page = operator.open("what-if")
+    assert "What would a change do to everybody?" in texts(page)
+    assert "Nothing changes yet" in texts(page)
+
+
+def test_a_scenario_is_added_to_saved_run_and_opened_by_its_link(running, operator):
+    for _ in range(2):
+        tenant_id, _ = running.new_tenant()
+        running.run(running.application.store.append_decisions([record(running, tenant_id) for _ in range(3)]))
+    page = operator.open("what-if")
+    page.text_input(key="what_if_name").set_value("Prices rise").run()
+    page.selectbox(key="change_kind").set_value("Price")
+    page.selectbox(key="change_endpoints").set_value("deepseek/*")
+    page.number_input(key="change_times").set_value(3.0)
+    page.button(key="change_add").click().run()
+    assert r"deepseek/\* costs 3 times as much" in texts(page)
+    page.button(key="what_if_save").click().run()
+    (saved,) = running.run(running.application.store.scenarios())
+    assert read_scenario(saved.body) == read_scenario(RISE)
+    assert page.query_params["scenario"] == saved.id
+
+    page.button(key="what_if_run").click().run()
+    page = finished(page)
+    assert r"Prices rise\: " in texts(page)
+    assert "6 recorded requests of the last 7 days" in texts(page)
+    job_id = page.query_params["job"]
+
+    other = operator.open("what-if", job=job_id, scenario=saved.id)
+    assert r"Prices rise\: " in texts(other)
+    assert r"deepseek/\* costs 3 times as much" in texts(other)
+
+
+def test_a_change_can_be_removed_again(running, operator):
+    saved = running.run(running.application.store.save_scenario(RISE["name"], RISE))
+    page = operator.open("what-if", scenario=saved.id)
+    page.button(key="remove_change_0").click().run()
+    assert "Nothing changes yet" in texts(page)
+    page.button(key="what_if_delete").click().run()
+    assert running.run(running.application.store.scenarios()) == []
+
+
+@pytest.mark.parametrize("text", ["changes: [{outage: 1}]", "changes: ["])
+def test_yaml_that_cannot_be_meant_is_refused_and_nothing_is_lost(running, operator, text):
+    saved = running.run(running.application.store.save_scenario(RISE["name"], RISE))
+    page = operator.open("what-if", scenario=saved.id)
+    page.text_area[0].set_value(text)
+    page.button(key="what_if_take_over").click().run()
+    assert page.error
+    assert r"deepseek/\* costs 3 times as much" in texts(page)
+
+
+def test_yaml_is_taken_over(operator):
+    page = operator.open("what-if")
+    page.text_area[0].set_value("name: By hand\nchanges: [{traffic: {times: 2}}]")
+    page.button(key="what_if_take_over").click().run()
+    assert "there are 2 times as many requests" in texts(page)
+    assert page.text_input(key="what_if_name").value == "By hand"
+
+
+def test_no_traffic_says_so(operator):
+    page = operator.open("what-if")
+    page.button(key="what_if_run").click().run()
+    page = finished(page)
+    assert "No requests were recorded in the last 7 days" in texts(page)
+
+
+@pytest.mark.parametrize("parameter", [{"job": "unknown"}, {"scenario": "6f1f8f5c-1111-4111-8111-111111111111"}])
+def test_a_link_to_what_is_not_there_says_so(operator, parameter):
+    page = operator.open("what-if", **parameter)
+    assert page.warning
+    assert not page.exception
+
+
+def test_a_tenant_is_told_that_it_is_for_the_operator(tenant_reader):
+    page = tenant_reader.open("what-if")
+    assert "a page for the operator" in texts(page)
+    assert not page.text_area
