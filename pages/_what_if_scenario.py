@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 import yaml
 
-from freerelay_core.errors import FreeRelayError, NotFound
+from freerelay_core.errors import FreeRelayError, NotFound, UnprocessableRequest
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.simulation import Scenario, read_scenario
 from freerelay_core.store.base import SavedScenario, Store
@@ -23,12 +23,18 @@ __all__ = ["edit_scenario"]
 _CHANGES, _NAME, _OPENED, _NEXT = "what_if_changes", "what_if_name", "what_if_opened", "what_if_next"
 _NEW = "A new scenario"
 
+_RULES = """- name: night is cheap
+  when: "hour < 6"
+  routing_preference: cost-optimized
+"""
+
 KINDS = {
     "Price": "price",
     "Withdrawal": "withdraw",
     "Preference": "preference",
     "Exponents": "exponents",
     "Traffic": "traffic",
+    "Rules": "rules",
 }
 
 
@@ -106,10 +112,10 @@ def _put(scenario: Scenario) -> None:
 
 def _rows(scenario: Scenario, changes: list[dict[str, Any]]) -> None:
     if not changes:
-        st.caption("Nothing changes yet. Add a price, a withdrawal, a preference, exponents or more traffic.")
+        st.caption("Nothing changes yet. Add a price, a withdrawal, a preference, exponents, traffic or rules.")
         return
     for number, sentence in enumerate(scenario.sentences()):
-        text, remove = st.columns([5, 1], vertical_alignment="center")
+        text, remove = st.columns([3, 2], vertical_alignment="center")
         text.markdown(f"{number + 1}. {markdown(sentence)}")
         remove.button(
             "Remove",
@@ -124,7 +130,7 @@ def _rows(scenario: Scenario, changes: list[dict[str, Any]]) -> None:
 
 def _form(changes: list[dict[str, Any]], endpoints: Sequence[str], tenants: Sequence[str]) -> None:
     kind = KINDS[st.selectbox("What changes", list(KINDS), key="change_kind")]
-    change: Mapping[str, Any]
+    change: Mapping[str, Any] | str
     if kind in ("price", "withdraw"):
         named = st.selectbox(
             "Endpoint or provider", _patterns(endpoints), key="change_endpoints", accept_new_options=True
@@ -135,11 +141,28 @@ def _form(changes: list[dict[str, Any]], endpoints: Sequence[str], tenants: Sequ
             change = {**change, "times": times}
     elif kind == "traffic":
         change = {"times": st.number_input("Requests, as a multiple", 0.01, 1000.0, 1.5, 0.1, key="change_growth")}
+    elif kind == "rules":
+        change = st.text_area("Rules in place of the present ones (YAML)", _RULES, height=200, key="change_rules")
     else:
         change = _wish_form(kind, tenants)
     if st.button("Add", type="primary", key="change_add"):
-        changes.append({kind: change})
-        st.rerun()
+        try:
+            added = read_scenario(yaml.safe_dump({"changes": [{kind: _content(change)}]}))
+        except FreeRelayError as error:
+            st.error(markdown(error.message))
+        else:
+            changes += added.as_dict()["changes"]
+            st.rerun()
+
+
+def _content(change: Mapping[str, Any] | str) -> Any:
+    """What the form says, a text read as YAML."""
+    if not isinstance(change, str):
+        return change
+    try:
+        return yaml.safe_load(change)
+    except yaml.YAMLError:
+        raise UnprocessableRequest("The rules are not YAML.", param="rules") from None
 
 
 def _wish_form(kind: str, tenants: Sequence[str]) -> Mapping[str, Any]:

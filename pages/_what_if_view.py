@@ -53,6 +53,7 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
         if len(result.tenants) > 1:
             st.header(_tenants_title(result.tenants), anchor=False)
             show_table(tenants_table(answer), rows=_SHOWN_ROWS)
+        st.header("Where requests go", anchor=False)
         show_table(share_table(answer), rows=_SHOWN_ROWS)
         if result.first_choices_changed:
             st.header("Where first choices move", anchor=False)
@@ -113,12 +114,12 @@ def figures_table(answer: Answer) -> Table:
         "difference",
         f"Now and under the scenario: {answer.line} Intervals at 90 %, paired by request.",
         (
-            Column("Figure", width=200),
-            Column("Now", "%.4f", width=85),
-            Column("Scenario", "%.4f", width=85),
-            Column("Difference", "%+.4f", width=90),
-            Column("from", "%+.4f", width=80, help="Lower end of the difference's 90 % interval over requests."),
-            Column("to", "%+.4f", width=80, help="Upper end of the difference's 90 % interval over requests."),
+            Column("Figure", width=190),
+            Column("Now", "%.4g", width=72),
+            Column("Scenario", "%.4g", width=78),
+            Column("Difference", "%+.3g", width=82),
+            Column("from", "%+.3g", width=70, help="Lower end of the difference's 90 % interval over requests."),
+            Column("to", "%+.3g", width=70, help="Upper end of the difference's 90 % interval over requests."),
         ),
         [(name, old, new, new - old if mean is None else mean, low, high) for name, old, new, mean, low, high in rows],
     )

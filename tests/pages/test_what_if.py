@@ -27,7 +27,7 @@ def record(running, tenant_id: str) -> DecisionRecord:
         preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
         profile=request().as_dict(),
         exponents=EXPONENTS[RoutingPreference.BALANCED],
-        log_factors={name: (-0.5,) for name in FACTORS},
+        log_factors=dict.fromkeys(FACTORS, (-0.5,)),
         ranking=LoggedRanking(("a/b",), (0.1,), (1.0,), (2.0,)),
         excluded=(),
         rules=(),
@@ -118,6 +118,17 @@ def test_yaml_is_taken_over(operator):
     page.button(key="what_if_take_over").click().run()
     assert "there are 2 times as many requests" in texts(page)
     assert page.text_input(key="what_if_name").value == "By hand"
+
+
+def test_rules_are_added_as_text_and_refused_where_they_are_none(operator):
+    page = operator.open("what-if")
+    page.selectbox(key="change_kind").set_value("Rules").run()
+    page.text_area(key="change_rules").set_value("name: [")
+    page.button(key="change_add").click().run()
+    assert page.error
+    page.text_area(key="change_rules").set_value("[{name: r, exclude: ['groq/*']}]")
+    page.button(key="change_add").click().run()
+    assert "1 rule in place of the present ones" in texts(page)
 
 
 def test_no_traffic_says_so(operator):

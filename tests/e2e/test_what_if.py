@@ -1,0 +1,101 @@
+"""What-if in a real browser: a scenario put together, run on a trace file, saved, shared by link and cancelled."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+PHONE = {"width": 390, "height": 844}
+ROW = "2026-11-24 {hour:02}:15:46,{tokens},300\n"
+TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
+    ROW.format(hour=number % 24, tokens=500 + number) for number in range(500)
+)
+
+
+@pytest.fixture
+def what_if(new_page: Callable[..., Page], sign_in: Any, product: Any) -> Callable[..., Page]:
+    """Opens the page at a query, signed in as the operator, in a fresh browser."""
+
+    def open_at(query: str = "", **options: Any) -> Page:
+        page = new_page(**options)
+        sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"], f"/what-if{query}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("What-if")
+        return page
+
+    return open_at
+
+
+def put_together(page: Page, yaml: str) -> None:
+    """State a scenario as YAML."""
+    page.get_by_text("As YAML").click()
+    page.get_by_role("textbox", name="Scenario", exact=True).fill(yaml)
+    page.get_by_role("button", name="Take it over").click()
+
+
+def run_on_a_file(page: Page, content: str) -> None:
+    page.get_by_text("trace", exact=True).click()
+    page.locator("input[type=file]").set_input_files(
+        {"name": "trace.csv", "mimeType": "text/csv", "buffer": content.encode()}
+    )
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def test_a_scenario_is_put_together_by_hand_run_saved_and_shared(what_if, violations, wait_ready):
+    page = what_if()
+    page.get_by_label("Name of the scenario").fill("Free tiers away")
+    page.get_by_role("button", name="Add a change").click()
+    page.get_by_role("combobox", name="What changes").click()
+    page.get_by_role("option", name="Withdrawal").click()
+    page.get_by_role("combobox", name="Endpoint or provider").fill("*-free/*")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("*-free/* is withdrawn").first).to_be_visible()
+    page.keyboard.press("Escape")
+    run_on_a_file(page, TRACE)
+    expect(page.get_by_role("heading", level=2).first).to_have_text(re.compile("Free tiers away: .* becomes .*"))
+    expect(page.get_by_role("heading", name="What this rests on")).to_be_visible()
+    wait_ready(page)
+    assert violations(page) == []
+
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url(re.compile("scenario="))
+    link = page.evaluate("location.search")
+    other = what_if(link)
+    expect(other.get_by_role("heading", level=2).first).to_have_text(re.compile("Free tiers away: .* becomes .*"))
+    expect(other.get_by_text("*-free/* is withdrawn").first).to_be_visible()
+
+    with other.expect_download() as waiting:
+        other.get_by_role("button", name="Download difference (CSV)").click()
+    with Path(waiting.value.path()).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[1][:3] == ["Figure", "Now", "Scenario"]
+    assert float(rows[2][2]) > float(rows[2][1]), "without free tiers it costs more"
+
+
+def test_a_long_run_shows_progress_survives_a_reload_and_is_cancelled(what_if):
+    page = what_if()
+    put_together(page, "name: Slow\nchanges: [{traffic: {times: 2}}]")
+    expect(page.get_by_text("2 times as many requests").first).to_be_visible()
+    header, *rows = TRACE.splitlines(keepends=True)
+    run_on_a_file(page, header + "".join(rows) * 2000)
+    expect(page.get_by_role("heading", name="Running Slow")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Running Slow")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Slow was cancelled")).to_be_visible()
+
+
+def test_it_fits_a_phone_in_the_dark(what_if, violations, wait_ready):
+    page = what_if(viewport=PHONE, color_scheme="dark")
+    put_together(page, "name: Rise\nchanges: [{price: {endpoints: 'openai/*', times: 2}}]")
+    run_on_a_file(page, TRACE)
+    expect(page.get_by_role("heading", name="What this rests on")).to_be_visible()
+    wait_ready(page)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert violations(page) == []
