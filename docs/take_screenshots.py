@@ -25,7 +25,21 @@ LOOKS = {
     "dark": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}},
 }
-PAGES = {"settings": "/settings?preference=cost-optimized", "simulator": "/simulator"}
+PAGES = {
+    "OPENAI_API_KEY": {
+        "overview": "/",
+        "settings": "/settings?preference=cost-optimized",
+        "simulator": "/simulator",
+        "activity": "/activity",
+        "reports": "/reports",
+        "keys": "/keys",
+    },
+    "FREERELAY_OPERATOR_KEY": {"overview-operator": "/", "what-if": "/what-if", "tenants": "/tenants"},
+}
+"""By the variable that holds the key to sign in with."""
+SCENARIO = """name: Free tiers away
+changes: [{withdraw: {endpoints: "*-free/*"}}, {price: {endpoints: "deepseek/*", times: 2}}]
+"""
 PROMPTS = (
     "Hello, how are you?",
     "Write a Python function that merges two sorted lists.",
@@ -49,19 +63,37 @@ def main() -> None:
                 )
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for look, options in LOOKS.items():
-                page = browser.new_context(base_url=product.url, **options).new_page()
-                page.goto("/")
-                page.get_by_label("API key").wait_for()
-                _picture(page, f"sign-in-{look}")
-                page.get_by_label("API key").fill(key)
-                page.keyboard.press("Enter")
-                for name, path in PAGES.items():
-                    page.locator("#rev").wait_for(state="attached")
-                    page.goto(path)
-                    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
-                    page.locator("#rev").wait_for(state="attached")
-                    _picture(page, f"{name}-{look}")
+                for variable, paths in PAGES.items():
+                    page = browser.new_context(base_url=product.url, **options).new_page()
+                    page.goto("/")
+                    page.get_by_label("API key").wait_for()
+                    if variable == "OPENAI_API_KEY":
+                        _picture(page, f"sign-in-{look}")
+                    page.get_by_label("API key").fill(product.exports[variable])
+                    page.keyboard.press("Enter")
+                    page.get_by_role("heading", name="Overview").wait_for()
+                    for name, path in paths.items():
+                        _open(page, path)
+                        if name == "what-if":
+                            _rehearse(page)
+                        _picture(page, f"{name}-{look}")
             browser.close()
+
+
+def _open(page: Page, path: str) -> None:
+    page.goto(path)
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    page.locator("#rev").wait_for(state="attached")
+
+
+def _rehearse(page: Page) -> None:
+    """Run a scenario, so that there is an answer to picture."""
+    page.get_by_text("As YAML").click()
+    page.get_by_role("textbox", name="Scenario", exact=True).fill(SCENARIO)
+    page.get_by_role("button", name="Take it over").click()
+    page.get_by_text("*-free/* is withdrawn").first.wait_for()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("heading", name="What this rests on").wait_for()
 
 
 def _picture(page: Page, name: str) -> None:

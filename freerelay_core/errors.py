@@ -12,6 +12,8 @@ FreeRelayError                    500  server_error
 |-- Conflict                      409  conflict_error
 |-- RateLimited                   429  rate_limit_error
 |-- UpstreamFailed                502  upstream_error
+|   |-- UpstreamTimedOut          504
+|   `-- Interrupted                -   in a stream, whose status has gone out
 `-- Unavailable                   503  service_unavailable
     |-- StoreUnavailable          503
     `-- NoEndpointLeft            503
@@ -26,6 +28,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "FreeRelayError",
+    "Interrupted",
     "InvalidRequest",
     "MethodNotAllowed",
     "NoEndpointLeft",
@@ -37,6 +40,7 @@ __all__ = [
     "Unavailable",
     "UnprocessableRequest",
     "UpstreamFailed",
+    "UpstreamTimedOut",
 ]
 
 
@@ -146,6 +150,19 @@ class UpstreamFailed(FreeRelayError):
     status = 502
     type = "upstream_error"
     default_code = "upstream_failed"
+
+
+class UpstreamTimedOut(UpstreamFailed):
+    """No provider answered in time."""
+
+    status = 504
+    default_code = "upstream_timeout"
+
+
+class Interrupted(UpstreamFailed):
+    """The provider broke off after the first byte had gone out."""
+
+    default_code = "upstream_disconnected"
 
 
 class Unavailable(FreeRelayError):

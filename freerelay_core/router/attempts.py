@@ -17,7 +17,7 @@ from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
-from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed
+from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
 from freerelay_core.fleet import Fleet
 from freerelay_core.providers import (
     EventReader,
@@ -32,7 +32,7 @@ from freerelay_core.providers.chat_format import error_message
 from freerelay_core.providers.retry_after import retry_after_s
 from freerelay_core.router.execution import Attempt, Execution, Stream
 
-__all__ = ["Router", "UpstreamTimedOut"]
+__all__ = ["Router"]
 
 MAX_ATTEMPTS = 3
 TOTAL_LIMIT_S = 600.0
@@ -51,13 +51,6 @@ _NO_VERDICT = frozenset({403, 409, 429})
 """Says nothing of whether the endpoint works for others."""
 
 log = logging.getLogger(__name__)
-
-
-class UpstreamTimedOut(UpstreamFailed):
-    """No provider answered in time."""
-
-    status = 504
-    default_code = "upstream_timeout"
 
 
 class _Failed(Exception):

@@ -17,7 +17,7 @@ import orjson
 
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
-from freerelay_core.errors import FreeRelayError, UpstreamFailed
+from freerelay_core.errors import FreeRelayError, Interrupted
 from freerelay_core.fleet import Fleet
 from freerelay_core.providers import EventReader, UpstreamAnswer, UpstreamError, Usage
 
@@ -27,12 +27,6 @@ CLIENT_LEFT = 499
 """Status on record when the client went away before the end; nobody receives it."""
 
 _DONE = b"data: [DONE]\n\n"
-
-
-class Interrupted(UpstreamFailed):
-    """The provider broke off after the first byte had gone out."""
-
-    default_code = "upstream_disconnected"
 
 
 @dataclass(slots=True)
