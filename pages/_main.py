@@ -1,7 +1,6 @@
 """The frame of the dashboard: builds the menu from who is signed in, then runs the page that the URL names.
 
-Nobody signed in: the sign-in page, at whatever URL was asked. A page of another role: says so, by the page's name. The
-bare address: the role's first page.
+Nobody signed in: the sign-in page, at whatever URL was asked. A page of another role: says so, by the page's name.
 """
 
 from __future__ import annotations
@@ -29,22 +28,31 @@ class _Entry:
     roles: tuple[str, ...]
 
     def page(self) -> StreamlitPage:
-        return st.Page(f"{self.path}.py", title=self.title, icon=self.icon, url_path=self.path)
+        file = f"{self.path.replace('-', '_')}.py"
+        return st.Page(file, title=self.title, icon=self.icon, url_path=self.path, default=self.path == _HOME)
 
+
+_HOME = "overview"
+"""The page at the bare address."""
 
 _ENTRIES = (
+    _Entry(_HOME, "Overview", ":material/home:", (TENANT, OPERATOR)),
     _Entry("settings", "Routing settings", ":material/tune:", (TENANT,)),
     _Entry("simulator", "Simulator", ":material/science:", (TENANT, OPERATOR)),
+    _Entry("what-if", "What-if", ":material/alt_route:", (OPERATOR,)),
+    _Entry("activity", "Activity", ":material/list_alt:", (TENANT, OPERATOR)),
+    _Entry("reports", "Reports", ":material/download:", (TENANT, OPERATOR)),
+    _Entry("keys", "API keys", ":material/key:", (TENANT,)),
+    _Entry("tenants", "Tenants", ":material/group:", (OPERATOR,)),
 )
-"""In the order of the menu; a role's first page is the one it lands on."""
-
-_HOME = "home"
+"""In the order of the menu."""
 
 
 def _not_signed_in() -> StreamlitPage:
     """The sign-in page under every known URL, so that signing in can return to the one that was asked for."""
-    pages = [st.Page("sign_in.py", title="Sign in", url_path=_HOME, default=True)]
-    pages += [st.Page("sign_in.py", title="Sign in", url_path=entry.path) for entry in _ENTRIES]
+    pages = [
+        st.Page("sign_in.py", title="Sign in", url_path=entry.path, default=entry.path == _HOME) for entry in _ENTRIES
+    ]
     return st.navigation(pages, position="hidden")
 
 
@@ -54,8 +62,7 @@ def _broken(error: FreeRelayError) -> StreamlitPage:
     def show() -> None:
         raise error
 
-    pages = [st.Page(show, title="FreeRelay", url_path=_HOME, default=True)]
-    pages += [st.Page(show, title=entry.title, url_path=entry.path) for entry in _ENTRIES]
+    pages = [st.Page(show, title=entry.title, url_path=entry.path, default=entry.path == _HOME) for entry in _ENTRIES]
     return st.navigation(pages, position="hidden")
 
 
@@ -63,12 +70,7 @@ def _menu(who: Identity) -> StreamlitPage:
     """The pages of this role in the menu; the others can be reached, and say that they are not for it."""
     own = [entry.page() for entry in _ENTRIES if who.role in entry.roles]
     foreign = [_refusal(entry, who, own[0]) for entry in _ENTRIES if who.role not in entry.roles]
-
-    def land() -> None:
-        st.switch_page(own[0])
-
-    home = st.Page(land, title="FreeRelay", url_path=_HOME, default=True, visibility="hidden")
-    return st.navigation([home, *own, *foreign])
+    return st.navigation([*own, *foreign])
 
 
 def _refusal(entry: _Entry, who: Identity, instead: StreamlitPage) -> StreamlitPage:

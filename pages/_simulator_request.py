@@ -9,9 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from freerelay_core.decision import Decision, RankedEndpoint
 from freerelay_core.preference import FACTORS, RoutingPreference
+from freerelay_core.reports import report_of_decision
 from pages import _charts
 from pages import _simulator_words as words
 from pages._format import basis, markdown
+from pages._report_download import download_row
+from pages._session import application
 from pages._simulator_scatter import cost_against_time
 from pages._simulator_tables import Column, Table, show_table
 
@@ -43,6 +46,7 @@ def ranking(decision: Decision, basis_line: str) -> None:
     if decision.order:
         show_table(ranking_table(decision, basis_line), rows=ROWS)
         st.caption(words.ABSOLUTE)
+    download_row(report_of_decision(decision, made_at=application().clock.now()))
 
 
 def ranking_table(decision: Decision, basis_line: str) -> Table:

@@ -12,11 +12,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
+from freerelay_core.reports import RankingReport, report_of_simulation
 from freerelay_core.simulation import Simulation
 from pages import _charts
 from pages import _format as fmt
 from pages._format import markdown
 from pages._outlook import Figures
+from pages._report_download import download_row
 from pages._simulator_tables import Column, Table, show_table
 from pages._simulator_words import listed
 
@@ -41,13 +43,14 @@ class TraceAnswer:
     ranked_at: datetime
     seed: int
     figures: Mapping[RoutingPreference, Figures]
+    costs_usd: Mapping[RoutingPreference, float]
     changed: Mapping[tuple[RoutingPreference, RoutingPreference], int]
     """Requests whose first choice differs between two preferences."""
+    report: RankingReport
 
     def total_usd(self, preference: RoutingPreference) -> float:
         """Cost of all requests that could be served, USD."""
-        figures = self.figures[preference]
-        return figures.cost_usd_per_1000 * (self.requests - figures.unserved) / 1000
+        return self.costs_usd[preference]
 
     @classmethod
     def of(cls, simulation: Simulation, like: RequestProfile, ranked_at: datetime) -> TraceAnswer:
@@ -65,7 +68,9 @@ class TraceAnswer:
             ranked_at=ranked_at,
             seed=simulation.seed,
             figures={preference: Figures.of(result) for preference, result in simulation.results.items()},
+            costs_usd={preference: result.cost_usd for preference, result in simulation.results.items()},
             changed={(a, b): simulation.changed(a, b) for a, b in combinations(_ORDER, 2)},
+            report=report_of_simulation(simulation, made_at=ranked_at),
         )
 
 
@@ -77,6 +82,7 @@ def show_answer(answer: TraceAnswer, now: datetime, rest: DeltaGenerator) -> Non
     st.header(markdown(_headline(answer)), anchor=False)
     st.write(markdown(_sentence(answer)))
     show_table(figures_table(answer, line))
+    download_row(answer.report)
     by_row = {preference.value: answer.figures[preference].share for preference in _ORDER}
     _charts.show_chart(_charts.shares(_share_title(answer), by_row), key="shares")
     with rest:

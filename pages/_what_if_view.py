@@ -9,10 +9,12 @@ from datetime import datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from freerelay_core.reports import report_of_what_if
 from freerelay_core.simulation import TenantEffect, WhatIf
 from pages import _charts
 from pages import _format as fmt
 from pages._format import markdown
+from pages._report_download import download_row
 from pages._simulator_tables import Column, Table, show_table
 
 __all__ = ["Answer", "figures_table", "moves_table", "share_table", "show_answer", "tenants_table"]
@@ -33,7 +35,7 @@ class Answer:
         """What every table and file says of itself."""
         result = self.what_if
         return (
-            f"{result.scenario.name} on {result.traffic.trace.origin}, snapshot {result.snapshot_id}, "
+            f"{result.scenario.name} on {result.traffic.trace.origin}, snapshot {result.snapshot.id}, "
             f"seed {result.seed}, run {fmt.moment(self.ran_at)}; simulated."
         )
 
@@ -49,6 +51,7 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
     show_table(figures_table(answer))
     sides = zip(_SIDES, (result.baseline, result.changed), strict=True)
     _charts.show_chart(_charts.shares(_share_title(result), {name: side.share for name, side in sides}), key="shares")
+    download_row(report_of_what_if(result, made_at=answer.ran_at))
     with rest:
         if len(result.tenants) > 1:
             st.header(_tenants_title(result.tenants), anchor=False)
@@ -207,10 +210,10 @@ def moves_table(answer: Answer) -> Table:
 
 def _provenance(answer: Answer, now: datetime) -> list[str]:
     result, trace = answer.what_if, answer.what_if.traffic.trace
-    age_s = max((now - result.snapshot_at).total_seconds(), 0.0)
+    age_s = result.snapshot.age_s(now)
     texts = [
         f"{trace.origin}, SHA-256 {trace.sha256[:12]}; run {fmt.moment(answer.ran_at)}.",
-        f"Snapshot {result.snapshot_id}, {fmt.seconds(age_s)} old; list prices of its day at each request's hour, UTC.",
+        f"Snapshot {result.snapshot.id}, {fmt.seconds(age_s)} old; list prices of its day at each request's hour, UTC.",
         f"Same requests and draws on both sides (seed {result.seed}). Times are simulated, qualities expected.",
         "Intervals say how far a mean would move with other requests of this kind, not how sure the catalogue is.",
         "A tenant wins or loses by the utility of its answers under the exponents it has now.",

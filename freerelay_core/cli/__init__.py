@@ -7,16 +7,21 @@ import sys
 import typer
 
 from freerelay_core.cli.decide import decide
+from freerelay_core.cli.key import key
+from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
 from freerelay_core.cli.simulate import simulate
+from freerelay_core.cli.tenant import tenant
 from freerelay_core.errors import FreeRelayError
 
 __all__ = ["main"]
 
 # A traceback of typer's shows local variables, and those may be keys.
 cli = typer.Typer(help="FreeRelay, an LLM router.", pretty_exceptions_enable=False, add_completion=False)
-for command in (serve, decide, simulate):
+for command in (serve, decide, simulate, report):
     cli.command()(command)
+cli.add_typer(tenant, name="tenant")
+cli.add_typer(key, name="key")
 
 
 @cli.callback()

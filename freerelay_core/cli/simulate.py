@@ -77,7 +77,7 @@ def _draw_what_if(result: WhatIf) -> None:
     console = Console()
     console.print(
         f"{result.scenario.name}: {'; '.join(result.scenario.sentences()) or 'nothing changes'}. "
-        f"{len(result.traffic):,} requests, simulated on snapshot {result.snapshot_id}"
+        f"{len(result.traffic):,} requests, simulated on snapshot {result.snapshot.id}"
     )
     table = Table("", *_NUMBERS, Column("most chosen", no_wrap=True), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, side in (("now", result.baseline), ("scenario", result.changed)):
@@ -85,7 +85,8 @@ def _draw_what_if(result: WhatIf) -> None:
     console.print(table)
     moved, unserved = result.first_choices_changed, result.changed.unserved - result.baseline.unserved
     cost = result.total_usd(result.changed) - result.total_usd(result.baseline)
-    console.print(f"First choices that change: {moved:,} ({moved / len(result.traffic):.1%}). Cost in all: {cost:+,.2f} USD.")
+    share = moved / len(result.traffic)
+    console.print(f"First choices that change: {moved:,} ({share:.1%}). Cost in all: {cost:+,.2f} USD.")
     if unserved:
         console.print(f"Requests that no endpoint can serve: {unserved:+,}.")
 

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from freerelay_core.scoring import evaluate
 from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
 from freerelay_core.simulation.scenario import Scenario, World
 from freerelay_core.simulation.traffic import TracedTenant, Traffic
+from freerelay_core.snapshot import Snapshot
 
 __all__ = ["TenantEffect", "WhatIf", "what_if"]
 
@@ -84,8 +84,8 @@ class WhatIf:
 
     traffic: Traffic
     scenario: Scenario
-    snapshot_id: str
-    snapshot_at: datetime
+    snapshot: Snapshot
+    """Of the present world."""
     seed: int
     times: float
     """Requests under the scenario for each present one."""
@@ -153,7 +153,7 @@ class WhatIf:
             "changes": self.scenario.sentences(),
             "requests": len(self.traffic),
             "trace": {"origin": self.traffic.trace.origin, "sha256": self.traffic.trace.sha256},
-            "snapshot": {"id": self.snapshot_id, "created_at": self.snapshot_at.isoformat()},
+            "snapshot": {"id": self.snapshot.id, "created_at": self.snapshot.created_at.isoformat()},
             "seed": self.seed,
             "basis": "simulated",
         }
@@ -189,8 +189,7 @@ def what_if(
     return WhatIf(
         traffic=traffic,
         scenario=scenario,
-        snapshot_id=world.snapshot.id,
-        snapshot_at=world.snapshot.created_at,
+        snapshot=world.snapshot,
         seed=seed,
         times=other.traffic / world.traffic,
         baseline=baseline,

@@ -1,0 +1,138 @@
+"""The reports page shows the very file that it offers, for the requests that were asked for and of nobody else."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+from typing import Any
+
+import pytest
+from builders import request
+from streamlit.testing.v1 import AppTest
+
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.simulation import simulate, standard_workload
+from tests.store.helpers import decision
+
+
+def plain(text: str) -> str:
+    """Text without the escapes of Markdown."""
+    return text.replace("\\", "")
+
+
+def shown(app: AppTest) -> dict[str, Any]:
+    """The report that the page previews as JSON."""
+    assert not app.exception
+    (preview,) = (part.proto.body for part in app.get("html") if part.proto.body.startswith("<pre"))
+    return json.loads(unescape(preview[preview.index(">") + 1 :].removesuffix("</pre>")))
+
+
+def figures(report: dict[str, Any], part: str) -> dict[str, Any]:
+    return {figure["key"]: figure["value"] for figure in report[part]}
+
+
+def record(running: Any, tenant_id: str, *tokens: int, demo: bool = False) -> None:
+    """Log a decision for each number of input tokens."""
+    profiles = [request(input_tokens=number).as_dict() for number in tokens]
+    records = [decision(tenant_id, profile=profile, demo=demo) for profile in profiles]
+    running.run(running.application.store.append_decisions(records))
+
+
+@pytest.fixture
+def new_reader(reader: Any, running: Any) -> Any:
+    """Somebody signed in as a new tenant, with its id as `tenant_id`."""
+    reader.tenant_id, key = running.new_tenant()
+    reader.sign_in(key)
+    return reader
+
+
+def test_the_page_opens_with_the_report_on_the_standard_workload(new_reader: Any) -> None:
+    page = new_reader.open("reports")
+    assert not page.exception
+    kinds = [element.type for element in page.main if element.type in {"title", "header", "download_button"}]
+    assert kinds == ["title", "header", "download_button"]
+    assert plain(page.header[0].value).startswith("Ranking of endpoints for 600 requests, cost-optimized, balanced")
+    assert page.download_button(key="download").label.startswith("Download ranking-")
+    assert page.download_button(key="download").label.endswith(".html")
+
+
+def test_the_numbers_are_those_of_the_core(new_reader: Any, running: Any) -> None:
+    report = shown(new_reader.open("reports", format="json"))
+    simulation = simulate(standard_workload(), running.application.fleet.snapshot())
+    for row in report["tables"]["preferences"]["rows"]:
+        result = simulation.results[RoutingPreference(row["preference"])]
+        assert (row["cost_usd"], row["unserved"]) == (result.cost_usd, result.unserved)
+    assert figures(report, "scope")["origin"] == simulation.trace.origin
+
+
+def test_the_preview_of_the_csv_is_what_is_in_the_file(new_reader: Any) -> None:
+    report = shown(new_reader.open("reports", format="json"))
+    table = new_reader.open("reports", format="csv").dataframe[0].value
+    assert list(table.columns) == ["section", "item", "field", "value", "unit", "basis"]
+    costs = table[(table.section == "preferences") & (table.field == "cost_usd")].value
+    assert list(costs.astype(float)) == [row["cost_usd"] for row in report["tables"]["preferences"]["rows"]]
+    assert report["sha256"] in set(table.value)
+
+
+def test_a_link_restores_question_preference_and_format(new_reader: Any) -> None:
+    record(new_reader._running, new_reader.tenant_id, 100)
+    report = shown(new_reader.open("reports", question="recorded", under="balanced", format="json"))
+    assert [row["preference"] for row in report["tables"]["preferences"]["rows"]] == ["balanced"]
+    assert figures(report, "summary")["requests"] == 1
+
+
+def test_a_bad_link_falls_back_and_says_so(new_reader: Any) -> None:
+    page = new_reader.open("reports", question="everybody", format="pdf", under="cheapest")
+    said = plain(page.warning[0].value)
+    for part in ("question=everybody (can be workload, recorded, trace)", "format=pdf", "under=cheapest"):
+        assert part in said
+    assert "600 requests" in page.header[0].value
+
+
+def test_recorded_requests_are_the_tenant_s_own_and_generated_ones_are_counted(new_reader: Any, running: Any) -> None:
+    other, _ = running.new_tenant()
+    record(running, other, 5_000_000)
+    record(running, new_reader.tenant_id, 100, 200)
+    record(running, new_reader.tenant_id, 300, demo=True)
+    report = shown(new_reader.open("reports", question="recorded", format="json"))
+    assert figures(report, "summary")["requests"] == 3
+    assert figures(report, "summary")["input_tokens"] == 600
+    scope = figures(report, "scope")
+    assert (scope["demo"], scope["unreadable"]) == (1, 0)
+    assert "UTC" in scope["range"]
+
+
+def test_the_operator_s_recorded_requests_are_those_of_every_tenant(operator_reader: Any, running: Any) -> None:
+    running.run(running.application.store.remove_demo_decisions(_demo(running)))
+    for number in (100, 200):
+        record(running, running.new_tenant()[0], number)
+    report = shown(operator_reader.open("reports", question="recorded", format="json", under="cost-optimized"))
+    assert figures(report, "summary")["input_tokens"] == 300
+    assert figures(report, "scope")["ranked_as"] == "no tenant in particular"
+
+
+def _demo(running: Any) -> str:
+    return running.run(running.application.store.tenant_by_email("demo@freerelay.local")).id
+
+
+def test_where_nothing_was_recorded_the_next_step_is_said(new_reader: Any) -> None:
+    page = new_reader.open("reports", question="recorded")
+    assert page.header[0].value == "Nothing was recorded in the last 7 days"
+    assert "Send a first request" in page.markdown[0].value
+    assert not page.download_button
+
+
+def test_without_a_trace_file_the_page_asks_for_one(new_reader: Any) -> None:
+    page = new_reader.open("reports", question="trace")
+    assert page.header[0].value == "Which trace is the report about?"
+    assert not page.download_button
+
+
+def test_the_simulator_offers_its_ranking_in_every_format(new_reader: Any) -> None:
+    page = new_reader.open("simulator")
+    labels = [button.label for button in page.download_button]
+    assert [label for label in labels if label.startswith("Report as ")] == [
+        "Report as CSV",
+        "Report as JSON",
+        "Report as HTML",
+    ]
