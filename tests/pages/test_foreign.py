@@ -1,0 +1,71 @@
+"""Whatever of another tenant's a link names, the page answers as for something that does not exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from builders import request
+
+from freerelay_core.clock import new_id
+from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
+from pages import _simulator_trace as trace
+from pages import _what_if_job as what_if
+
+UNKNOWN = "01a21381-ebe3-7cea-81da-200f4055f1a6"
+
+
+def record(clock, tenant_id: str) -> DecisionRecord:
+    return DecisionRecord(
+        id=new_id(clock),
+        tenant_id=tenant_id,
+        created_at=clock.now(),
+        request_id="r",
+        model="freerelay/auto",
+        snapshot_id="s",
+        preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
+        profile=request().as_dict(),
+        exponents=EXPONENTS[RoutingPreference.BALANCED],
+        log_factors=dict.fromkeys(FACTORS, (-0.5,)),
+        ranking=LoggedRanking(("secret/endpoint",), (0.1,), (1.0,), (2.0,)),
+        excluded=(),
+        rules=(),
+        outcome=Outcome("secret/endpoint", 200, (), None, 1.0, 1, 1, 0, 0.1, usage_estimated=False, basis="simulated"),
+    )
+
+
+@pytest.fixture
+def foreign(running) -> dict[str, str]:
+    """Ids of another tenant's things, by the parameter that would name them."""
+    application = running.application
+    tenant_id, _ = running.new_tenant()
+    decision = record(application.clock, tenant_id)
+    running.run(application.store.append_decisions([decision]))
+    ranked = trace.JOBS.start(tenant_id, "secret trace", lambda _: None)
+    rehearsed = what_if.JOBS.start(what_if.OWNER, "secret scenario", lambda _: None)
+    scenario = running.run(application.store.save_scenario("secret scenario", {"changes": []}))
+    return {
+        "activity.decision": decision.id,
+        "simulator.job": ranked.id,
+        "what-if.job": rehearsed.id,
+        "what-if.scenario": scenario.id,
+    }
+
+
+def shown(page, identifier: str) -> list[str]:
+    """Everything that the page says but for the id that was asked for and how old a snapshot is."""
+    assert not page.exception
+    parts = [*page.title, *page.header, *page.subheader, *page.markdown, *page.caption, *page.warning, *page.error]
+    return [re.sub(rf"{identifier}|{identifier[:8]}|[0-9.]+\xa0m?s old", "", part.value) for part in parts]
+
+
+@pytest.mark.parametrize("place", ["activity.decision", "simulator.job", "what-if.job", "what-if.scenario"])
+def test_another_tenant_s_thing_is_answered_like_an_unknown_one(running, reader, foreign, place):
+    _, key = running.new_tenant()
+    reader.sign_in(key)
+    page, _, parameter = place.partition(".")
+    theirs = shown(reader.open(page, **{parameter: foreign[place]}), foreign[place])
+    unknown = shown(reader.open(page, **{parameter: UNKNOWN}), UNKNOWN)
+    assert theirs == unknown
+    assert "secret" not in "".join(theirs)
