@@ -43,15 +43,17 @@ def _table(content: bytes, title: str) -> None:
 
 def _text(content: bytes, title: str) -> None:
     # `st.code` scrolls, too, but cannot be reached by keyboard.
-    st.html(
-        f"<pre tabindex='0' role='region' aria-label='{escape(title)}' style='max-height: {HEIGHT}px; overflow: auto; "
-        f"margin: 0; font-size: 0.85rem'>{escape(content.decode())}</pre>"
-    )
+    with st.container(border=True):
+        st.html(
+            f"<pre tabindex='0' role='region' aria-label='{escape(title)}' style='max-height: {HEIGHT}px; "
+            f"overflow: auto; margin: 0; font-size: 0.85rem'>{escape(content.decode())}</pre>"
+        )
 
 
 def _page(content: bytes, title: str) -> None:
     # An address of its own has no way to the dashboard, were there ever a script in the file.
-    st.iframe(f"data:text/html;base64,{base64.b64encode(content).decode()}", height=HEIGHT, alt=title)
+    with st.container(border=True):
+        st.iframe(f"data:text/html;base64,{base64.b64encode(content).decode()}", height=HEIGHT, alt=title)
 
 
 _PREVIEWS = {ReportFormat.CSV: _table, ReportFormat.JSON: _text, ReportFormat.HTML: _page}

@@ -42,7 +42,9 @@ def main() -> None:
     with right:
         question = _choice("Report on", QUESTIONS, "question", _QUESTION_HELP)
         file = _upload() if question == TRACE else None
-        under = _choice("Preference", _PREFERENCES, "under", "One preference, or all three compared.")
+        under = st.selectbox(
+            "Preference", _PREFERENCES, key="under", bind="query-params", help="One preference, or all three compared."
+        )
         form = _choice("Format", _FORMATS, "format", "The same numbers in each, with all their digits.")
     with left:
         if unusable:

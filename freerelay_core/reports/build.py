@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from freerelay_core import __version__
 from freerelay_core.decision import Decision
-from freerelay_core.preference import FACTORS, RoutingPreference
+from freerelay_core.preference import FACTORS
 from freerelay_core.reports import request_tables, trace_tables, what_if_tables
 from freerelay_core.reports.model import Figure, RankingReport
 from freerelay_core.simulation import Simulation, WhatIf
@@ -88,10 +88,11 @@ def report_of_simulation(
     the differences. `extra_scope` says of the requests what their trace does not.
     """
     trace, names = simulation.trace, [preference.value for preference in simulation.results]
+    under = f", {names[0]}" if len(names) == 1 else f" under {len(names)} preferences"
     return RankingReport(
         kind="trace",
-        title=f"Ranking of endpoints for {len(trace):,} requests, {', '.join(names)}",
-        finding=_trace_finding(simulation),
+        title=f"Ranking of endpoints for {trace_tables.requests(len(trace))}{under}",
+        finding=trace_tables.finding(simulation),
         made_at=made_at,
         scope=(*trace_tables.scope(trace), *extra_scope),
         summary=trace_tables.summary(simulation),
@@ -136,18 +137,6 @@ def _what_if_finding(what_if: WhatIf) -> str:
     moved = what_if.first_choices_changed
     share = moved / len(what_if.traffic) * 100
     return f"{before:,.4f} USD become {after:,.4f} USD; {moved:,} first choices change ({share:.1f} %)."
-
-
-def _trace_finding(simulation: Simulation) -> str:
-    """The cost of each preference, the cheapest first, and where most of its requests go."""
-    results = simulation.results
-    ranked: list[RoutingPreference] = sorted(results, key=lambda preference: results[preference].cost_usd)
-    said = [
-        f"{preference} {results[preference].cost_usd_per_1000:,.2f} USD per 1,000 requests, most to {leader}"
-        for preference in ranked
-        if (leader := next(iter(results[preference].share), None)) is not None
-    ]
-    return f"{'; '.join(said)}." if said else "No endpoint can serve these requests."
 
 
 @cache

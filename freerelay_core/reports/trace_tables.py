@@ -13,12 +13,33 @@ from freerelay_core.profile import RequestProfile
 from freerelay_core.reports.model import BarChart, Figure, ReportColumn, ReportTable
 from freerelay_core.simulation import PreferenceResult, Simulation, Trace
 
-__all__ = ["charts", "scope", "summary", "tables"]
+__all__ = ["charts", "finding", "requests", "scope", "summary", "tables"]
 
 LIST_PRICE, COUNTED, EXPECTED, SIMULATED = "list price", "counted", "expected", "simulated"
 
 BARS = 12
 """Endpoints in a chart; the table has them all."""
+
+
+def finding(simulation: Simulation) -> str:
+    """What each preference costs, and where most of its requests go."""
+    served = {preference: result for preference, result in simulation.results.items() if result.share}
+    if not served:
+        return "No endpoint can serve these requests."
+    costs = ", ".join(f"{preference} {result.cost_usd_per_1000:,.2f} USD" for preference, result in served.items())
+    leaders: dict[str, list[str]] = {}
+    for preference, result in served.items():
+        leaders.setdefault(next(iter(result.share)), []).append(preference.value)
+    if len(leaders) == 1:
+        most = next(iter(leaders))
+    else:
+        most = "; ".join(f"{endpoint} ({', '.join(names)})" for endpoint, names in leaders.items())
+    return f"Per 1,000 requests: {costs}. Most requests go to {most}."
+
+
+def requests(count: int) -> str:
+    """A number of requests, in words."""
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def scope(trace: Trace) -> tuple[Figure, ...]:

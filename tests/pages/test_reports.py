@@ -10,8 +10,13 @@ import pytest
 from builders import request
 from streamlit.testing.v1 import AppTest
 
-from freerelay_core.preference import RoutingPreference
+from freerelay_core.preference import FACTORS, RoutingPreference
+from freerelay_core.profile import RequestProfile
+from freerelay_core.reports import RankingReport, report_of_decision
 from freerelay_core.simulation import simulate, standard_workload
+from pages import _simulator_request as request_view
+from pages import _simulator_trace_view as trace_view
+from tests.reports.samples import MADE_AT, ordinary_decision, ordinary_simulation
 from tests.store.helpers import decision
 
 
@@ -51,7 +56,7 @@ def test_the_page_opens_with_the_report_on_the_standard_workload(new_reader: Any
     assert not page.exception
     kinds = [element.type for element in page.main if element.type in {"title", "header", "download_button"}]
     assert kinds == ["title", "header", "download_button"]
-    assert plain(page.header[0].value).startswith("Ranking of endpoints for 600 requests, cost-optimized, balanced")
+    assert plain(page.header[0].value).startswith("Ranking of endpoints for 600 requests under 3 preferences")
     assert page.download_button(key="download").label.startswith("Download ranking-")
     assert page.download_button(key="download").label.endswith(".html")
 
@@ -136,3 +141,46 @@ def test_the_simulator_offers_its_ranking_in_every_format(new_reader: Any) -> No
         "Report as JSON",
         "Report as HTML",
     ]
+
+
+def column(table: Any, label: str) -> list[Any]:
+    """A column of a table of the simulator."""
+    return list(table.as_columns()[label])
+
+
+def reported(report: RankingReport, table: str, key: str) -> list[Any]:
+    return [row[key] for row in report.as_dict()["tables"][table]["rows"]]
+
+
+def test_a_report_has_the_numbers_of_the_simulator_to_the_last_digit() -> None:
+    decision = ordinary_decision()
+    table, report = request_view.ranking_table(decision, ""), report_of_decision(decision, made_at=MADE_AT)
+    labels = {
+        "Endpoint": "endpoint",
+        "Score, 0-100": "score",
+        "USD per 1,000": "cost_usd_per_1000",
+        "p50, s": "latency_p50_s",
+        "p95, s": "latency_p95_s",
+        "Good, %": "quality_percent",
+        "USD per request": "cost_usd",
+        "Served by": "served_by",
+    }
+    for label, key in labels.items():
+        assert column(table, label) == reported(report, "ranking", key)
+    for position, row in enumerate(decision.ranking):
+        *shown, total = column(request_view.contributions_table(row, ""), "Exponent x ln value")
+        keys = [*FACTORS, "ln_utility"]
+        assert [*shown, total] == [reported(report, "contributions", key)[position] for key in keys]
+
+
+def test_a_trace_s_report_has_the_numbers_of_the_simulator_to_the_last_digit() -> None:
+    answer = trace_view.TraceAnswer.of(ordinary_simulation(), RequestProfile(), MADE_AT)
+    table = trace_view.figures_table(answer, "")
+    labels = {"USD per 1,000": "cost_usd_per_1000", "USD in all": "cost_usd", "p95, s": "latency_p95_s"}
+    for label, key in (labels | {"Good, %": "quality_percent", "Unserved": "unserved"}).items():
+        assert column(table, label) == reported(answer.report, "preferences", key)
+    shares = trace_view.share_table(answer, "")
+    for preference in RoutingPreference:
+        known = dict(zip(column(shares, "Endpoint"), column(shares, f"{preference}, %"), strict=True))
+        ranked = reported(answer.report, f"ranking.{preference}", "endpoint")
+        assert [known[name] for name in ranked] == reported(answer.report, f"ranking.{preference}", "share_percent")
