@@ -24,11 +24,6 @@ from pages._layout import page_title, revision_mark, simulated_notice
 from pages._session import application, fleet_snapshot, identity
 from pages._simulator_words import profile_words, snapshot_words
 
-_OWN_DOWNLOADS = (
-    "<style>.stApp [data-testid='stElementToolbar'] [aria-label^='Download as CSV'] {display: none}</style>"
-)
-"""Streamlit's own download of a table neither says what it holds nor keeps formulas from being run."""
-
 _SNAPSHOT_HELP = (
     "Live: the fleet as it is now, with its failures and limits. Catalogue: what is known of the endpoints without any "
     "traffic, as `freerelay decide` uses it."
@@ -40,7 +35,6 @@ def render() -> None:
     app, who = application(), identity()
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
     page_title("Simulator")
-    st.html(_OWN_DOWNLOADS)
     left, right = st.columns([5, 3], gap="large")
     below = st.container()
     with right:

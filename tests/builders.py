@@ -9,8 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider
+from freerelay_core.clock import Clock, new_id
+from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -59,6 +62,29 @@ def catalogue(*endpoints: Endpoint) -> Catalogue:
 def request(**changes: Any) -> RequestProfile:
     """An easy chat of ordinary length."""
     return replace(RequestProfile(input_tokens=500, output_tokens=200), **changes)
+
+
+def logged_decision(clock: Clock, tenant_id: str, *, endpoint: str | None = "a/b", **outcome: Any) -> DecisionRecord:
+    """A decision on record made now, of an easy chat; `outcome` changes what came of it."""
+    came = Outcome(
+        endpoint, 200, ({"endpoint": endpoint},), None, 1.5, 500, 200, 0, 0.25, usage_estimated=False, basis="measured"
+    )
+    return DecisionRecord(
+        id=new_id(clock),
+        tenant_id=tenant_id,
+        created_at=clock.now(),
+        request_id="req_1",
+        model="freerelay/auto",
+        snapshot_id="worker-1",
+        preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
+        profile=request().as_dict(),
+        exponents=EXPONENTS[RoutingPreference.BALANCED],
+        log_factors=dict.fromkeys(FACTORS, (-0.5, -1.0)),
+        ranking=LoggedRanking(("a/b", "c/d"), (0.1, 0.2), (1.0, 1.1), (2.0, 2.2)),
+        excluded=({"endpoint": "e/f", "reason": "no_tools"},),
+        rules=(),
+        outcome=replace(came, **outcome),
+    )
 
 
 @st.composite

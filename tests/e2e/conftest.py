@@ -178,7 +178,7 @@ def _sign_in(page: Page, key: str, path: str = "/") -> None:
 def tenant_page(new_page: Callable[..., Page], tenant: Account) -> Page:
     """A page signed in as a new tenant, on the settings."""
     page = new_page()
-    _sign_in(page, tenant.key)
+    _sign_in(page, tenant.key, "/settings")
     return page
 
 
@@ -186,7 +186,7 @@ def tenant_page(new_page: Callable[..., Page], tenant: Account) -> Page:
 def operator_page(new_page: Callable[..., Page], product: Serving) -> Page:
     """A page signed in as the operator, on the simulator."""
     page = new_page()
-    _sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"])
+    _sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"], "/simulator")
     return page
 
 

@@ -99,8 +99,8 @@ def test_a_page_of_another_role_is_refused_by_name(operator_page: Page, wait_rea
     wait_ready(operator_page)
     expect(operator_page.get_by_role("alert")).to_contain_text("Routing settings is a page for tenants")
     assert operator_page.evaluate("location.pathname") == "/settings"
-    operator_page.get_by_role("link", name="Go to Simulator").click()
-    expect(operator_page.get_by_role("heading", level=1)).to_have_text("Simulator")
+    operator_page.get_by_role("link", name="Go to Overview").click()
+    expect(operator_page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 def test_an_address_that_does_not_exist_says_so(tenant_page: Page) -> None:

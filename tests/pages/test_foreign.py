@@ -5,34 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from builders import request
+from builders import logged_decision
 
-from freerelay_core.clock import new_id
-from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
-from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 from pages import _simulator_trace as trace
 from pages import _what_if_job as what_if
 
 UNKNOWN = "01a21381-ebe3-7cea-81da-200f4055f1a6"
-
-
-def record(clock, tenant_id: str) -> DecisionRecord:
-    return DecisionRecord(
-        id=new_id(clock),
-        tenant_id=tenant_id,
-        created_at=clock.now(),
-        request_id="r",
-        model="freerelay/auto",
-        snapshot_id="s",
-        preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
-        profile=request().as_dict(),
-        exponents=EXPONENTS[RoutingPreference.BALANCED],
-        log_factors=dict.fromkeys(FACTORS, (-0.5,)),
-        ranking=LoggedRanking(("secret/endpoint",), (0.1,), (1.0,), (2.0,)),
-        excluded=(),
-        rules=(),
-        outcome=Outcome("secret/endpoint", 200, (), None, 1.0, 1, 1, 0, 0.1, usage_estimated=False, basis="simulated"),
-    )
 
 
 @pytest.fixture
@@ -40,7 +18,7 @@ def foreign(running) -> dict[str, str]:
     """Ids of another tenant's things, by the parameter that would name them."""
     application = running.application
     tenant_id, _ = running.new_tenant()
-    decision = record(application.clock, tenant_id)
+    decision = logged_decision(application.clock, tenant_id, endpoint="secret/endpoint")
     running.run(application.store.append_decisions([decision]))
     ranked = trace.JOBS.start(tenant_id, "secret trace", lambda _: None)
     rehearsed = what_if.JOBS.start(what_if.OWNER, "secret scenario", lambda _: None)

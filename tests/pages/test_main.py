@@ -62,13 +62,13 @@ def test_a_tenant_is_named_with_the_prefix_of_its_key(tenant_reader: Any, runnin
     assert "action='/session/end'" in shown
 
 
-def test_a_tenant_lands_on_its_settings(tenant_reader: Any) -> None:
-    assert titles(tenant_reader.open()) == ["Routing settings"]
+def test_a_tenant_lands_on_the_overview(tenant_reader: Any) -> None:
+    assert titles(tenant_reader.open()) == ["Overview"]
 
 
-def test_the_operator_lands_on_the_simulator(operator_reader: Any) -> None:
+def test_the_operator_lands_on_the_overview(operator_reader: Any) -> None:
     app = operator_reader.open()
-    assert titles(app) == ["Simulator"]
+    assert titles(app) == ["Overview"]
     assert "<strong>Operator</strong>" in html(app)
 
 

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from builders import request
+from builders import logged_decision
 
-from freerelay_core.clock import new_id
-from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import read_scenario
-from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 from pages import _what_if_job as jobs
 
 RISE = {"name": "Prices rise", "changes": [{"price": {"endpoints": "deepseek/*", "times": 3.0}}]}
-
-
-def record(running, tenant_id: str) -> DecisionRecord:
-    clock = running.application.clock
-    identifier = new_id(clock)
-    return DecisionRecord(
-        id=identifier,
-        tenant_id=tenant_id,
-        created_at=clock.now(),
-        request_id="r",
-        model="freerelay/auto",
-        snapshot_id="s",
-        preference=EffectivePreference(RoutingPreference.BALANCED, "default"),
-        profile=request().as_dict(),
-        exponents=EXPONENTS[RoutingPreference.BALANCED],
-        log_factors=dict.fromkeys(FACTORS, (-0.5,)),
-        ranking=LoggedRanking(("a/b",), (0.1,), (1.0,), (2.0,)),
-        excluded=(),
-        rules=(),
-        outcome=Outcome("a/b", 200, (), None, 1.0, 1, 1, 0, 0.1, usage_estimated=False, basis="simulated"),
-    )
 
 
 @pytest.fixture
@@ -69,7 +45,11 @@ def test_without_a_job_it_says_what_to_do(operator):
 def test_a_scenario_is_added_to_saved_run_and_opened_by_its_link(running, operator):
     for _ in range(2):
         tenant_id, _ = running.new_tenant()
-        running.run(running.application.store.append_decisions([record(running, tenant_id) for _ in range(3)]))
+        running.run(
+            running.application.store.append_decisions(
+                [logged_decision(running.application.clock, tenant_id) for _ in range(3)]
+            )
+        )
     page = operator.open("what-if")
     page.text_input(key="what_if_name").set_value("Prices rise").run()
     page.selectbox(key="change_kind").set_value("Price")

@@ -1,0 +1,86 @@
+"""Activity: decisions listed by filters, and one opened to its ranking, attempts and expectations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import logged_decision
+
+from freerelay_core.store import DecisionRecord
+
+TRIED_TWICE = ({"endpoint": "a/b", "error": "status 500"}, {"endpoint": "c/d", "status": 200, "duration_s": 1.5})
+
+
+@pytest.fixture
+def tenant(running, reader) -> str:
+    tenant_id, key = running.new_tenant()
+    reader.sign_in(key)
+    return tenant_id
+
+
+def send(running, tenant_id: str, **outcome) -> DecisionRecord:
+    application = running.application
+    record = logged_decision(application.clock, tenant_id, **outcome)
+    running.run(application.store.append_decisions([record]))
+    return record
+
+
+def texts(page) -> str:
+    assert not page.exception
+    parts = [*page.header, *page.subheader, *page.markdown, *page.caption, *page.warning]
+    return "\n".join(part.value for part in parts).replace("\xa0", " ")
+
+
+def listed(page) -> list[str]:
+    """Endpoints in the list."""
+    return list(page.dataframe[0].value["Endpoint"])
+
+
+def test_an_empty_list_says_what_to_do(reader, tenant):
+    assert "send a request" in texts(reader.open("activity"))
+
+
+def test_decisions_are_listed_newest_first_and_filtered_by_the_url(running, reader, tenant):
+    send(running, tenant, endpoint="first/m")
+    send(running, tenant, endpoint=None, status=502)
+    send(running, tenant, endpoint="third/m", attempts=TRIED_TWICE)
+    assert listed(reader.open("activity")) == ["third/m", "nobody", "first/m"]
+    assert "3 decisions, 1 failed" in texts(reader.open("activity"))
+    assert listed(reader.open("activity", status="failed")) == ["nobody"]
+    assert listed(reader.open("activity", status="failed over")) == ["third/m"]
+    assert "Nothing matches" in texts(reader.open("activity", family="vision"))
+
+
+def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reader, tenant):
+    record = send(running, tenant, endpoint="c/d", attempts=TRIED_TWICE, cost_usd=0.5)
+    page = reader.open("activity", decision=record.id)
+    assert r"c/d answered in 1\.5 s for \$0\.50" in texts(page)
+    expected, ranking, attempts, excluded = (frame.value for frame in page.dataframe)
+    cost = expected[expected["Figure"] == "Cost, USD"].iloc[0]
+    assert (cost["Expected"], cost["Actual"]) == (0.2, 0.5)
+    assert list(ranking["Endpoint"]) == ["a/b", "c/d"]
+    assert list(ranking["cost"]) == [-0.5, -1.0]
+    assert list(attempts["What went wrong"]) == ["status 500", "nothing"]
+    assert list(excluded["Reason"]) == ["no_tools"]
+    assert "the same order of 2" in texts(page)
+    assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
+
+
+def test_a_log_that_contradicts_itself_is_called_a_fault(running, reader, tenant):
+    record = logged_decision(running.application.clock, tenant)
+    wrong = dict.fromkeys(record.log_factors, (-1.0, -0.5))
+    running.run(running.application.store.append_decisions([replace(record, log_factors=wrong)]))
+    assert "This is a fault" in texts(reader.open("activity", decision=record.id))
+
+
+@pytest.mark.parametrize("identifier", ["01a21381-ebe3-7cea-81da-200f4055f1a6", "x", "' or 1=1"])
+def test_an_unknown_decision_is_named_so(reader, tenant, identifier):
+    assert "There is no such decision" in texts(reader.open("activity", decision=identifier))
+
+
+def test_the_operator_sees_whose_they_are(running, operator_reader):
+    tenant_id, _ = running.new_tenant()
+    send(running, tenant_id)
+    page = operator_reader.open("activity")
+    assert page.dataframe[0].value["Tenant"][0].endswith("@example.com")
