@@ -29,6 +29,7 @@ create table if not exists public.dashboard_sessions (session_hash text primary 
 create table if not exists public.settings_audit (id bigint generated always as identity primary key);
 create table if not exists public.published_snapshots (worker text primary key);
 create table if not exists public.scenarios (id uuid primary key);
+create table if not exists public.changes (id bigint generated always as identity primary key);
 create table if not exists public.decisions (created_at timestamptz, id uuid, primary key (created_at, id))
   partition by range (created_at);
 create table if not exists public.decisions_default partition of public.decisions default;
@@ -44,7 +45,8 @@ begin
   for r in
     select policyname, tablename from pg_catalog.pg_policies
      where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
-                                                   'published_snapshots', 'scenarios', 'decisions', 'decisions_default')
+                                                   'published_snapshots', 'scenarios', 'changes', 'decisions',
+                                                   'decisions_default')
   loop
     execute format('drop policy %I on public.%I', r.policyname, r.tablename);
   end loop;
@@ -59,7 +61,8 @@ begin
 end $$;
 
 -- 3. Triggers ---------------------------------------------------------------------------------------------------------
--- They stand before the columns so that repairs of old rows are audited like any other change.
+-- They stand before the columns so that repairs of old rows are audited like any other change. Who is connected hears
+-- of a change by NOTIFY; who only asks, over HTTP, reads it from `changes` (`changes_since`).
 
 create or replace function public.users_before_update() returns trigger
 language plpgsql security invoker set search_path = '' as $$
@@ -91,6 +94,7 @@ begin
    where change.old_value is distinct from change.new_value;
   if new.settings_version is distinct from old.settings_version then
     perform pg_notify('freerelay_settings', new.id::text || ':' || new.settings_version::text);
+    insert into public.changes (user_id, settings_version) values (new.id, new.settings_version);
   end if;
   return null;
 end $$;
@@ -101,13 +105,25 @@ language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
     perform pg_notify('freerelay_keys', old.key_hash);
+    insert into public.changes (key_hash) values (old.key_hash);
   elsif (new.key_hash, new.user_id, new.revoked_at, new.expires_at)
         is distinct from (old.key_hash, old.user_id, old.revoked_at, old.expires_at) then
     if new.revoked_at is not null then
       delete from public.dashboard_sessions where key_id = new.id;
     end if;
     perform pg_notify('freerelay_keys', old.key_hash);
+    insert into public.changes (key_hash) values (old.key_hash);
   end if;
+  return null;
+end $$;
+
+-- What nobody will ask for any more goes. Rows that another transaction is removing are left to it: waiting for it here
+-- could be a deadlock.
+create or replace function public.changes_after_insert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.changes
+   where id in (select id from public.changes where at < now() - interval '1 hour' for update skip locked);
   return null;
 end $$;
 
@@ -117,6 +133,8 @@ create or replace trigger users_after_update after update on public.users
   for each row execute function public.users_after_update();
 create or replace trigger api_keys_after_change after update or delete on public.api_keys
   for each row execute function public.api_keys_after_change();
+create or replace trigger changes_after_insert after insert on public.changes
+  for each statement execute function public.changes_after_insert();
 
 -- 4. Columns, each declared here and nowhere else ---------------------------------------------------------------------
 -- Two passes: first every column exists with its type and default, then old rows are filled and NOT NULL is set (the
@@ -200,7 +218,13 @@ begin
       ('scenarios',           'id',                 'uuid',                     true,  'gen_random_uuid()',   null),
       ('scenarios',           'name',               'text',                     true,  null,                  null),
       ('scenarios',           'body',               'jsonb',                    true,  null,                  null),
-      ('scenarios',           'updated_at',         'timestamp with time zone', true,  'now()',               null)
+      ('scenarios',           'updated_at',         'timestamp with time zone', true,  'now()',               null),
+
+      ('changes',             'xid',                'xid8',                     true,  'pg_current_xact_id()', null),
+      ('changes',             'user_id',            'uuid',                     false, null,                  null),
+      ('changes',             'settings_version',   'bigint',                   false, null,                  null),
+      ('changes',             'key_hash',           'text',                     false, null,                  null),
+      ('changes',             'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null)
     ) as declared (tab, col, typ, required, preset, fill)
     loop
       select format_type(a.atttypid, a.atttypmod) as typ, a.attnotnull as required, a.atthasdef as has_default
@@ -283,6 +307,8 @@ create index if not exists dashboard_sessions_key_id_idx on public.dashboard_ses
 create index if not exists settings_audit_user_id_idx on public.settings_audit (user_id, id desc);
 create unique index if not exists scenarios_name_key on public.scenarios (name);
 create index if not exists decisions_user_id_idx on public.decisions (user_id, created_at desc);
+create index if not exists changes_xid_idx on public.changes (xid);
+create index if not exists changes_at_idx on public.changes (at);
 
 -- 6. Values that an older installation allowed -------------------------------------------------------------------------
 
@@ -308,6 +334,16 @@ begin
 end $$;
 
 -- 7. Functions that the router calls -----------------------------------------------------------------------------------
+-- Over HTTP a call is a transaction of its own, a filter stands in the URL and so in other people's logs, and a list ends
+-- at the project's limit of rows. So what takes two statements or names its actor, what looks for an address or a
+-- digest, and what may be a long list, is a function; lists come as one JSON value. A function whose parameters change
+-- needs its old form dropped here: PostgREST cannot choose between two of one name.
+
+-- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
+create or replace function public.schema_version() returns int
+language sql immutable security invoker set search_path = '' as $$
+  select 1
+$$;
 
 -- Who is behind a live key. One call, so that a digest never stands in a URL or a filter.
 create or replace function public.auth_context(p_key_hash text)
@@ -317,6 +353,172 @@ language sql stable security invoker set search_path = '' as $$
   select k.id, k.expires_at, u.id, u.email, u.tier, u.routing_preference, u.allow_override, u.settings_version, u.updated_at
     from public.api_keys k join public.users u on u.id = k.user_id
    where k.key_hash = p_key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$$;
+
+-- The tenant with this address, if any.
+create or replace function public.find_tenant(p_email text) returns setof public.users
+language sql stable security invoker set search_path = '' as $$
+  select * from public.users where email = p_email
+$$;
+
+create or replace function public.list_tenants() returns json
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(json_agg(u order by u.email), '[]')
+    from (select id, email, tier, routing_preference, allow_override, settings_version, updated_at from public.users) u
+$$;
+
+create or replace function public.update_tenant(
+  p_user_id uuid, p_actor text, p_tier text default null, p_allow_override boolean default null
+) returns setof public.users
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform set_config('freerelay.actor', p_actor, true);
+  return query
+    update public.users set tier = coalesce(p_tier, tier), allow_override = coalesce(p_allow_override, allow_override)
+     where id = p_user_id returning *;
+end $$;
+
+-- No row where there is no such tenant; PT409, with the present version as its detail, where it is not the expected one.
+create or replace function public.set_routing_preference(
+  p_user_id uuid, p_preference text, p_actor text, p_expected_version bigint default null
+) returns setof public.users
+language plpgsql security invoker set search_path = '' as $$
+declare
+  present bigint;
+begin
+  perform set_config('freerelay.actor', p_actor, true);
+  return query
+    update public.users set routing_preference = p_preference
+     where id = p_user_id and settings_version = coalesce(p_expected_version, settings_version) returning *;
+  if not found then
+    select settings_version into present from public.users where id = p_user_id;
+    if present is not null then
+      raise sqlstate 'PT409' using message = 'the settings changed meanwhile', detail = present::text;
+    end if;
+  end if;
+end $$;
+
+-- When keys were last used, as `[{"id", "at"}]`. An earlier time than the one on record changes nothing.
+create or replace function public.touch_api_keys(p_uses json) returns void
+language sql volatile security invoker set search_path = '' as $$
+  update public.api_keys k set last_used_at = greatest(k.last_used_at, used.at)
+    from json_to_recordset(p_uses) as used (id uuid, at timestamptz) where k.id = used.id
+$$;
+
+-- Dashboard sessions, by the digest of their id.
+create or replace function public.open_dashboard_session(
+  p_session_hash text, p_role text, p_user_id uuid, p_key_id uuid, p_expires_at timestamptz
+) returns void
+language sql volatile security invoker set search_path = '' as $$
+  delete from public.dashboard_sessions where expires_at <= now();
+  insert into public.dashboard_sessions (session_hash, role, user_id, key_id, expires_at)
+  values (p_session_hash, p_role, p_user_id, p_key_id, p_expires_at)
+$$;
+
+create or replace function public.dashboard_session(p_session_hash text)
+returns table (role text, key_id uuid, ends_at timestamptz, id uuid, email text, tier text, routing_preference text,
+               allow_override boolean, settings_version bigint, updated_at timestamptz)
+language sql stable security invoker set search_path = '' as $$
+  select s.role, s.key_id, least(s.expires_at, k.expires_at), u.id, u.email, u.tier, u.routing_preference, u.allow_override,
+         u.settings_version, u.updated_at
+    from public.dashboard_sessions s
+    left join public.users u on u.id = s.user_id
+    left join public.api_keys k on k.id = s.key_id
+   where s.session_hash = p_session_hash and s.expires_at > now()
+     and (s.key_id is null or (k.revoked_at is null and coalesce(k.expires_at > now(), true)))
+$$;
+
+create or replace function public.end_dashboard_session(p_session_hash text) returns void
+language sql volatile security invoker set search_path = '' as $$
+  delete from public.dashboard_sessions where session_hash = p_session_hash
+$$;
+
+-- What changed by transactions that had not ended when `p_cursor` was given out: `{"cursor", "changes": [...]}`, and no
+-- changes without a cursor. A change may come twice, and none is passed over, however long its transaction lasted:
+-- every transaction below `xmin` had ended in the snapshot that the earlier answer was read from.
+create or replace function public.changes_since(p_cursor text default null) returns json
+language sql stable security invoker set search_path = '' as $$
+  select json_build_object(
+    'cursor', pg_snapshot_xmin(pg_current_snapshot())::text,
+    'changes', (select coalesce(json_agg(c order by c.id), '[]')
+                  from (select id, user_id, settings_version, key_hash from public.changes
+                         where xid >= p_cursor::xid8) c))
+$$;
+
+-- Adds decisions, a JSON array of rows given as text; what is there already is left as it is.
+create or replace function public.append_decisions(p_records text) returns void
+language sql volatile security invoker set search_path = '' as $$
+  insert into public.decisions select * from json_populate_recordset(null::public.decisions, p_records::json)
+  on conflict do nothing
+$$;
+
+-- Removes a tenant's generated decisions; how many there were. SECURITY DEFINER: nobody, the router neither, may remove
+-- what is in the log but by this function, which leaves real traffic alone.
+create or replace function public.remove_demo_decisions(p_user_id uuid) returns bigint
+language sql volatile security definer set search_path = '' as $$
+  with removed as (delete from public.decisions where user_id = p_user_id and demo returning 1)
+  select count(*) from removed
+$$;
+
+-- The newest decisions since a moment, before one of them where its time and id are given; of all tenants where none is
+-- named. Planned anew for each call (here and below), as a tenant's own decisions have an index and everybody's another.
+create or replace function public.list_decisions(
+  p_user_id uuid, p_since timestamptz, p_before timestamptz, p_before_id uuid, p_limit int
+) returns json
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    select coalesce(json_agg(d), '[]') from (
+      select * from public.decisions
+       where created_at >= p_since and (p_user_id is null or user_id = p_user_id)
+         and (p_before is null or (created_at, id) < (p_before, p_before_id))
+       order by created_at desc, id desc limit p_limit) d);
+end $$;
+
+-- The same, of each only what a replay needs.
+create or replace function public.list_recorded_requests(
+  p_user_id uuid, p_since timestamptz, p_before timestamptz, p_before_id uuid, p_limit int
+) returns json
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    select coalesce(json_agg(d), '[]') from (
+      select user_id, created_at, id, profile, demo from public.decisions
+       where created_at >= p_since and (p_user_id is null or user_id = p_user_id)
+         and (p_before is null or (created_at, id) < (p_before, p_before_id))
+       order by created_at desc, id desc limit p_limit) d);
+end $$;
+
+-- The newest decisions as a list shows them; what is null leaves its column open.
+create or replace function public.list_decision_lines(
+  p_user_id uuid, p_since timestamptz, p_until timestamptz, p_endpoint text, p_family text, p_failed boolean,
+  p_failed_over boolean, p_limit int
+) returns json
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    select coalesce(json_agg(d), '[]') from (
+      select id, user_id as tenant_id, created_at, model, profile ->> 'family' as family, preference, endpoint, status,
+             jsonb_array_length(attempts) as attempts, first_token_s, duration_s, input_tokens, output_tokens, cost_usd,
+             basis, demo
+        from public.decisions
+       where created_at >= p_since and (p_user_id is null or user_id = p_user_id)
+         and (p_until is null or created_at < p_until) and (p_endpoint is null or endpoint = p_endpoint)
+         and (p_family is null or profile ->> 'family' = p_family)
+         and (p_failed is null or (status >= 400) = p_failed)
+         and (p_failed_over is null or (jsonb_array_length(attempts) > 1) = p_failed_over)
+       order by created_at desc, id desc limit p_limit) d);
+end $$;
+
+-- Replaces what this worker published; what is left of workers that are gone for an hour goes.
+create or replace function public.publish_snapshot(p_worker text, p_id text, p_created_at timestamptz, p_payload bytea)
+returns void
+language sql volatile security invoker set search_path = '' as $$
+  insert into public.published_snapshots (worker, id, created_at, payload)
+  values (p_worker, p_id, p_created_at, p_payload)
+  on conflict (worker) do update
+    set id = excluded.id, created_at = excluded.created_at, payload = excluded.payload;
+  delete from public.published_snapshots where worker <> p_worker and created_at < p_created_at - interval '1 hour'
 $$;
 
 -- Sums over decisions, one row for each tenant that had any. Row level security decides what a tenant sees of it.
@@ -349,6 +551,11 @@ language sql stable security invoker set search_path = '' as $$
          count(*) filter (where d.basis = 'simulated')
     from public.decisions d
    where d.created_at >= p_since and d.created_at < p_until and (p_user_id is null or d.user_id = p_user_id)
+$$;
+
+create or replace function public.list_traffic_by_tenant(p_since timestamptz, p_until timestamptz) returns json
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(json_agg(t), '[]') from public.decision_traffic_by_tenant(p_since, p_until) t
 $$;
 
 -- Makes the daily partitions of the decision log from today (UTC) to `days_ahead` days on; returns the first day without one.
@@ -393,7 +600,8 @@ begin
     select c.relname, c.relkind, c.relrowsecurity from pg_catalog.pg_class c
      where c.oid in ('public.users'::regclass, 'public.api_keys'::regclass, 'public.dashboard_sessions'::regclass,
                      'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
-                     'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass)
+                     'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass,
+                     'public.changes'::regclass, 'public.changes_id_seq'::regclass)
         or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
   loop
     execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
@@ -404,12 +612,31 @@ begin
 end $$;
 
 revoke all on function
-  public.auth_context(text), public.ensure_decision_partitions(int),
+  public.schema_version(), public.auth_context(text), public.find_tenant(text), public.list_tenants(),
+  public.update_tenant(uuid, text, text, boolean), public.set_routing_preference(uuid, text, text, bigint),
+  public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
+  public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
+  public.append_decisions(text), public.remove_demo_decisions(uuid),
+  public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
+  public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
+  public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.decision_traffic(timestamptz, timestamptz, uuid), public.decision_traffic_by_tenant(timestamptz, timestamptz),
-  public.users_before_update(), public.users_after_update(), public.api_keys_after_change()
+  public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
+  public.ensure_decision_partitions(int), public.users_before_update(), public.users_after_update(),
+  public.api_keys_after_change(), public.changes_after_insert()
   from public, anon, authenticated, service_role;
-grant execute on function public.auth_context(text), public.ensure_decision_partitions(int),
-  public.decision_traffic_by_tenant(timestamptz, timestamptz) to service_role;
+grant execute on function
+  public.schema_version(), public.auth_context(text), public.find_tenant(text), public.list_tenants(),
+  public.update_tenant(uuid, text, text, boolean), public.set_routing_preference(uuid, text, text, bigint),
+  public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
+  public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
+  public.append_decisions(text), public.remove_demo_decisions(uuid),
+  public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
+  public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
+  public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
+  public.decision_traffic_by_tenant(timestamptz, timestamptz),
+  public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
+  public.ensure_decision_partitions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 
@@ -422,12 +649,13 @@ grant select (created_at, id, user_id, request_id, model, snapshot_id, preferenc
               usage_estimated, profile, exponents, log_factors, ranking, excluded, rules, attempts, demo)
   on public.decisions to authenticated;
 
-grant select, insert (email, tier, allow_override), update (tier, allow_override) on public.users to service_role;
+grant select, insert (email, tier, allow_override), update (routing_preference, tier, allow_override)
+  on public.users to service_role;
 grant select, insert (user_id, name, prefix, key_hash, expires_at), update (name, last_used_at, expires_at, revoked_at)
   on public.api_keys to service_role;
 grant select, insert, delete on public.dashboard_sessions to service_role;
-grant select on public.settings_audit to service_role;
-grant select, insert, delete on public.decisions to service_role;
+grant select on public.settings_audit, public.changes to service_role;
+grant select, insert on public.decisions to service_role;
 grant select, insert, update, delete on public.scenarios to service_role;
 grant select, insert, update, delete on public.published_snapshots to service_role;
 
@@ -447,5 +675,9 @@ create policy settings_audit_service on public.settings_audit to service_role us
 create policy decisions_service on public.decisions to service_role using (true) with check (true);
 create policy scenarios_service on public.scenarios to service_role using (true) with check (true);
 create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
+create policy changes_service on public.changes to service_role using (true) with check (true);
+
+-- A running PostgREST learns of the functions; anywhere else nobody listens.
+notify pgrst, 'reload schema';
 
 commit;

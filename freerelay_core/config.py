@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -24,10 +26,21 @@ class Settings(BaseSettings):
     port: int = Field(8501, ge=1, le=65535)
     database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
     """Another PostgreSQL than the embedded one (variable `DATABASE_URL`)."""
+    supabase_url: str | None = Field(
+        None, pattern=r"^https?://[^\s/?#]+[^\s?#]*$", validation_alias=AliasChoices("SUPABASE_URL", "supabase_url")
+    )
+    """A Supabase project instead of PostgreSQL, over its REST interface (variable `SUPABASE_URL`)."""
+    supabase_secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "supabase_secret_key"),
+    )
+    """That project's secret key (variable `SUPABASE_SECRET_KEY`, or `SUPABASE_SERVICE_ROLE_KEY` as it was called)."""
     operator_key: SecretStr | None = None
-    """The operator's key; required with `DATABASE_URL`, generated into `home/credentials` otherwise."""
+    """The operator's key; required unless `local`, generated into `home/credentials` otherwise."""
     demo: bool = False
-    """Create the demo tenant also with `DATABASE_URL`."""
+    """Create the demo tenant also with `DATABASE_URL` or `SUPABASE_URL`."""
+    demo_week: bool = True
+    """Give a new demo tenant a generated week of decisions, marked as such."""
 
     catalogue: Path | None = None
     """Operator's YAML file that adds, changes or replaces providers and endpoints."""
@@ -45,10 +58,15 @@ class Settings(BaseSettings):
     drain_s: float = Field(5.0, ge=0.0, le=600.0)
     """How long open streams may go on after the first stop signal, s."""
 
-    @field_validator("database_url", mode="before")
+    @field_validator("database_url", "supabase_url", "supabase_secret_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
+
+    @property
+    def local(self) -> bool:
+        """Whether the data lies in the PostgreSQL of this install's home."""
+        return self.database_url is None and self.supabase_url is None
 
     @property
     def enabled_providers(self) -> frozenset[str]:
@@ -62,9 +80,46 @@ def load_settings(**overrides: object) -> Settings:
     Raises `ConfigurationError` naming the variable and what is wrong with it.
     """
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = str(problem["loc"][0])
         variable = name if name.isupper() else f"FREERELAY_{name.upper()}"
         raise ConfigurationError(f"{variable}: {problem['msg']}", param=variable) from None
+    _require_one_database(settings)
+    return settings
+
+
+def _require_one_database(settings: Settings) -> None:
+    if settings.supabase_url is None:
+        return
+    if settings.database_url is not None:
+        raise ConfigurationError(
+            "DATABASE_URL and SUPABASE_URL are both set, and FreeRelay keeps its data in one place. Drop SUPABASE_URL "
+            "to use the PostgreSQL connection, or DATABASE_URL to use the Supabase project over HTTP.",
+            param="SUPABASE_URL",
+        )
+    if settings.supabase_secret_key is None:
+        raise ConfigurationError(
+            "With SUPABASE_URL set SUPABASE_SECRET_KEY to a secret key of the project (sb_secret_…), from its API "
+            "settings.",
+            param="SUPABASE_SECRET_KEY",
+        )
+    if _for_browsers(settings.supabase_secret_key.get_secret_value()):
+        raise ConfigurationError(
+            "SUPABASE_SECRET_KEY holds a publishable key, which may do nothing here. Take a secret key (sb_secret_…) "
+            "or the service_role key from the project's API settings.",
+            param="SUPABASE_SECRET_KEY",
+        )
+
+
+def _for_browsers(key: str) -> bool:
+    """Whether this is a project's publishable key, or in its older form a token of another role than `service_role`."""
+    _, dot, rest = key.partition(".")
+    if not dot:
+        return key.startswith("sb_publishable_")
+    claims = rest.partition(".")[0]
+    try:
+        return bool(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["role"] != "service_role")
+    except (ValueError, KeyError, TypeError):
+        return False  # no token at all; the project itself will say so

@@ -78,8 +78,7 @@ def parse_preference(value: object, *, param: str = "routing_preference") -> Rou
         return RoutingPreference(value)  # type: ignore[arg-type]
     except ValueError:
         allowed = ", ".join(RoutingPreference)
-        shown = repr(value)[:60]
-        raise UnprocessableRequest(f"{param} must be one of {allowed}; got {shown}.", param=param) from None
+        raise UnprocessableRequest(f"{param} must be one of {allowed}.", param=param) from None
 
 
 @dataclass(frozen=True, slots=True)

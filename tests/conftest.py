@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from freerelay_core.store import PostgresStore
+    from freerelay_core.store import Store
     from freerelay_core.store.embedded import DatabaseLease
 
 _numbers = count(1)
@@ -79,15 +80,38 @@ def database(databases: Databases, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def store(database: str, anyio_backend: str) -> AsyncIterator[PostgresStore]:
-    """An open store on a fresh database. The test must be async."""
-    from freerelay_core.clock import SystemClock
-    from freerelay_core.store import PostgresStore
+def store_kind() -> str:
+    """Which store `store` is; tests of what every store promises run with each (`tests/store/conftest.py`)."""
+    return "postgresql"
 
-    opened = PostgresStore(database, clock=SystemClock())
-    await opened.open()
-    yield opened
-    await opened.close()
+
+@pytest.fixture
+async def store(database: str, store_kind: str, anyio_backend: str) -> AsyncIterator[Store]:
+    """An open store on a fresh database. The test must be async."""
+    async with open_store(store_kind, database) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_store(kind: str, database: str) -> AsyncIterator[Store]:
+    """A store that speaks PostgreSQL with the database, or HTTP with a stand-in for Supabase on that database."""
+    from freerelay_core.clock import SystemClock
+
+    async with AsyncExitStack() as running:
+        opened: Store
+        if kind == "supabase":
+            from freerelay_core.store.supabase import SupabaseStore
+            from tests.store.postgrest import SECRET_KEY, postgrest
+
+            project = await running.enter_async_context(postgrest(database))
+            opened = SupabaseStore(project.url, SECRET_KEY, clock=SystemClock())
+        else:
+            from freerelay_core.store import PostgresStore
+
+            opened = PostgresStore(database, clock=SystemClock())
+        running.push_async_callback(opened.close)
+        await opened.open()
+        yield opened
 
 
 class Databases:

@@ -33,7 +33,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("FREERELAY_") and not name.endswith("_API_KEY") and name != "DATABASE_URL"
+        if not name.startswith(("FREERELAY_", "SUPABASE_")) and not name.endswith("_API_KEY") and name != "DATABASE_URL"
     }
     checkout = str(Path(__file__).parents[1])
     return kept | {

@@ -9,12 +9,13 @@ from enum import StrEnum
 
 from freerelay_core.catalogue import Catalogue, load_catalogue
 from freerelay_core.clock import Clock
+from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.config import Settings, load_settings
 from freerelay_core.errors import Unavailable
 from freerelay_core.policy import Policy, load_policy
 from freerelay_core.providers import VendorKeys, find_vendor_keys
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store import PostgresStore
+from freerelay_core.store import PostgresStore, Store
 from freerelay_core.store.embedded import acquire_database
 
 __all__ = ["Configuration", "SnapshotChoice", "load_configuration"]
@@ -51,14 +52,14 @@ class Configuration:
         )
 
     async def _live_snapshot(self, clock: Clock) -> Snapshot:
-        if self.settings.database_url is not None:
-            return await _published_snapshot(self.settings.database_url.get_secret_value(), clock)
+        store = store_elsewhere(self.settings, clock)
+        if store is not None:
+            return await _published_snapshot(store)
         with acquire_database(self.settings.home) as lease:
-            return await _published_snapshot(lease.dsn, clock)
+            return await _published_snapshot(PostgresStore(lease.dsn, clock=clock))
 
 
-async def _published_snapshot(dsn: str, clock: Clock) -> Snapshot:
-    store = PostgresStore(dsn, clock=clock)
+async def _published_snapshot(store: Store) -> Snapshot:
     try:
         await store.open()
         published = await store.latest_snapshot()

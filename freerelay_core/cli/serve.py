@@ -36,13 +36,13 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (FREERELAY_HOST, 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (FREERELAY_PORT, 8501).")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder of all state (FREERELAY_HOME, .freerelay).")] = None,
-    demo: Annotated[bool | None, typer.Option("--demo", help="A demo tenant also with DATABASE_URL.")] = None,
+    demo: Annotated[bool | None, typer.Option("--demo", help="A demo tenant also with another database.")] = None,
 ) -> None:
     """Run the endpoint, the dashboard and the database until Ctrl-C."""
     configuration = load_configuration(host=host, port=port, home=home, demo=demo)
     settings = configuration.settings
     _require_free_port(settings.host, settings.port)
-    if settings.database_url is not None:
+    if not settings.local:
         own_keys(settings)  # a missing key of the operator is told here, in one line
     asyncio.run(supervise(_plan(settings), lambda: _announce(configuration)))
 
@@ -54,7 +54,7 @@ def _plan(settings: Settings) -> Plan:
     chosen |= {"FREERELAY_HOST": settings.host, "FREERELAY_PORT": str(settings.port)}
     chosen["FREERELAY_DEMO"] = str(settings.demo)
     return Plan(
-        database_home=settings.home if settings.database_url is None else None,
+        database_home=settings.home if settings.local else None,
         command=(sys.executable, "-m", "freerelay_core.cli.server", settings.host, str(settings.port)),
         folder=_CHECKOUT,
         environment=os.environ | chosen,

@@ -17,8 +17,10 @@ from typing import Any, Self
 
 from freerelay_core.catalogue import Catalogue, compile_prices, load_catalogue
 from freerelay_core.clock import Clock, SystemClock, new_id
+from freerelay_core.composition.accounts import Accounts
 from freerelay_core.composition.beside import Beside
-from freerelay_core.composition.keys import OwnKeys, own_keys
+from freerelay_core.composition.keys import own_keys
+from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
@@ -75,6 +77,7 @@ class Application:
         self._running = AsyncExitStack()
         self.store: Store
         self.identities: KnownIdentities
+        self.accounts: Accounts
         self.decision_log: DecisionLog
         self.router: Router
         self.demo_key: str | None
@@ -106,11 +109,12 @@ class Application:
         await self._running.aclose()
 
     async def _begin(self) -> None:
-        dsn, keys, lease = await self._database()
-        self.demo_key = keys.demo_key
-        self.store = PostgresStore(dsn, clock=self.clock)
+        self.store, lease = await self._database()
         self._running.push_async_callback(self.store.close)
+        keys = own_keys(self.settings)
+        self.demo_key = keys.demo_key
         self.identities = KnownIdentities(self.store, self.clock, operator_digest=key_digest(keys.operator_key))
+        self.accounts = Accounts(self.store, self.clock, remember=self.identities.remember)
         self.decision_log = DecisionLog(self.store, self.clock)
         real = OpenAIWire(self.catalogue.providers, self.vendor_keys.keys)
         self._running.push_async_callback(real.close)
@@ -125,19 +129,26 @@ class Application:
             real_providers=self.vendor_keys.enabled,
         )
         self._beside = Beside(
-            self.store, self.identities, self.decision_log, self.fleet, self.clock, demo_key=keys.demo_key, lease=lease
+            self.store,
+            self.identities,
+            self.decision_log,
+            self.fleet,
+            self.clock,
+            demo_key=keys.demo_key,
+            demo_week=self.settings.demo_week,
+            lease=lease,
         )
         self._running.push_async_callback(self._close_log)
         self._running.push_async_callback(self._beside.stop)
         await self._beside.start()
 
-    async def _database(self) -> tuple[str, OwnKeys, DatabaseLease | None]:
-        settings = self.settings
-        if settings.database_url is not None:
-            return settings.database_url.get_secret_value(), own_keys(settings), None
-        lease = await asyncio.to_thread(acquire_database, settings.home)
+    async def _database(self) -> tuple[Store, DatabaseLease | None]:
+        store = store_elsewhere(self.settings, self.clock)
+        if store is not None:
+            return store, None
+        lease = await asyncio.to_thread(acquire_database, self.settings.home)
         self._running.push_async_callback(asyncio.to_thread, lease.release)
-        return lease.dsn, own_keys(settings), lease
+        return PostgresStore(lease.dsn, clock=self.clock), lease
 
     async def _close_log(self) -> None:
         if self.ready:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import islice
 
 from freerelay_core.clock import Clock
+from freerelay_core.composition.demo_week import demo_week
 from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
 from freerelay_core.fleet import Fleet
 from freerelay_core.store import (
@@ -29,12 +31,15 @@ _FLUSH_USES_EVERY_S = 10.0
 _MIND_DATABASE_EVERY_S = 0.5
 _REACH_AGAIN_S = 1.0
 _SHOWN_PREFIX = 12
+_DEMO_BATCH = 50
 
 log = logging.getLogger(__name__)
 
 
 class Beside:
-    """The tasks of an application. `lease` is given where this process may own the database."""
+    """The tasks of an application. `lease` is given where this process may own the database; with `demo_week` a demo
+    tenant that is made now gets a generated past.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Beside:
         clock: Clock,
         *,
         demo_key: str | None,
+        demo_week: bool,
         lease: DatabaseLease | None,
     ) -> None:
         self._store = store
@@ -53,6 +59,7 @@ class Beside:
         self._fleet = fleet
         self._clock = clock
         self._demo_key = demo_key
+        self._demo_week = demo_week
         self._lease = lease
         self._tasks: list[asyncio.Task[None]] = []
         self.store_reached = asyncio.Event()
@@ -93,8 +100,19 @@ class Beside:
     async def _reach_store(self) -> None:
         await self._store.open()
         if self._demo_key is not None:
-            await _ensure_demo_tenant(self._store, self._demo_key)
+            tenant, is_new = await _ensure_demo_tenant(self._store, self._demo_key)
+            if is_new and self._demo_week:
+                self._begin(self._fill_demo_week(tenant.id), "fill the demo week")
         self.store_reached.set()
+
+    async def _fill_demo_week(self, tenant_id: str) -> None:
+        """Append the generated decisions, some at a time. A week that fails is only less to look at."""
+        records = demo_week(self._fleet.snapshot(), self._fleet, self._clock, tenant_id)
+        try:
+            while batch := await asyncio.to_thread(lambda: list(islice(records, _DEMO_BATCH))):
+                await self._store.append_decisions(batch)
+        except FreeRelayError as error:
+            log.warning("the demo week could not be written: %s", error.message)
 
     async def _publish(self) -> None:
         published: PublishedSnapshot | None = None
@@ -138,9 +156,10 @@ def _report_end(task: asyncio.Task[None]) -> None:
         log.critical("%s ended by a fault of FreeRelay", task.get_name(), exc_info=task.exception())
 
 
-async def _ensure_demo_tenant(store: Store, secret: str) -> Tenant:
-    """The demo tenant, with this key. A key that was revoked stays so."""
+async def _ensure_demo_tenant(store: Store, secret: str) -> tuple[Tenant, bool]:
+    """The demo tenant, with this key, and whether it was made now. A key that was revoked stays so."""
     tenant = await store.tenant_by_email(DEMO_EMAIL)
+    is_new = tenant is None
     if tenant is None:
         try:
             tenant = await store.create_tenant(DEMO_EMAIL, tier=DEMO_TIER, allow_override=True)
@@ -150,4 +169,4 @@ async def _ensure_demo_tenant(store: Store, secret: str) -> Tenant:
         await store.create_key(tenant.id, name="demo", prefix=secret[:_SHOWN_PREFIX], key_hash=key_digest(secret))
     except Conflict:
         log.debug("the demo key is known already")
-    return tenant
+    return tenant, is_new

@@ -23,22 +23,22 @@ class OwnKeys:
 def own_keys(settings: Settings) -> OwnKeys:
     """The keys under these settings; a local install's are made on first use.
 
-    Raises `ConfigurationError` when the operator's key is missing beside DATABASE_URL, or is easily guessed.
+    Raises `ConfigurationError` when the operator's key is missing beside another database, or is easily guessed.
     """
-    local = settings.database_url is None
     stated = None if settings.operator_key is None else settings.operator_key.get_secret_value()
     if stated is not None and len(stated) < SHORTEST_OPERATOR_KEY:
         raise ConfigurationError(
             f"FREERELAY_OPERATOR_KEY must have at least {SHORTEST_OPERATOR_KEY} characters.",
             param="FREERELAY_OPERATOR_KEY",
         )
-    if stated is None and not local:
+    if stated is None and not settings.local:
+        variable = "SUPABASE_URL" if settings.database_url is None else "DATABASE_URL"
         raise ConfigurationError(
-            "With DATABASE_URL the operator's key is not made up: set FREERELAY_OPERATOR_KEY to a secret of at least "
+            f"With {variable} the operator's key is not made up: set FREERELAY_OPERATOR_KEY to a secret of at least "
             f"{SHORTEST_OPERATOR_KEY} random characters.",
             param="FREERELAY_OPERATOR_KEY",
         )
-    if not local and not settings.demo:
+    if not settings.local and not settings.demo:
         return OwnKeys(stated or "", None)
     credentials = load_or_create_credentials(settings.home)
     return OwnKeys(stated or credentials.operator_key, credentials.demo_key)

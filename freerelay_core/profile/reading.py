@@ -130,7 +130,7 @@ def _family(text: str, contract: OutputContract, needs: set[str], task: str | No
             return TaskFamily(task), "stated by the caller"
         except ValueError:
             raise UnprocessableRequest(
-                f"The task family must be one of {', '.join(TaskFamily)}; got {task[:60]!r}.", param="task"
+                f"The task family must be one of {', '.join(TaskFamily)}.", param="task"
             ) from None
     if "vision" in needs:
         return TaskFamily.VISION, "has a picture"
@@ -146,9 +146,7 @@ def _depth(family: TaskFamily, body: Mapping[str, Any], input_tokens: int, state
             return Depth[stated.upper()], "stated by the caller"
         except KeyError:
             labels = ", ".join(depth.label for depth in Depth)
-            raise UnprocessableRequest(
-                f"The depth must be one of {labels}; got {stated[:60]!r}.", param="depth"
-            ) from None
+            raise UnprocessableRequest(f"The depth must be one of {labels}.", param="depth") from None
     effort = body.get("reasoning_effort")
     if isinstance(effort, str):
         if effort in _EFFORT_DEPTH:

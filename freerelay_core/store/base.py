@@ -1,7 +1,8 @@
 """What the router needs of a store, and the values that pass through it.
 
-One async interface; `postgres.PostgresStore` implements it on any PostgreSQL. Every method raises `StoreUnavailable`
-when the database does not answer in time, and never answers "not found" for that reason.
+One async interface, on any PostgreSQL (`postgres.PostgresStore`) and on a Supabase project over HTTP
+(`supabase.SupabaseStore`). Every method raises `StoreUnavailable` when the database does not answer in time, and never
+answers "not found" for that reason.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ class Store(Protocol):
     """Tenants, keys, settings, sessions and the decision log."""
 
     async def open(self) -> None:
-        """Connect and apply the schema."""
+        """Connect, and apply the schema or make sure that it is there. Raises `ConfigurationError`."""
 
     async def close(self) -> None:
         """Release every connection."""
@@ -280,7 +281,9 @@ class Store(Protocol):
     ) -> Tenant:
         """Change what only an operator may, with its audit row. Raises `NotFound`, `UnprocessableRequest`."""
 
-    async def create_key(self, tenant_id: str, *, name: str, prefix: str, key_hash: str) -> KeyInfo:
+    async def create_key(
+        self, tenant_id: str, *, name: str, prefix: str, key_hash: str, expires_at: datetime | None = None
+    ) -> KeyInfo:
         """Store a key's digest. Raises `NotFound` for an unknown tenant, `Conflict` when the digest is known."""
 
     async def list_keys(self, tenant_id: str) -> list[KeyInfo]:
@@ -297,10 +300,11 @@ class Store(Protocol):
 
     # -- settings
     async def set_routing_preference(
-        self, tenant_id: str, preference: RoutingPreference, *, actor: str, expected_version: int | None = None
+        self, tenant_id: str, preference: RoutingPreference | None, *, actor: str, expected_version: int | None = None
     ) -> Tenant:
-        """Change the preference and write its audit row, in one transaction, as the tenant itself (row level security).
+        """Change the preference and write its audit row, in one transaction.
 
+        None takes the choice back: the tenant then never chose, and the default is in force.
         Raises `NotFound` when no row matches, `Conflict` when `expected_version` is given and is not the row's.
         """
 

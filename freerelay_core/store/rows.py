@@ -2,6 +2,9 @@
 
 Reading never fails on what a row holds: a value that this release does not know becomes the default, because one odd
 row must not stop the router. Writing is strict: what could not be read back exactly is refused.
+
+A row's times and jsonb values may have come by PostgreSQL's own protocol (as `datetime`, and as text) or inside JSON
+(as text, and read already).
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ __all__ = [
     "line_from_row",
     "request_from_row",
     "scenario_from_row",
+    "session_from_row",
     "snapshot_from_row",
     "tenant_from_row",
     "traffic_from_row",
@@ -128,6 +132,13 @@ def identity_from_row(row: Row) -> Identity:
     )
 
 
+def session_from_row(row: Row) -> Identity:
+    """A row of the function `dashboard_session`."""
+    if row["role"] == "operator":
+        return Identity(role="operator", tenant=None, expires_at=_utc(row["ends_at"]))
+    return identity_from_row(row)
+
+
 def key_from_row(row: Row) -> KeyInfo:
     """A row of `api_keys`, without its digest."""
     return KeyInfo(
@@ -156,12 +167,17 @@ def change_from_row(row: Row) -> SettingsChange:
 
 def snapshot_from_row(row: Row) -> PublishedSnapshot:
     """A row of `published_snapshots`."""
-    return PublishedSnapshot(id=row["id"], created_at=_utc(row["created_at"]), payload=bytes(row["payload"]))
+    payload = row["payload"]
+    return PublishedSnapshot(
+        id=row["id"],
+        created_at=_utc(row["created_at"]),
+        payload=bytes.fromhex(payload.removeprefix("\\x")) if isinstance(payload, str) else bytes(payload),
+    )
 
 
 def decision_from_row(row: Row) -> DecisionRecord:
-    """A row of `decisions`, its jsonb columns as text."""
-    stored = {name: orjson.loads(row[name]) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
+    """A row of `decisions`."""
+    stored = {name: _json(row[name]) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
     preference = EffectivePreference(
         _preference(row["preference"]) or DEFAULT_PREFERENCE, row["preference_level"], row["preference_rule"]
     )
@@ -176,7 +192,7 @@ def decision_from_row(row: Row) -> DecisionRecord:
         profile=stored["profile"],
         exponents=stored["exponents"],
         log_factors={name: tuple(map(float, column)) for name, column in stored["log_factors"].items()},
-        ranking=LoggedRanking(**{name: tuple(column) for name, column in stored["ranking"].items()}),
+        ranking=LoggedRanking(**{name: tuple(map(_number, column)) for name, column in stored["ranking"].items()}),
         excluded=tuple(stored["excluded"]),
         rules=tuple(stored["rules"]),
         outcome=Outcome(
@@ -208,14 +224,13 @@ def traffic_from_row(row: Row) -> Traffic:
 
 
 def request_from_row(row: Row) -> RecordedRequest:
-    """A row with a decision's `user_id`, `created_at`, `profile` (as text) and `demo`."""
-    profile = orjson.loads(row["profile"])
-    return RecordedRequest(str(row["user_id"]), _utc(row["created_at"]), profile, row["demo"])
+    """A row with a decision's `user_id`, `created_at`, `profile` and `demo`."""
+    return RecordedRequest(str(row["user_id"]), _utc(row["created_at"]), _json(row["profile"]), row["demo"])
 
 
 def scenario_from_row(row: Row) -> SavedScenario:
-    """A row of `scenarios`, its body as text."""
-    return SavedScenario(str(row["id"]), row["name"], orjson.loads(row["body"]), _utc(row["updated_at"]))
+    """A row of `scenarios`."""
+    return SavedScenario(str(row["id"]), row["name"], _json(row["body"]), _utc(row["updated_at"]))
 
 
 async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
@@ -286,9 +301,19 @@ def _preference(value: object) -> RoutingPreference | None:
         return None
 
 
-def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+def _number(value: Any) -> Any:
+    """A large float that jsonb wrote out in digits, as a float again; anything else as it is."""
+    return float(value) if isinstance(value, int) else value
 
 
-def _utc_or_none(value: datetime | None) -> datetime | None:
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
+def _utc(value: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC)
+
+
+def _utc_or_none(value: datetime | str | None) -> datetime | None:
     return None if value is None else _utc(value)

@@ -46,6 +46,8 @@ def test_its_shape_is_that_of_a_working_week(week):
     assert weekend < REQUESTS / 5
     assert len({record.profile["family"] for record in records}) >= 8
     assert any(len(record.outcome.attempts) > 1 for record in records)
+    failed = [record for record in records if record.outcome.status >= 400]
+    assert 0 < len(failed) < REQUESTS / 50
     assert len({record.outcome.endpoint for record in records}) >= 5
 
 

@@ -52,22 +52,33 @@ def rules() -> str:
 
 
 @pytest.fixture
-def running(database: str, tmp_path: Path, rules: str) -> Iterator[Running]:
+def demo() -> bool:
+    """Whether there is a demo tenant; a test module may say no, and then has no `demo_key`."""
+    return True
+
+
+@pytest.fixture
+def running(database: str, tmp_path: Path, rules: str, demo: bool) -> Iterator[Running]:  # noqa: FBT001
     """The application, started and stopped on an event loop in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     (tmp_path / "rules.yaml").write_text(rules)
     settings = load_settings(
-        home=tmp_path, database_url=database, operator_key=OPERATOR_KEY, demo=True, rules=tmp_path / "rules.yaml"
+        home=tmp_path,
+        database_url=database,
+        operator_key=OPERATOR_KEY,
+        demo=demo,
+        demo_week=False,
+        rules=tmp_path / "rules.yaml",
     )
 
     async def start() -> Application:
         return await Application.start(settings, environment={})
 
     application = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
-    assert application.demo_key is not None
-    yield Running(application, application.demo_key)
+    assert (application.demo_key is not None) is demo
+    yield Running(application, application.demo_key or "")
     asyncio.run_coroutine_threadsafe(application.stop(), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()

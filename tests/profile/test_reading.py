@@ -84,8 +84,10 @@ def test_what_the_caller_states_wins():
 
 @pytest.mark.parametrize("stated", [{"task": "cooking"}, {"depth": "abyssal"}])
 def test_an_unknown_statement_is_refused_naming_the_choices(stated):
-    with pytest.raises(UnprocessableRequest, match="must be one of"):
+    with pytest.raises(UnprocessableRequest, match="must be one of") as refusal:
         profile_request(body(), **stated)
+    (value,) = stated.values()
+    assert value not in refusal.value.message, "what was sent may be a secret in the wrong place"
 
 
 def test_max_tokens_caps_the_expected_answer():

@@ -14,6 +14,17 @@ from tests.store.helpers import ManualClock, Sql, decision
 _numbers = count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare what modules here say of themselves."""
+    config.addinivalue_line("markers", "every_store: what every store promises, on PostgreSQL and on Supabase's wire")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of such modules with each store."""
+    if "store_kind" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_store"):
+        metafunc.parametrize("store_kind", ["postgresql", "supabase"])
+
+
 @pytest.fixture
 def sql(database: str) -> Iterator[Sql]:
     """Raw SQL on the test's database."""

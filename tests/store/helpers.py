@@ -19,16 +19,24 @@ from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 GATE = "authenticator"
 
 
+def gate(dsn: str) -> str:
+    """Connection string, for the same database, of the login through which PostgREST takes its roles."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        present = {row[0] for row in owner.execute("select rolname from pg_roles")}
+        if GATE not in present:
+            owner.execute(f"create role {GATE} login noinherit password 'gate'")
+        if "anon" in present:
+            owner.execute(f"grant anon, authenticated, service_role to {GATE}")
+    return make_conninfo(dsn, user=GATE, password="gate")
+
+
 class Sql:
     """Raw SQL on one database: as its owner, or as an API role the way PostgREST does it."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._owner = psycopg.connect(dsn, autocommit=True)
-        if not self.value("select count(*) from pg_roles where rolname = %s", GATE):
-            self.owner(f"create role {GATE} login noinherit password 'gate'")
-        if self.value("select count(*) from pg_roles where rolname = 'anon'"):
-            self.owner(f"grant anon, authenticated, service_role to {GATE}")
+        self._gate = gate(dsn)
 
     def close(self) -> None:
         self._owner.close()
@@ -45,7 +53,7 @@ class Sql:
     def as_role(self, role: str, query: str, *parameters: object, sub: object = None) -> list[tuple[Any, ...]] | int:
         """Rows, or the number of changed rows, of a statement run as `role` with claims; raises `psycopg.Error`."""
         claims = {"role": role} if sub is None else {"role": role, "sub": str(sub)}
-        with psycopg.connect(make_conninfo(self.dsn, user=GATE, password="gate")) as connection:
+        with psycopg.connect(self._gate) as connection:
             connection.execute(
                 "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
                 [role, json.dumps(claims)],

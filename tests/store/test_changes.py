@@ -55,6 +55,7 @@ async def heard(store):
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.every_store
 async def test_a_listener_hears_of_settings_and_keys(store, tenant, key, heard, sql):
     await store.set_routing_preference(tenant.id, RoutingPreference.BALANCED, actor="x")
     assert await heard.next() == ("settings", tenant.id, 2)
@@ -65,6 +66,7 @@ async def test_a_listener_hears_of_settings_and_keys(store, tenant, key, heard, 
     assert await heard.next() == ("key", key[0].digest)
 
 
+@pytest.mark.every_store
 async def test_a_listener_hears_of_an_expiry_and_of_a_deletion(store, tenant, key, heard, sql):
     sql.owner("update api_keys set expires_at = now()")
     assert await heard.next() == ("key", key[0].digest)

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from freerelay_core.store import apply_schema
+from freerelay_core.store.rows import decisions_as_json
 from tests.store.helpers import Sql, run
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,16 @@ async def test_functions_are_for_the_router_only(either_world):
         "where pronamespace = 'public'::regnamespace and grantee <> proowner"
     )
 
-    assert set(executable) == {("auth_context", "service_role"), ("ensure_decision_partitions", "service_role")}
+    for_the_router = {
+        *("schema_version", "auth_context", "find_tenant", "list_tenants", "update_tenant", "set_routing_preference"),
+        *("touch_api_keys", "open_dashboard_session", "dashboard_session", "end_dashboard_session", "changes_since"),
+        *("append_decisions", "remove_demo_decisions", "list_decisions", "list_recorded_requests"),
+        *("list_decision_lines", "decision_traffic", "decision_traffic_by_tenant", "list_traffic_by_tenant"),
+        *("publish_snapshot", "ensure_decision_partitions"),
+    }
+    assert set(executable) == {(name, "service_role") for name in for_the_router} | {
+        ("decision_traffic", "authenticated")
+    }
 
 
 async def test_every_function_fixes_its_search_path(either_world):
@@ -97,3 +107,78 @@ async def test_the_router_can_work_in_either_world(either_world):
     assert sql.as_role("service_role", "select id from public.auth_context('k')") == [(tenant,)]
     assert sql.as_role("authenticated", "select id from public.users", sub=tenant) == [(tenant,)]
     assert sql.as_role("service_role", "select public.ensure_decision_partitions(5) > current_date")
+
+
+CALLS = [
+    "schema_version()",
+    "auth_context('k')",
+    "find_tenant('a@x')",
+    "list_tenants()",
+    "update_tenant(gen_random_uuid(), 'operator', 'gold', true)",
+    "set_routing_preference(gen_random_uuid(), 'balanced', 'x')",
+    """touch_api_keys('[{"id": "00000000-0000-0000-0000-000000000000", "at": "now"}]')""",
+    "open_dashboard_session('s', 'operator', null, null, now() + interval '1 hour')",
+    "dashboard_session('s')",
+    "end_dashboard_session('s')",
+    "changes_since('0')",
+    "append_decisions('[]')",
+    "remove_demo_decisions(gen_random_uuid())",
+    "list_decisions(null, now(), null, null, 1)",
+    "list_recorded_requests(null, now(), null, null, 1)",
+    "list_decision_lines(null, now(), null, null, null, null, null, 1)",
+    "decision_traffic(now(), now())",
+    "decision_traffic_by_tenant(now(), now())",
+    "list_traffic_by_tenant(now(), now())",
+    "publish_snapshot('w', 'w-1', now(), 'x')",
+    "ensure_decision_partitions(4)",
+]
+
+
+async def test_every_function_works_for_the_router_in_either_world_and_for_nobody_else(either_world):
+    for call in CALLS:
+        either_world.as_role("service_role", f"select * from public.{call}")
+        for role in ("anon", "authenticated"):
+            if (call.partition("(")[0], role) != ("decision_traffic", "authenticated"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    either_world.as_role(role, f"select * from public.{call}")
+    called = {call.partition("(")[0] for call in CALLS}
+    triggers = "prorettype <> 'trigger'::regtype"
+    assert called == {
+        name
+        for (name,) in either_world.owner(
+            f"select proname from pg_proc where pronamespace = 'public'::regnamespace and {triggers}"
+        )
+    }
+
+
+async def test_scenarios_and_changes_are_the_routers_in_either_world(either_world):
+    sql = either_world
+    sql.as_role("service_role", "insert into public.scenarios (name, body) values ('outage', '{}')")
+    sql.as_role("service_role", "update public.scenarios set body = '[]'")
+    assert sql.as_role("service_role", "select name from public.scenarios") == [("outage",)]
+    assert sql.as_role("service_role", "delete from public.scenarios") == 1
+    assert sql.as_role("service_role", "select count(*) from public.changes") == [(0,)]
+    for role, statement in (
+        ("service_role", "insert into public.changes (key_hash) values ('x')"),
+        ("service_role", "delete from public.changes"),
+        ("service_role", "delete from public.decisions"),
+        ("authenticated", "select * from public.changes"),
+        ("authenticated", "select * from public.scenarios"),
+        ("anon", "select * from public.scenarios"),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            sql.as_role(role, statement)
+
+
+async def test_the_tenants_own_sums_are_its_own_in_either_world(either_world, make_decision):
+    sql = either_world
+    sql.owner("insert into users (email) values ('ann@x'), ('bob@x')")
+    ann, bob = (row[0] for row in sql.owner("select id from users order by email"))
+    records = await decisions_as_json([make_decision(str(ann)), make_decision(str(ann)), make_decision(str(bob))])
+    sql.as_role("service_role", "select public.append_decisions(%s)", records)
+
+    sums = "select requests from public.decision_traffic('-infinity', 'infinity')"
+
+    assert sql.as_role("authenticated", sums, sub=ann) == [(2,)]
+    assert sql.as_role("authenticated", sums, sub=bob) == [(1,)]
+    assert sql.as_role("service_role", sums) == [(3,)]

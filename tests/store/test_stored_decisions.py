@@ -11,7 +11,7 @@ from freerelay_core.errors import NotFound, UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import PublishedSnapshot
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

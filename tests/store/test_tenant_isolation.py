@@ -36,6 +36,7 @@ async def two(store, make_decision):
     return tenants
 
 
+@pytest.mark.every_store
 async def test_the_store_shows_each_tenant_its_own(store, two):
     ann, bob = two
 
@@ -45,6 +46,7 @@ async def test_the_store_shows_each_tenant_its_own(store, two):
     assert len(await store.recent_decisions(None, since=EPOCH, limit=10)) == 2
 
 
+@pytest.mark.every_store
 async def test_another_tenants_things_are_not_found(store, two):
     ann, bob = two
     (key,) = await store.list_keys(bob.id)
@@ -161,6 +163,7 @@ async def test_the_router_cannot_rewrite_the_audit_or_the_log_either(sql, table)
             sql.as_role("service_role", statement)
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("tenant_id", ["", "x", "' or true --", "00000000-0000-0000-0000-000000000000"])
 async def test_an_id_that_names_nobody_is_not_found(store, two, tenant_id):
     with pytest.raises(NotFound):
@@ -244,6 +247,7 @@ def test_no_sequence_of_statements_reaches_another_tenant(sql):
     )
 
 
+@pytest.mark.every_store
 async def test_a_decision_of_another_tenant_cannot_be_claimed_by_sending_its_id_again(store, two, make_decision):
     ann, bob = two
     (of_bob,) = await store.recent_decisions(bob.id, since=EPOCH, limit=1)

@@ -10,6 +10,8 @@ from freerelay_core.clock import new_id
 from freerelay_core.errors import NotFound, UnprocessableRequest
 from freerelay_core.store import DecisionFilter, Traffic
 
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
+
 TWO_ATTEMPTS = ({"endpoint": "a/b", "error": "status 500"}, {"endpoint": "c/d"})
 
 
@@ -105,7 +107,8 @@ async def test_only_generated_decisions_are_removed(store, tenant, logged):
 
 async def test_an_operator_changes_tier_and_override_and_it_is_audited(store, tenant):
     changed = await store.update_tenant(tenant.id, tier="silver", allow_override=True, actor="operator")
-    assert (changed.tier, changed.allow_override, changed.settings_version) == ("silver", True, tenant.settings_version + 1)
+    assert (changed.tier, changed.allow_override) == ("silver", True)
+    assert changed.settings_version == tenant.settings_version + 1
     assert (await store.update_tenant(tenant.id, actor="operator")).settings_version == changed.settings_version
     history = await store.settings_history(tenant.id)
     assert {(change.field, change.new_value, change.actor) for change in history[:2]} == {

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from freerelay_core.clock import SystemClock, new_id
-from freerelay_core.errors import ConfigurationError, Conflict, NotFound, UnprocessableRequest
+from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import PostgresStore, new_key
+from freerelay_core.store import new_key
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
@@ -253,27 +253,3 @@ async def test_expired_sessions_are_swept_when_a_new_one_begins(store, tenant, s
     await store.create_session("new", role="tenant", tenant_id=tenant.id, key_id=None, expires_at=TOMORROW)
 
     assert sql.owner("select session_hash from dashboard_sessions") == [("new",)]
-
-
-# -- connections
-
-
-async def test_an_unreadable_connection_string_is_not_repeated():
-    with pytest.raises(ConfigurationError, match="DATABASE_URL") as refused:
-        PostgresStore("postgres//me:hidden@host/db", clock=SystemClock())
-
-    assert "hidden" not in str(refused.value)
-
-
-async def test_callers_that_leave_take_no_connection_with_them(store, tenant):
-    for _ in range(10):
-        callers = [asyncio.create_task(store.tenant(tenant.id)) for _ in range(50)]
-        await asyncio.sleep(0)
-        await store.ping()
-        for caller in callers[::2]:
-            caller.cancel()
-        results = await asyncio.gather(*callers, return_exceptions=True)
-        assert all(result == tenant for result in results[1::2])
-
-    pool = store._connections._pool
-    assert pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"]

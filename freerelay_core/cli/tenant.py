@@ -1,0 +1,88 @@
+"""`freerelay tenant`: adds tenants and lists them."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from freerelay_core.cli.accounts import with_accounts
+from freerelay_core.composition.accounts import OPERATOR
+from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.store import Tenant
+
+__all__ = ["AsJson", "Email", "tenant"]
+
+tenant = typer.Typer(help="Add tenants and list them.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(help="The tenant's e-mail address.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@tenant.command()
+def add(
+    email: Email,
+    *,
+    tier: Annotated[str, typer.Option(help="free, bronze, silver or gold.")] = "free",
+    allow_override: Annotated[
+        bool, typer.Option("--allow-override", help="Let a single request choose its own routing preference.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a tenant; it can send nothing before it has a key."""
+    made = with_accounts(
+        lambda accounts: accounts.create_tenant(OPERATOR, email, tier=tier, allow_override=allow_override)
+    )
+    if as_json:
+        typer.echo(orjson.dumps(_shape(made), option=orjson.OPT_INDENT_2))
+        return
+    typer.echo(f"{made.email}: tier {made.tier}, override {_override(made)}, id {made.id}")
+    typer.echo(f"Make its first key: freerelay key create {shlex.quote(made.email)}")
+
+
+@tenant.command("list")
+def list_tenants(*, as_json: AsJson = False) -> None:
+    """List every tenant."""
+    found = with_accounts(lambda accounts: accounts.tenants(OPERATOR))
+    if as_json:
+        typer.echo(orjson.dumps([_shape(each) for each in found], option=orjson.OPT_INDENT_2))
+    elif found:
+        _draw(found)
+    else:
+        typer.echo("There is no tenant yet. Add one: freerelay tenant add EMAIL")
+
+
+def _draw(found: list[Tenant]) -> None:
+    names = ("tier", "preference", "override", "settings changed (UTC)")
+    table = Table(Column("tenant", overflow="fold"), *names, box=SIMPLE_HEAD, padding=0)
+    for each in found:
+        table.add_row(
+            Text(each.email),
+            each.tier,
+            each.routing_preference or f"default ({DEFAULT_PREFERENCE})",
+            _override(each),
+            f"{each.updated_at:%Y-%m-%d %H:%M}" if each.settings_version > 1 else "never",
+        )
+    Console().print(table)
+
+
+def _override(of: Tenant) -> str:
+    return "allowed" if of.allow_override else "not allowed"
+
+
+def _shape(of: Tenant) -> dict[str, Any]:
+    return {
+        "id": of.id,
+        "email": of.email,
+        "tier": of.tier,
+        "routing_preference": of.routing_preference,
+        "allow_override": of.allow_override,
+        "settings_version": of.settings_version,
+        "updated_at": of.updated_at,
+    }

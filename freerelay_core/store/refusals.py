@@ -1,0 +1,54 @@
+"""What either store answers when something is not there, not allowed, or not as the caller last saw it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TypeVar
+
+from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
+from freerelay_core.store.base import TIERS
+
+__all__ = ["address_taken", "checked_id", "found", "key_known", "not_found", "settings_changed", "unknown_tier"]
+
+T = TypeVar("T")
+
+
+def not_found() -> NotFound:
+    """The answer for what does not exist and for what is another tenant's."""
+    return NotFound("There is no such thing, or it is not yours.")
+
+
+def found(row: T | None) -> T:
+    """The row, or `NotFound`."""
+    if row is None:
+        raise not_found()
+    return row
+
+
+def checked_id(identifier: str) -> str:
+    """The id, or `NotFound`: what is no id names nothing."""
+    try:
+        return str(uuid.UUID(identifier))
+    except ValueError:
+        raise not_found() from None
+
+
+def unknown_tier() -> UnprocessableRequest:
+    return UnprocessableRequest(f"tier must be one of {', '.join(TIERS)}.", param="tier")
+
+
+def address_taken(email: str) -> Conflict:
+    return Conflict(f"A tenant with the address {email!r} exists.", param="email")
+
+
+def key_known() -> Conflict:
+    return Conflict("This key is already stored.")
+
+
+def settings_changed(present: int | str, expected: int | None) -> Conflict:
+    """The answer to a write on an outdated version of the settings."""
+    return Conflict(
+        f"The settings changed meanwhile: they are at version {present}, not {expected}. Read them again, then save.",
+        code="settings_changed",
+        param="settings_version",
+    )

@@ -1,0 +1,111 @@
+"""`freerelay tenant`, on another PostgreSQL and on a local install that is running or not."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import environment, processes_of
+
+from freerelay_core.cli import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left when it ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def blank_database(databases: Any) -> Iterator[str]:
+    """Connection string of an empty database, as somebody brings it along."""
+    name = f"own_{os.getpid()}"
+    yield databases.create(name)
+    databases.drop(name)
+
+
+def freerelay(*arguments: str, home: Path | None = None, **settings: str) -> Ended:
+    """Run a command as its entry point does, in this process: a new one spends its time on imports.
+
+    Without a home it must not need one.
+    """
+    output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as process, redirect_stdout(output), redirect_stderr(errors):
+        process.setattr(sys, "argv", ["freerelay", *arguments])
+        process.setattr(os, "environ", environment(home or Path("/proc/no-home"), COLUMNS="100", **settings))
+        with pytest.raises(SystemExit) as end:
+            main()
+    told = end.value.code if isinstance(end.value.code, str) else ""
+    status = 1 if told else int(end.value.code or 0)
+    out, err = (stream.buffer.getvalue().decode() for stream in (output, errors))
+    return Ended(status, out, f"{err}{told}")
+
+
+def printed(*arguments: str, **options: object) -> str:
+    """What a command prints when it succeeds."""
+    run = freerelay(*arguments, **options)
+    assert run.status == 0, run.stderr
+    return run.stdout
+
+
+def refused(*arguments: str, **options: object) -> str:
+    """The one line with which a command fails."""
+    run = freerelay(*arguments, **options)
+    assert (run.status, run.stdout) == (1, "")
+    (line,) = run.stderr.splitlines()
+    return line
+
+
+def test_on_another_postgresql_tenants_are_added_and_listed(blank_database):
+    assert "There is no tenant yet" in printed("tenant", "list", DATABASE_URL=blank_database)
+    shown = printed("tenant", "add", "Ann@Example.com", "--tier", "gold", DATABASE_URL=blank_database)
+    assert shown.startswith("ann@example.com: tier gold, override not allowed, id ")
+    assert shown.splitlines()[1] == "Make its first key: freerelay key create ann@example.com"
+    added = json.loads(
+        printed("tenant", "add", "bob@example.com", "--allow-override", "--json", DATABASE_URL=blank_database)
+    )
+    assert (added["tier"], added["allow_override"], added["routing_preference"]) == ("free", True, None)
+    listed = json.loads(printed("tenant", "list", "--json", DATABASE_URL=blank_database))
+    assert [(each["email"], each["tier"]) for each in listed] == [
+        ("ann@example.com", "gold"),
+        ("bob@example.com", "free"),
+    ]
+    assert listed[1] == added
+    table = printed("tenant", "list", DATABASE_URL=blank_database)
+    assert "ann@example.com" in table
+    assert "default (balanced)" in table
+
+
+def test_what_cannot_be_added_is_refused_in_one_line(database):
+    printed("tenant", "add", "ann@example.com", DATABASE_URL=database)
+    assert "exists" in refused("tenant", "add", "ANN@example.com", DATABASE_URL=database)
+    assert "no e-mail address" in refused("tenant", "add", "ann", DATABASE_URL=database)
+    assert "free, bronze, silver, gold" in refused(
+        "tenant", "add", "eve@example.com", "--tier", "platinum", DATABASE_URL=database
+    )
+
+
+def test_without_a_running_server_the_local_database_is_started_and_stopped_again(home):
+    printed("tenant", "add", "ann@example.com", home=home)
+    assert processes_of(home) == []
+    (listed,) = json.loads(printed("tenant", "list", "--json", home=home))
+    assert listed["email"] == "ann@example.com"
+    assert processes_of(home) == []
+
+
+def test_beside_a_running_server_its_database_is_joined_and_left_running(running):
+    printed("tenant", "add", f"ann{os.getpid()}@example.com", home=running.home)
+    emails = [each["email"] for each in json.loads(printed("tenant", "list", "--json", home=running.home))]
+    assert emails == sorted([f"ann{os.getpid()}@example.com", "demo@freerelay.local"])
+    assert running.database.is_running()
