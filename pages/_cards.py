@@ -212,7 +212,8 @@ def _moves(outlook: Outlook, before: RoutingPreference, after: RoutingPreference
 def basis_line(outlook: Outlook) -> str:
     """What the figures rest on."""
     if outlook.is_own:
-        traffic = f"your own newest {count(outlook.requests)} requests of the last {DAYS} days"
+        demo = f" (of them {count(outlook.demo_requests)} demo data, not sent by you)" if outlook.demo_requests else ""
+        traffic = f"your own newest {count(outlook.requests)} requests of the last {DAYS} days{demo}"
     else:
         traffic = (
             f"a standard workload of {count(outlook.requests)} requests, because you have sent "

@@ -36,7 +36,8 @@ def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  #
     since = datetime.now(UTC) - timedelta(days=DAYS)
     recent = _session.run(application.store.recent_decisions(tenant_id, since=since, limit=_MOST_REQUESTS))
     profiles = [RequestProfile.from_dict(record.profile) for record in recent]
-    return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier)
+    demo = sum(record.demo for record in recent)
+    return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier, demo=demo)
 
 
 def _save(preference: RoutingPreference, shown_version: int) -> None:
@@ -49,11 +50,29 @@ def _save(preference: RoutingPreference, shown_version: int) -> None:
             )
         )
     except Conflict:
-        st.session_state[_RESULT] = ("conflict", "")
+        st.session_state[_RESULT] = ("conflict", "save")
     except FreeRelayError as error:
-        st.session_state[_RESULT] = ("error", error.message)
+        st.session_state[_RESULT] = ("error", f"Not saved. {markdown(error.message)}")
     else:
         st.session_state[_RESULT] = ("saved", preference.value)
+
+
+def _undo(shown_version: int) -> None:
+    """Take back the newest change of the preference, and leave what came of it."""
+    try:
+        who = _session.identity()
+        changed = _session.run(
+            _session.application().accounts.undo_preference(
+                who, expected_version=shown_version, actor=_actor(_tenant())
+            )
+        )
+    except Conflict:
+        st.session_state[_RESULT] = ("conflict", "undo")
+    except FreeRelayError as error:
+        st.session_state[_RESULT] = ("error", f"Not undone. {markdown(error.message)}")
+    else:
+        st.session_state[_CHOICE] = _in_force(changed).value
+        st.session_state[_RESULT] = ("undone", _in_force(changed).value)
 
 
 def _actor(tenant: Tenant) -> str:
@@ -69,28 +88,41 @@ def _tenant() -> Tenant:
 
 def _chosen_by(tenant: Tenant, changes: list[SettingsChange]) -> str:
     """By whom and when the preference in force was chosen."""
-    if tenant.routing_preference is None:
-        return "Nobody has chosen for this tenant yet, so the default applies."
     last = next((change for change in changes if change.field == "routing_preference"), None)
-    return "" if last is None else f"Chosen by {last.actor} on {moment(last.at)}."
+    if tenant.routing_preference is not None:
+        return "" if last is None else f"Chosen by {last.actor} on {moment(last.at)}."
+    if last is None:
+        return "Nobody has chosen for this tenant yet, so the default applies."
+    return f"The choice was taken back by {last.actor} on {moment(last.at)}, so the default applies."
 
 
 def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
     """Say what came of the last save. It stands until the reader chooses again: Streamlit may draw a page twice."""
     kind, words = st.session_state.get(_RESULT, ("", ""))
-    if kind == "saved" and words == _in_force(tenant):  # somebody else may have changed it since
-        st.success(f"Saved. **{words}** is in force: the very next request follows it.", icon=":material/check_circle:")
-    elif kind == "error":
-        st.error(f"Not saved. {markdown(words)}", icon=":material/error:")
-    elif kind == "conflict":
-        last = changes[0] if changes else None
-        by = "" if last is None else f" by {markdown(last.actor)} on {markdown(moment(last.at))}"
-        st.warning(
-            f"Not saved: these settings were changed meanwhile{by}. This page now shows them as they are: save again "
-            "to replace that change, or reload to keep it.",
-            icon=":material/sync_problem:",
+    if kind in {"saved", "undone"} and words == _in_force(tenant):  # somebody else may have changed it since
+        st.success(
+            f"{kind.capitalize()}. **{words}** is in force: the very next request follows it.",
+            icon=":material/check_circle:",
         )
-        st.button("Reload", on_click=_choose, args=(_in_force(tenant),))
+        if kind == "saved" and _undoable(changes) is not None:
+            st.button("Undo", on_click=_undo, args=(tenant.settings_version,))
+    elif kind == "error":
+        st.error(words, icon=":material/error:")
+    elif kind == "conflict":
+        _draw_conflict(words, tenant, changes)
+
+
+def _draw_conflict(work: str, tenant: Tenant, changes: list[SettingsChange]) -> None:
+    """Say who was quicker than this `work` (save or undo), and what may be done now."""
+    last = changes[0] if changes else None
+    by = "" if last is None else f" by {markdown(last.actor)} on {markdown(moment(last.at))}"
+    done, again = ("saved", "save again to replace that change") if work == "save" else ("undone", "undo that change")
+    st.warning(
+        f"Not {done}: these settings were changed meanwhile{by}. This page now shows them as they are: {again}, "
+        "or reload to keep it.",
+        icon=":material/sync_problem:",
+    )
+    st.button("Reload", on_click=_choose, args=(_in_force(tenant),))
 
 
 def _in_force(tenant: Tenant) -> RoutingPreference:
@@ -158,12 +190,22 @@ def _draw_shell(preference: RoutingPreference) -> None:
         )
 
 
-def _draw_history(changes: list[SettingsChange]) -> None:
+def _undoable(changes: list[SettingsChange]) -> SettingsChange | None:
+    """The newest change of the preference, if what was before can still be chosen."""
+    last = next((change for change in changes if change.field == "routing_preference"), None)
+    return last if last is not None and last.old_value in {None, *RoutingPreference} else None
+
+
+def _draw_history(tenant: Tenant, changes: list[SettingsChange]) -> None:
     st.header("History of changes", anchor=False)
-    if changes:
-        st.html(_cards.history(changes))
-    else:
+    if not changes:
         st.caption("No change yet. Each one will stand here with who made it, when, and from what to what.")
+        return
+    st.html(_cards.history(changes))
+    last = _undoable(changes)
+    if last is not None:
+        before = last.old_value or f"the default ({DEFAULT_PREFERENCE})"
+        st.button(f"Undo the last change: back to {before}", on_click=_undo, args=(tenant.settings_version,))
 
 
 def main() -> None:
@@ -184,7 +226,7 @@ def main() -> None:
     st.html(_cards.cards(view, in_force=in_force, chosen=chosen))
     st.html(_cards.basis_line(view))
     _draw_shell(chosen)
-    _draw_history(changes)
+    _draw_history(tenant, changes)
     _layout.simulated_notice(_session.fleet_snapshot())
     _layout.revision_mark()
 

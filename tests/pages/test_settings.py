@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -113,6 +114,56 @@ def test_a_tenant_sees_its_own_settings_only(reader: Any, running: Any) -> None:
     assert "<strong>Balanced</strong> is in force" in shown
     assert "demo@freerelay.local" not in shown
     assert "X-FreeRelay-Preference" not in shown, "this tenant may not override"
+
+
+def history(running: Any) -> list[tuple[str | None, str | None]]:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    changes = running.run(running.application.store.settings_history(tenant.id))
+    return [(change.old_value, change.new_value) for change in changes]
+
+
+def test_a_save_can_be_undone_to_never_having_chosen(tenant_reader: Any, running: Any) -> None:
+    app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Save cost-optimized")
+    app = press(app, "Undo")
+    assert app.success[0].value == "Undone. **balanced** is in force: the very next request follows it."
+    assert stored(running) is None
+    assert "<li aria-current='true'>default</li>" in html(app)
+    assert "Nobody has chosen for this tenant yet" not in html(app), "the history says otherwise"
+    assert app.button_group(key="preference").value == "balanced"
+    assert history(running) == [("cost-optimized", None), (None, "cost-optimized")]
+    assert "demo@freerelay.local (dashboard)</td><td>cost-optimized → default" in html(app)
+
+
+def test_the_newest_change_in_the_history_can_be_undone_later(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    assert not [button for button in app.button if button.label.startswith("Undo")], "there is nothing to undo"
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    for chosen in ("cost-optimized", "performance-first"):
+        running.run(running.application.set_preference(tenant.id, chosen, actor="key:other"))
+    app = press(tenant_reader.open("settings"), "Undo the last change: back to cost-optimized")
+    assert stored(running) is COST
+    app = press(app, "Undo the last change: back to performance-first")
+    assert stored(running) is PERFORMANCE, "undoing an undo repeats the change"
+
+
+def test_an_undo_of_what_somebody_changed_meanwhile_is_refused(tenant_reader: Any, running: Any) -> None:
+    app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Save cost-optimized")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="key fr_live_other"))
+    app = press(app, "Undo")
+    assert app.warning[0].value.startswith("Not undone: these settings were changed meanwhile by key fr\\_live\\_other")
+    assert stored(running) is PERFORMANCE
+    app = press(app, "Reload")
+    assert not app.warning
+    assert app.button_group(key="preference").value == "performance-first"
+
+
+def test_a_former_value_that_no_longer_exists_is_not_offered(tenant_reader: Any, database: str) -> None:
+    app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Save cost-optimized")
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("update settings_audit set old_value = 'fastest'")
+    assert not [button for button in app.run().button if button.label.startswith("Undo")]
+    assert "fastest → cost-optimized" in html(app)
 
 
 class TestRules:
