@@ -28,7 +28,7 @@ def show_decision(record: DecisionRecord) -> None:
     show_table(_expectations(record))
     st.subheader(markdown(_ranking_title(record)), anchor=False)
     show_table(ranking_table(record), rows=_SHOWN_ROWS)
-    st.caption(_recomputed(record))
+    _recompute(record)
     if record.outcome.attempts:
         st.subheader(f"Tried: {fmt.count(len(record.outcome.attempts), 'endpoint')}", anchor=False)
         show_table(attempts_table(record))
@@ -75,7 +75,7 @@ def _expectations(record: DecisionRecord) -> Table:
         "expected and actual",
         f"Decision {record.id}: expected and actual.",
         (
-            Column("Figure", width=220),
+            Column("Figure", width=260),
             Column("Expected", "%.6g", width=110),
             Column("Slow (95 %)", "%.4g", width=110),
             Column("Actual", "%.6g", width=110),
@@ -86,7 +86,7 @@ def _expectations(record: DecisionRecord) -> Table:
             ("First token, s", None, None, outcome.first_token_s),
             ("Input, tokens", profile.get("input_tokens"), None, outcome.input_tokens),
             ("Cached input, tokens", profile.get("cached_tokens"), None, outcome.cached_tokens),
-            ("Output with thinking, tokens", profile.get("output_tokens"), None, outcome.output_tokens),
+            ("Output, tokens (actual with thinking)", profile.get("output_tokens"), None, outcome.output_tokens),
         ],
     )
 
@@ -116,7 +116,7 @@ def ranking_table(record: DecisionRecord) -> Table:
             Column("USD", "%.3g", width=80),
             Column("p50, s", "%.1f", width=60),
             Column("p95, s", "%.1f", width=60),
-            *(Column(name, "%.3f", width=75, help=f"Exponent {record.exponents[name]:g}.") for name in FACTORS),
+            *(Column(name, "%.3f", width=75, help=f"Exponent {record.exponents[name]}.") for name in FACTORS),
         ),
         [
             (
@@ -133,12 +133,18 @@ def ranking_table(record: DecisionRecord) -> Table:
     )
 
 
-def _recomputed(record: DecisionRecord) -> str:
-    """Proof that the log alone gives the order."""
+def _recompute(record: DecisionRecord) -> None:
+    """On demand, the proof that the log alone gives the order."""
+    if not st.button("Recompute", icon=":material/replay:"):
+        return
     again = [endpoint for endpoint, _ in _utilities(record)]
     if again == list(record.ranking.endpoint):
-        return f"Recomputed from the log just now: the same order of {fmt.count(len(again), 'endpoint')}."
-    return "Recomputed from the log just now: another order. This is a fault; please report it with the decision's id."
+        st.success(
+            "Recomputed from the log just now, exponents times logged factors: "
+            f"the same order of {fmt.count(len(again), 'endpoint')}."
+        )
+    else:
+        st.error("Recomputed from the log just now: another order. This is a fault; report it with the decision's id.")
 
 
 def attempts_table(record: DecisionRecord) -> Table:
@@ -173,7 +179,7 @@ def _excluded_table(record: DecisionRecord) -> Table:
 
 
 def _facts(record: DecisionRecord) -> list[str]:
-    exponents = ", ".join(f"{name} {value:g}" for name, value in record.exponents.items() if not isclose(value, 1.0))
+    exponents = ", ".join(f"{name} {value}" for name, value in record.exponents.items() if not isclose(value, 1.0))
     facts = [
         f"Decision {record.id}, request {record.request_id}, model asked for: {record.model}.",
         f"Snapshot {record.snapshot_id}. Exponents other than 1: {exponents or 'none'}.",
@@ -185,7 +191,7 @@ def _facts(record: DecisionRecord) -> list[str]:
     return facts
 
 
-def _query(record: DecisionRecord) -> dict[str, str]:
+def _query(record: DecisionRecord) -> dict[str, str | list[str]]:
     """The simulator's parameters for a request like this one."""
     profile = record.profile
     names = {
@@ -198,5 +204,9 @@ def _query(record: DecisionRecord) -> dict[str, str]:
         "cached": "cached_tokens",
         "hour": "hour_utc",
     }
-    query = {name: str(profile[source]) for name, source in names.items() if source in profile}
+    query: dict[str, str | list[str]] = {name: str(profile[source]) for name, source in names.items()}
+    if profile["needs"]:
+        query["needs"] = list(profile["needs"])
+    if profile["locked_down"]:
+        query["locked"] = "true"
     return {**query, "under": record.preference.value.value}

@@ -10,7 +10,7 @@ import streamlit as st
 from freerelay_core.composition.accounts import CreatedKey
 from pages._format import moment
 
-__all__ = ["draw_secret", "keep_secret"]
+__all__ = ["draw_secret", "forget_secret", "keep_secret"]
 
 _SECRET = "new_key"  # noqa: S105 - where it is kept
 
@@ -45,6 +45,13 @@ def draw_secret(viewer: str) -> None:
         )
         st.code(kept.made.secret, language=None, wrap_lines=True)
         st.button("I have stored it", type="primary", on_click=_forget)
+
+
+def forget_secret(key_id: str) -> None:
+    """Show the key no more: it does not work any longer."""
+    kept: _Kept | None = st.session_state.get(_SECRET)
+    if kept is not None and kept.made.info.id == key_id:
+        _forget()
 
 
 def _forget() -> None:

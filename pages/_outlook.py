@@ -69,6 +69,8 @@ class Outlook:
 
     own_requests: int
     """The tenant's own recent requests; under `ENOUGH` the standard workload stands in for them."""
+    demo_requests: int
+    """Of them generated for a first look."""
     requests: int
     origin: str
     snapshot_id: str
@@ -102,13 +104,17 @@ class Outlook:
 
 
 def outlook(
-    recent: Sequence[RequestProfile], snapshot: Snapshot, policy: Policy, *, tenant_id: str, tier: str
+    recent: Sequence[RequestProfile], snapshot: Snapshot, policy: Policy, *, tenant_id: str, tier: str, demo: int = 0
 ) -> Outlook:
-    """The tenant's workload, as far as `recent` gives one, ranked under every preference as live traffic would be."""
+    """The tenant's workload, as far as `recent` gives one, ranked under every preference as live traffic would be.
+
+    `demo` of the recent requests were generated for a first look.
+    """
     trace = tenant_workload(recent, days=DAYS)
     simulation = simulate(trace, snapshot, policy=policy, tenant_id=tenant_id, tier=tier, live=True)
     return Outlook(
         own_requests=len(recent),
+        demo_requests=demo,
         requests=len(trace),
         origin=trace.origin,
         snapshot_id=snapshot.id,

@@ -21,16 +21,18 @@ FAILURES_FROM = 0.05
 FEW = 20
 """Requests below which a share says little."""
 EXPIRES_SOON = timedelta(days=7)
+MOST_ENDPOINTS = 5
+"""Endpoints named in one state; a provider that is away takes all of its models with it."""
 
 
 def headline(traffic: Traffic) -> str:
     """The day in a sentence."""
     if not traffic.requests:
         return "No requests in the last 24 hours"
-    return (
-        f"{fmt.count(traffic.requests, 'request')} in the last 24 hours cost {fmt.usd(traffic.cost_usd)}, half of them "
-        f"done in {fmt.seconds(traffic.latency_p50_s)}"
-    )
+    demo = f" ({fmt.count(traffic.demo)} of them demo data)" if traffic.demo else ""
+    cost, typical = fmt.usd(traffic.cost_usd), fmt.seconds(traffic.latency_p50_s)
+    requests = fmt.count(traffic.requests, "request")
+    return f"{requests} in the last 24 hours{demo} cost {cost}, half of them done in {typical}"
 
 
 def show_figures(now: Traffic, before: Traffic, start: datetime, end: datetime) -> None:
@@ -39,7 +41,7 @@ def show_figures(now: Traffic, before: Traffic, start: datetime, end: datetime) 
         ("Requests", fmt.count(now.requests), _counted(now.requests, before.requests)),
         ("Cost", fmt.usd(now.cost_usd), _spent(now.cost_usd, before.cost_usd)),
         ("Half done in (p50)", fmt.seconds(now.latency_p50_s), _waited(now.latency_p50_s, before.latency_p50_s)),
-        ("95 % done in", fmt.seconds(now.latency_p95_s), _waited(now.latency_p95_s, before.latency_p95_s)),
+        ("95 % done in (p95)", fmt.seconds(now.latency_p95_s), _waited(now.latency_p95_s, before.latency_p95_s)),
         ("Fail-overs", fmt.count(now.failed_over), _counted(now.failed_over, before.failed_over)),
     )
     with st.container(horizontal=True, key="figures"):
@@ -88,9 +90,12 @@ def attention(traffic: Traffic, snapshot: Snapshot, keys: Sequence[KeyInfo], now
         said.append(f"{markdown(share)} of the requests failed. [See them](/activity?status=failed)")
     states = ((BREAKER_OPEN, "is failing and gets no requests"), (COOLING_DOWN, "asked us to wait (rate limit)"))
     for state, words in states:
-        for endpoint, availability in zip(snapshot.endpoint_ids, snapshot.availability, strict=True):
-            if availability == state:
-                said.append(f"{markdown(endpoint)} {words}.")
+        away = [
+            name for name, now_in in zip(snapshot.endpoint_ids, snapshot.availability, strict=True) if now_in == state
+        ]
+        said += [f"{markdown(endpoint)} {words}." for endpoint in away[:MOST_ENDPOINTS]]
+        if len(away) > MOST_ENDPOINTS:
+            said.append(f"The same holds for {fmt.count(len(away) - MOST_ENDPOINTS, 'more endpoint')}.")
     ending = (key for key in keys if key.revoked_at is None and _ends_soon(key, now))
     said += [f"The key {markdown(key.name)} ends soon. [See your keys](/keys)" for key in ending]
     return said

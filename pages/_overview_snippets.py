@@ -35,10 +35,8 @@ const answer = await client.chat.completions.create({{
 }});
 console.log(answer.choices[0].message.content);"""
 
-SNIPPETS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"curl": ("bash", _CURL), "Python": ("python", _PYTHON), "JavaScript": ("javascript", _JAVASCRIPT)}
-)
-"""Language of each snippet and its text, `{base_url}` left open."""
+SNIPPETS: Mapping[str, str] = MappingProxyType({"curl": _CURL, "Python": _PYTHON, "JavaScript": _JAVASCRIPT})
+"""Each snippet by its name, `{base_url}` left open."""
 
 
 def base_url() -> str:
@@ -47,12 +45,19 @@ def base_url() -> str:
     return f"{parts.scheme}://{parts.netloc}/v1"
 
 
-def show_snippets(key_prefix: str) -> None:
-    """Address, key (what may be shown of it) and snippets."""
+def show_snippets(key_prefix: str, *, printed: bool) -> None:
+    """Address, key (what may be shown of it) and snippets; `printed` says that the whole key is in the terminal."""
     url = base_url()
     st.caption("Base URL")
     st.code(url, language=None)
     shown = f"{key_prefix}…" if key_prefix else "fr_live_…"
-    st.caption(f"API key: {shown} The whole key was shown once, when it was made; make another under API keys.")
-    for tab, (language, text) in zip(st.tabs(list(SNIPPETS)), SNIPPETS.values(), strict=True):
-        tab.code(text.format(base_url=url), language=language)
+    where = (
+        "It was printed where FreeRelay was started (`make run`), and stands in the file `FREERELAY_HOME/credentials`."
+        if printed
+        else "The whole key was shown once, when it was made; if it is lost, make another."
+    )
+    st.markdown(f"API key: `{shown}` {where}")
+    st.page_link("keys.py", label="Your API keys", icon=":material/key:")
+    for tab, text in zip(st.tabs(list(SNIPPETS)), SNIPPETS.values(), strict=True):
+        # No language: the colours of highlighted comments lack contrast.
+        tab.code(text.format(base_url=url), language=None, wrap_lines=True)

@@ -47,10 +47,14 @@ class Table:
         return {column.label: [row[i] for row in self.rows] for i, column in enumerate(self.columns)}
 
 
-def show_table(table: Table, *, rows: int | None = None) -> None:
-    """Draw the table, at most `rows` of it at a time (the rest scrolls), with its download."""
+def show_table(table: Table, *, rows: int | None = None, selectable: bool = False) -> int | None:
+    """Draw the table, at most `rows` of it at a time (the rest scrolls), with its download.
+
+    Returns the place of the row that the reader has selected, where it is `selectable` and there is one.
+    """
     slug = table.name.replace(" ", "-")
-    st.dataframe(
+    on_select: Any = "rerun" if selectable else "ignore"
+    shown: Any = st.dataframe(
         table.as_columns(),
         hide_index=True,
         height="content" if rows is None or len(table.rows) <= rows else HEADER_PX + rows * ROW_PX,
@@ -59,6 +63,8 @@ def show_table(table: Table, *, rows: int | None = None) -> None:
         column_config={column.label: _config(column) for column in table.columns},
         alt=table.title,
         key=f"table_{slug}",
+        on_select=on_select,
+        selection_mode="single-row",
     )
     st.download_button(
         f"Download {table.name} (CSV)",
@@ -70,6 +76,7 @@ def show_table(table: Table, *, rows: int | None = None) -> None:
         type="tertiary",
         icon=":material/download:",
     )
+    return next(iter(shown.selection.rows), None) if selectable else None
 
 
 def csv_text(table: Table) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from freerelay_core.composition import Application
-from freerelay_core.errors import FreeRelayError
+from freerelay_core.errors import FreeRelayError, NotFound
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.simulation import (
     Cancelled,
@@ -29,7 +29,7 @@ from pages._jobs import Job, JobCancelled, Jobs, JobState
 from pages._session import run
 from pages._what_if_view import Answer, show_answer
 
-__all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_job"]
+__all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_job", "shown_scenario"]
 
 JOBS: Jobs[Answer] = Jobs()
 """The rehearsals of this process. Operators share them: there is one operator's key."""
@@ -88,7 +88,7 @@ def choose_traffic() -> Chosen:
 
 def run_button(app: Application, scenario: Scenario, world: World, chosen: Chosen) -> None:
     """Start the rehearsal; its id goes into the URL."""
-    ready = chosen.ready and JOBS.running(OWNER) is None
+    ready = chosen.ready and bool(scenario.changes) and JOBS.running(OWNER) is None
     if not st.button("Run", key="what_if_run", type="primary", disabled=not ready, width="stretch"):
         return
     try:
@@ -151,6 +151,15 @@ def show_job(job_id: str | None, now: datetime, rest: DeltaGenerator) -> None:
         st.header(markdown(f"Running {job.title}"), anchor=False)
         progress: Callable[[Job[Answer]], None] = st.fragment(_show_progress, run_every=POLL_S)
         progress(job)
+
+
+def shown_scenario(job_id: str | None) -> Scenario | None:
+    """The scenario of the rehearsal named in the URL, once there is an answer to it."""
+    try:
+        job = None if job_id is None else JOBS.get(OWNER, job_id)
+    except NotFound:
+        return None
+    return None if job is None or job.result is None else job.result.what_if.scenario
 
 
 def _show_progress(job: Job[Answer]) -> None:

@@ -38,9 +38,15 @@ KINDS = {
 }
 
 
-def edit_scenario(store: Store, endpoints: Sequence[str], tenants: Sequence[str]) -> Scenario | None:
-    """The scenario as it stands, drawn for editing; None while it cannot be meant, which is then said."""
-    if (taken_over := st.session_state.pop(_NEXT, None)) is not None:
+def edit_scenario(
+    store: Store, endpoints: Sequence[str], tenants: Sequence[str], shown: Scenario | None
+) -> Scenario | None:
+    """The scenario as it stands, drawn for editing; None while it cannot be meant, which is then said.
+
+    In a fresh browser it begins as the one whose answer is `shown`.
+    """
+    taken_over = st.session_state.pop(_NEXT, None if _CHANGES in st.session_state else shown)
+    if taken_over is not None:
         _put(taken_over)
     _open_saved(store)
     st.text_input("Name of the scenario", key=_NAME, max_chars=80)

@@ -53,9 +53,8 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
     _charts.show_chart(_charts.shares(_share_title(result), {name: side.share for name, side in sides}), key="shares")
     download_row(report_of_what_if(result, made_at=answer.ran_at))
     with rest:
-        if len(result.tenants) > 1:
-            st.header(_tenants_title(result.tenants), anchor=False)
-            show_table(tenants_table(answer), rows=_SHOWN_ROWS)
+        st.header(_tenants_title(result.tenants), anchor=False)
+        show_table(tenants_table(answer), rows=_SHOWN_ROWS)
         st.header("Where requests go", anchor=False)
         show_table(share_table(answer), rows=_SHOWN_ROWS)
         if result.first_choices_changed:
@@ -67,9 +66,10 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
 
 def _headline(result: WhatIf) -> str:
     before, after = result.total_usd(result.baseline), result.total_usd(result.changed)
-    return (
-        f"{result.scenario.name}: {fmt.usd(before)} becomes {fmt.usd(after)} ({fmt.difference(after, before, 'cost')})"
-    )
+    change = fmt.difference(after, before, "cost")
+    if change == "same":
+        return f"{result.scenario.name}: the cost stays at about {fmt.usd(after)}"
+    return f"{result.scenario.name}: {fmt.usd(before)} becomes {fmt.usd(after)} ({change})"
 
 
 def _sentence(result: WhatIf) -> str:
@@ -78,7 +78,10 @@ def _sentence(result: WhatIf) -> str:
     time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
     quality = fmt.difference(after.quality, before.quality, "quality")
     share = fmt.percent(moved / len(result.traffic))
-    said = [f"Median time {time}, quality {quality}; {fmt.count(moved, 'first choice')} would change ({share})."]
+    slow = fmt.difference(after.latency_p95_s, before.latency_p95_s, "time")
+    times = f"median time {time}, the slowest 5 % {slow}"
+    changed = f"{fmt.count(moved, 'first choice')} would change ({share})"
+    said = [f"{_tenants_title(result.tenants)}: {times}, quality {quality}; {changed}."]
     if after.unserved > before.unserved:
         said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody.")
     changes = "; ".join(result.scenario.sentences()) or "nothing changes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,14 +24,17 @@ MOST = 200
 POLL_S = 3.0
 LIVE_FOR = timedelta(minutes=10)
 RANGES = {"1 hour": timedelta(hours=1), "24 hours": timedelta(hours=24), "7 days": timedelta(days=7)}
+DEFAULT_RANGE = "24 hours"
 STATES = ("all", "failed", "failed over")
 ANY = "any"
+_FILTERS = "activity_filters"
+"""Where the list leaves its filters, for the way back from one decision."""
+_LIVE_SINCE = "activity_live_since"
 
 
 def render() -> None:
     """The page: one decision where the URL names one, else the list."""
     app, who = application(), identity()
-    page_title("Activity")
     asked = st.query_params.get("decision")
     if asked:
         _one(app, who, asked)
@@ -42,7 +45,9 @@ def render() -> None:
 
 
 def _one(app: Application, who: Identity, decision_id: str) -> None:
-    st.page_link("activity.py", label="All decisions", icon=":material/arrow_back:")
+    page_title("Activity")
+    filters = st.session_state.get(_FILTERS)
+    st.page_link("activity.py", label="All decisions", icon=":material/arrow_back:", query_params=filters)
     try:
         record = run(app.decision_log.find(None if who.tenant is None else who.tenant.id, decision_id))
     except NotFound:
@@ -52,22 +57,50 @@ def _one(app: Application, who: Identity, decision_id: str) -> None:
 
 
 def _many(app: Application) -> None:
+    options = {"range": tuple(RANGES), "status": STATES, "family": (ANY, *TaskFamily)}
+    options["endpoint"] = (ANY, *fleet_snapshot().endpoint_ids)
+    with st.container(horizontal=True, vertical_alignment="center", key="activity-head"):
+        page_title("Activity")
+        live = st.toggle("Live", value=True, key="live", help="Asks for new decisions every few seconds.")
+    _complain(options)
+    until = _live_until(app, live=live)
+    st.fragment(_list, run_every=POLL_S if until else None)(options, until)
+
+
+def _complain(options: Mapping[str, Sequence[str]]) -> None:
+    """Say which filters in the URL cannot be used; their widgets fall back by themselves."""
+    asked = {name: st.query_params.get(name) for name in options}
+    bad = [f"{name}={value[:60]}" for name, value in asked.items() if value and value not in options[name]]
+    if bad:
+        st.warning(markdown(f"Not usable in this link, so left out: {', '.join(bad)}."))
+
+
+def _filters(options: Mapping[str, Sequence[str]]) -> _Chosen:
     range_, state, family, endpoint = st.columns(4)
     span = range_.segmented_control(
-        "Range", list(RANGES), default="24 hours", required=True, key="range", bind="query-params"
+        "Range", options["range"], default=DEFAULT_RANGE, required=True, key="range", bind="query-params"
     )
-    status = state.segmented_control("Status", STATES, default="all", required=True, key="status", bind="query-params")
-    task = family.selectbox("Task family", [ANY, *TaskFamily], key="family", bind="query-params")
-    at = endpoint.selectbox("Endpoint", [ANY, *app.fleet.snapshot().endpoint_ids], key="endpoint", bind="query-params")
-    since = st.session_state.setdefault("_live_since", app.clock.now())
-    live = st.toggle("Live", value=True, key="live", help="Ask for new decisions every few seconds, for ten minutes.")
-    running = live and app.clock.now() - since < LIVE_FOR
-    if live and not running:
-        st.caption("Live for ten minutes, then it rests. Switch it off and on to go on.")
+    status = state.segmented_control(
+        "Status", options["status"], default=STATES[0], required=True, key="status", bind="query-params"
+    )
+    task = family.selectbox("Task family", options["family"], key="family", bind="query-params")
+    at = endpoint.selectbox("Endpoint", options["endpoint"], key="endpoint", bind="query-params")
+    chosen = {"range": span or DEFAULT_RANGE, "status": status or STATES[0], "family": str(task), "endpoint": str(at)}
+    st.session_state[_FILTERS] = chosen
+    return _Chosen(RANGES[chosen["range"]], chosen["status"], chosen["family"], chosen["endpoint"])
+
+
+def _live_until(app: Application, *, live: bool) -> datetime | None:
+    """Until when the list asks for news; None when it is paused, or has done so for long enough."""
+    now = app.clock.now()
     if not live:
-        st.session_state["_live_since"] = app.clock.now()
-    chosen = _Chosen(RANGES[span or "24 hours"], str(status), str(task), str(at))
-    st.fragment(_list, run_every=POLL_S if running else None)(chosen)
+        st.session_state.pop(_LIVE_SINCE, None)
+        return None
+    until: datetime = st.session_state.setdefault(_LIVE_SINCE, now) + LIVE_FOR
+    if now < until:
+        return until
+    st.caption("Live for ten minutes, then it rests. Switch it off and on to go on.")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +122,25 @@ class _Chosen:
         )
 
 
-def _list(chosen: _Chosen) -> None:
-    """Drawn again and again while it is live; who looks is asked each time."""
+def _list(options: Mapping[str, Sequence[str]], until: datetime | None) -> None:
+    """Drawn again and again until then; who looks is asked each time."""
     app, who = application(), identity()
     now = app.clock.now()
+    if until is not None and now >= until:
+        st.rerun()  # the page, which then draws the list once more and lets it rest
     tenant_id = None if who.tenant is None else who.tenant.id
+    answer = st.container()
+    chosen = _filters(options)
     lines = run(app.store.decision_lines(tenant_id, chosen.since(now), limit=MOST))
+    answer.header(markdown(_headline(lines)), anchor=False)
     if not lines:
-        st.header("No decisions here", anchor=False)
         st.write("Nothing matches in this range. Widen it, drop a filter, or send a request (see Overview).")
         return
-    st.header(markdown(_headline(lines)), anchor=False)
-    _links(lines)
-    show_table(_table(lines, now, chosen, with_tenant=tenant_id is None), rows=15)
+    _open(lines)
+    table = _table(lines, now, chosen, with_tenant=tenant_id is None)
+    row = show_table(table, rows=15, selectable=True)
+    if row is not None and row < len(lines):
+        _go_to(lines[row].id)
     st.caption(
         f"{fmt.date_range(now - chosen.span, now)}, at most the newest {fmt.count(MOST)}. Time is from the request to "
         "the end of the answer. No text of a request or an answer is stored."
@@ -109,27 +148,37 @@ def _list(chosen: _Chosen) -> None:
 
 
 def _headline(lines: Sequence[DecisionLine]) -> str:
+    if not lines:
+        return "No decisions here"
     failed = sum(line.status >= 400 for line in lines)
     demo = sum(line.demo for line in lines)
     said = fmt.count(len(lines), "decision") if len(lines) < MOST else f"The newest {fmt.count(MOST)} decisions"
-    return f"{said}, {fmt.count(failed)} failed{f', {fmt.count(demo)} of them demo data' if demo else ''}"
+    generated = f" ({fmt.count(demo)} of them demo data)" if demo else ""
+    return f"{said}{generated}, {fmt.count(failed)} failed"
 
 
-def _links(lines: Sequence[DecisionLine]) -> None:
-    """Open one: a choice that works without a mouse, and changes the URL."""
+def _open(lines: Sequence[DecisionLine]) -> None:
+    """Open one by a choice that works without a mouse; with one, a row of the table may be selected."""
     names = {line.id: _name(line) for line in lines}
     chosen = st.selectbox(
         "Open a decision",
         [None, *names],
         format_func=lambda each: names.get(each, "Choose one") if each else "Choose one",
+        key="open",
     )
     if chosen:
-        st.query_params["decision"] = chosen
-        st.rerun()
+        _go_to(chosen)
+
+
+def _go_to(decision_id: str) -> None:
+    st.query_params["decision"] = decision_id
+    st.rerun()
 
 
 def _name(line: DecisionLine) -> str:
-    return f"{fmt.moment(line.created_at)}: {line.family} at {line.endpoint or 'nobody'} ({line.status})"
+    return (
+        f"{fmt.moment(line.created_at)}: {line.family} at {line.endpoint or 'nobody'} ({line.status}), {line.id[-6:]}"
+    )
 
 
 def _table(lines: Sequence[DecisionLine], now: datetime, chosen: _Chosen, *, with_tenant: bool) -> Table:

@@ -12,7 +12,7 @@ from pages._format import count, markdown, moment
 from pages._keys_choice import choose, preset, unknown_notice
 from pages._keys_new import new_key_form, viewer
 from pages._keys_result import attempt, draw_result
-from pages._keys_secret import draw_secret
+from pages._keys_secret import draw_secret, forget_secret
 from pages._keys_table import ended_keys, live_keys, name_of
 
 _CHOSEN = "key"
@@ -54,6 +54,7 @@ def _revoke(key: KeyInfo) -> None:
         who = _session.identity()
         _session.run(_session.application().accounts.revoke_key(who, _tenant(who).id, key.id))
         preset(_CHOSEN, None)
+        forget_secret(key.id)
         return f"**{markdown(name_of(key))}** is revoked: every server refuses it within a second."
 
     attempt(work)

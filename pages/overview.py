@@ -8,7 +8,8 @@ from datetime import timedelta
 import streamlit as st
 
 from freerelay_core.composition import Application
-from freerelay_core.store.base import Identity, KeyInfo, Traffic
+from freerelay_core.composition.beside import DEMO_EMAIL
+from freerelay_core.store.base import DecisionFilter, Identity, KeyInfo, Tenant, Traffic
 from pages import _format as fmt
 from pages import _session
 from pages._format import markdown
@@ -18,7 +19,7 @@ from pages._overview_snippets import show_snippets
 from pages._session import application, fleet_snapshot, identity, run
 from pages._simulator_tables import Column, Table, show_table
 
-POLL_S = 1.5
+POLL_S = 0.5
 _SINCE_EVER = DAY * 30
 """How far back traffic makes a tenant one that has sent something."""
 
@@ -36,7 +37,8 @@ def render() -> None:
 
 
 def _has_sent(app: Application, tenant_id: str) -> bool:
-    return _traffic(app, tenant_id, _SINCE_EVER).requests > 0
+    where = DecisionFilter(since=app.clock.now() - _SINCE_EVER)
+    return bool(run(app.store.decision_lines(tenant_id, where, limit=1)))
 
 
 def _traffic(app: Application, tenant_id: str | None, span: timedelta = DAY, *, back: int = 0) -> Traffic:
@@ -47,8 +49,8 @@ def _traffic(app: Application, tenant_id: str | None, span: timedelta = DAY, *, 
 
 def _first_request(who: Identity) -> None:
     st.header("Send your first request", anchor=False)
-    st.write("Paste one of these into a shell where your key is set. This page turns over when the request arrives.")
-    show_snippets(_prefix(who))
+    st.write("Run one of these where `OPENAI_API_KEY` holds your key. This page turns over when the request arrives.")
+    _call(who)
     st.fragment(_await_first, run_every=POLL_S)()
 
 
@@ -59,8 +61,11 @@ def _await_first() -> None:
         st.rerun()
 
 
-def _prefix(who: Identity) -> str:
-    return "" if who.tenant is None or who.key_id is None else _session.key_prefix(who.tenant.id, who.key_id)
+def _call(who: Identity) -> None:
+    """How to send a request as this tenant."""
+    prefix = "" if who.tenant is None or who.key_id is None else _session.key_prefix(who.tenant.id, who.key_id)
+    demo_key = application().demo_key
+    show_snippets(prefix, printed=bool(prefix) and demo_key is not None and demo_key.startswith(prefix))
 
 
 def _day(app: Application, who: Identity) -> None:
@@ -74,9 +79,9 @@ def _day(app: Application, who: Identity) -> None:
     if who.tenant is None:
         _busiest(app)
     else:
-        _demo(app, who.tenant.id)
+        _demo(app, who.tenant)
         st.header("Call it", anchor=False)
-        show_snippets(_prefix(who))
+        _call(who)
 
 
 def _attention(said: Sequence[str]) -> None:
@@ -94,6 +99,7 @@ def _busiest(app: Application) -> None:
     names = {tenant.id: tenant.email for tenant in run(app.store.list_tenants())}
     if not by_tenant:
         st.caption("No tenant has sent anything in the last 24 hours.")
+        st.page_link("tenants.py", label="Tenants", icon=":material/group:")
         return
     st.header(f"{fmt.count(len(by_tenant), 'tenant')} sent requests", anchor=False)
     ranked = sorted(by_tenant.items(), key=lambda item: -item[1].requests)
@@ -125,18 +131,27 @@ def _busiest(app: Application) -> None:
     show_table(table, rows=10)
 
 
-def _demo(app: Application, tenant_id: str) -> None:
-    """Say what is demo data, and offer to take it away."""
-    demo = _traffic(app, tenant_id, _SINCE_EVER).demo
+def _demo(app: Application, tenant: Tenant) -> None:
+    """Say what is demo data, and offer to take it away. Only the demo tenant is ever given any."""
+    demo = _traffic(app, tenant.id, _SINCE_EVER).demo if tenant.email == DEMO_EMAIL else 0
     if not demo:
         return
+    count = markdown(fmt.count(demo, "decision"))
     with st.container(border=True, key="demo_data"):
-        count = markdown(fmt.count(demo, "decision"))
-        st.markdown(f"**Demo data.** {count} of the last 30 days were generated for a first look; none was sent.")
-        if st.button("Remove the demo data", key="demo_remove"):
-            removed = run(app.store.remove_demo_decisions(tenant_id), timeout=15.0)
-            st.toast(f"Removed: {fmt.count(removed, 'decision')}")
-            st.rerun()
+        st.markdown(
+            f"**Demo data: generated, not yours.** {count} were made up for a first look; none was "
+            "sent, and what they would have cost was not spent."
+        )
+        with st.popover("Remove the demo data …", icon=":material/delete:"):
+            st.write(f"{count} will be removed for good. What you have sent yourself stays.")
+            st.button("Remove the demo data for good", key="demo_remove", on_click=_remove_demo)
+
+
+def _remove_demo() -> None:
+    who = identity()
+    if who.tenant is not None:
+        removed = run(application().store.remove_demo_decisions(who.tenant.id), timeout=15.0)
+        st.toast(f"Removed: {fmt.count(removed, 'decision')} of demo data")
 
 
 render()

@@ -35,7 +35,8 @@ def render() -> None:
 def _ask(app: Application) -> None:
     """What to rehearse, and on which traffic."""
     tenants = [tenant.email for tenant in run(app.store.list_tenants())]
-    scenario = edit_scenario(app.store, app.fleet.snapshot().endpoint_ids, tenants)
+    shown = jobs.shown_scenario(st.query_params.get("job"))
+    scenario = edit_scenario(app.store, fleet_snapshot().endpoint_ids, tenants, shown)
     chosen = jobs.choose_traffic()
     if scenario is None:
         st.caption("The scenario cannot be run as it stands.")

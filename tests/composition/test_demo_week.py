@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from freerelay_core.catalogue import compile_prices, load_catalogue
 from freerelay_core.clock import id_time
+from freerelay_core.composition import Application
+from freerelay_core.composition.beside import DEMO_EMAIL
 from freerelay_core.composition.demo_week import DAYS, REQUESTS, demo_week
+from freerelay_core.config import load_settings
 from freerelay_core.decision import replay
 from freerelay_core.fleet import Fleet
 from freerelay_core.profile import RequestProfile
@@ -68,3 +75,40 @@ def test_what_a_request_cost_is_its_tokens_at_list_prices(week):
         if record.outcome.status >= 400:
             continue
         assert (record.outcome.cost_usd == 0) == (record.outcome.endpoint in free)
+
+
+@asynccontextmanager
+async def started(database: str, home: Path, *, week: bool = True) -> AsyncIterator[Application]:
+    settings = load_settings(home=home, database_url=database, operator_key="k" * 40, demo=True, demo_week=week)
+    application = await Application.start(settings, environment={})
+    try:
+        yield application
+    finally:
+        await application.stop()
+
+
+async def demo_decisions(application: Application) -> int:
+    tenant = await application.store.tenant_by_email(DEMO_EMAIL)
+    now = application.clock.now()
+    return (await application.store.traffic(tenant.id, since=now - timedelta(days=DAYS + 1), until=now)).demo
+
+
+@pytest.mark.anyio
+async def test_the_first_start_fills_the_week_beside_requests_and_once_removed_it_stays_away(database, tmp_path):
+    async with started(database, tmp_path) as application:
+        async with asyncio.timeout(20):
+            while await demo_decisions(application) < REQUESTS:
+                assert application.ready
+                await asyncio.sleep(0.05)
+        tenant = await application.store.tenant_by_email(DEMO_EMAIL)
+        assert await application.store.remove_demo_decisions(tenant.id) == REQUESTS
+    async with started(database, tmp_path) as application:
+        await asyncio.sleep(1)
+        assert await demo_decisions(application) == 0
+
+
+@pytest.mark.anyio
+async def test_a_start_may_be_told_to_make_no_demo_week(database, tmp_path):
+    async with started(database, tmp_path, week=False) as application:
+        await asyncio.sleep(1)
+        assert await demo_decisions(application) == 0

@@ -40,15 +40,23 @@ def test_a_snippet_sends_the_first_request_and_the_page_turns_over(
     expect(page.get_by_role("heading", name=re.compile("1 request in the last 24 hours"))).to_be_visible()
 
 
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_overview_is_accessible_and_fits_a_phone(
-    new_page: Callable[..., Page], sign_in: Any, product: Any, violations: Any, wait_ready: Any
+    new_page: Callable[..., Page], sign_in: Any, product: Any, violations: Any, wait_ready: Any, color_scheme: str
 ) -> None:
     """The demo tenant has its demo week, so every part of the page is there."""
-    page = new_page(viewport=PHONE, color_scheme="dark")
+    page = new_page(viewport=PHONE, color_scheme=color_scheme)
     sign_in(page, product.exports["OPENAI_API_KEY"])
-    expect(page.get_by_text("Demo data.").first).to_be_visible()
+    expect(page.get_by_text("Demo data: generated, not yours.")).to_be_visible()
     wait_ready(page)
     assert violations(page) == []
+    page.get_by_role("button", name="Remove the demo data …").click()
+    expect(page.get_by_role("button", name="Remove the demo data for good")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    for tab in ("Python", "JavaScript"):
+        page.get_by_role("tab", name=tab).click()
+        assert violations(page) == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 
@@ -66,6 +74,7 @@ def test_a_demo_decision_is_found_opened_recomputed_and_simulated(
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("decision="))
+    page.get_by_role("button", name="Recompute").click()
     expect(page.get_by_text(re.compile("the same order of"))).to_be_visible()
     wait_ready(page)
     assert violations(page) == []
@@ -74,8 +83,23 @@ def test_a_demo_decision_is_found_opened_recomputed_and_simulated(
     expect(page).to_have_url(re.compile("task="))
 
 
+def test_a_row_opens_its_decision_and_the_way_back_keeps_the_filters(
+    new_page: Callable[..., Page], sign_in: Any, product: Any, wait_ready: Any
+) -> None:
+    page = new_page()
+    sign_in(page, product.exports["OPENAI_API_KEY"], "/activity?range=7+days&family=code")
+    wait_ready(page)
+    page.locator(".dvn-scroller").click(position={"x": 15, "y": 52})
+    page.wait_for_url(re.compile("decision="))
+    expect(page.get_by_text(re.compile("code, hard, about"))).to_be_visible()
+    page.get_by_role("link", name="All decisions").click()
+    page.wait_for_url(re.compile("family=code"))
+    expect(page.get_by_role("radio", name="7 days")).to_be_checked()
+    assert "decision=" not in page.url
+
+
 def test_the_activity_fits_a_phone(new_page: Callable[..., Page], sign_in: Any, product: Any) -> None:
     page = new_page(viewport=PHONE)
     sign_in(page, product.exports["OPENAI_API_KEY"], "/activity")
-    expect(page.get_by_text("Live")).to_be_visible()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390

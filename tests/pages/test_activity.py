@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from builders import logged_decision
 
+from freerelay_core.clock import SystemClock
 from freerelay_core.store import DecisionRecord
+
+
+class LaterClock(SystemClock):
+    """Eleven minutes ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=11)
+
 
 TRIED_TWICE = ({"endpoint": "a/b", "error": "status 500"}, {"endpoint": "c/d", "status": 200, "duration_s": 1.5})
 
@@ -32,6 +42,10 @@ def texts(page) -> str:
     return "\n".join(part.value for part in parts).replace("\xa0", " ")
 
 
+def said(page) -> str:
+    return "\n".join(part.value for part in [*page.success, *page.error]).replace("\xa0", " ")
+
+
 def listed(page) -> list[str]:
     """Endpoints in the list."""
     return list(page.dataframe[0].value["Endpoint"])
@@ -52,6 +66,22 @@ def test_decisions_are_listed_newest_first_and_filtered_by_the_url(running, read
     assert "Nothing matches" in texts(reader.open("activity", family="vision"))
 
 
+def test_a_filter_that_cannot_be_used_is_said_to_be_left_out(running, reader, tenant):
+    send(running, tenant, endpoint="first/m")
+    page = reader.open("activity", status="nonsense", range="2 years", endpoint="<b>*x*</b>")
+    assert r"range=2 years, status=nonsense, endpoint=\<b\>\*x\*" in page.warning[0].value
+    assert listed(page) == ["first/m"]
+
+
+def test_it_rests_after_ten_minutes_and_goes_on_when_asked(running, reader, tenant, monkeypatch):
+    page = reader.open("activity")
+    assert "then it rests" not in texts(page)
+    monkeypatch.setattr(running.application, "clock", LaterClock())
+    assert "then it rests" in texts(page.run())
+    assert "then it rests" not in texts(page.toggle[0].set_value(False).run())
+    assert "then it rests" not in texts(page.toggle[0].set_value(True).run())
+
+
 def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reader, tenant):
     record = send(running, tenant, endpoint="c/d", attempts=TRIED_TWICE, cost_usd=0.5)
     page = reader.open("activity", decision=record.id)
@@ -63,7 +93,9 @@ def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reade
     assert list(ranking["cost"]) == [-0.5, -1.0]
     assert list(attempts["What went wrong"]) == ["status 500", "nothing"]
     assert list(excluded["Reason"]) == ["no_tools"]
-    assert "the same order of 2" in texts(page)
+    assert "the same order" not in said(page)
+    page.button[0].click().run()
+    assert "the same order of 2 endpoints" in said(page)
     assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
 
 
@@ -71,7 +103,9 @@ def test_a_log_that_contradicts_itself_is_called_a_fault(running, reader, tenant
     record = logged_decision(running.application.clock, tenant)
     wrong = dict.fromkeys(record.log_factors, (-1.0, -0.5))
     running.run(running.application.store.append_decisions([replace(record, log_factors=wrong)]))
-    assert "This is a fault" in texts(reader.open("activity", decision=record.id))
+    page = reader.open("activity", decision=record.id)
+    page.button[0].click().run()
+    assert "This is a fault" in said(page)
 
 
 @pytest.mark.parametrize("identifier", ["01a21381-ebe3-7cea-81da-200f4055f1a6", "x", "' or 1=1"])

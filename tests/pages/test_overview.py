@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from builders import logged_decision
 
+from freerelay_core.composition.beside import DEMO_EMAIL
 from freerelay_core.composition.demo_week import demo_week
+from freerelay_core.store.keys import new_key
 
 TRIED_TWICE = ({"endpoint": "a/b", "error": "status 500"}, {"endpoint": "c/d"})
 
@@ -17,6 +19,16 @@ def tenant(running, reader) -> str:
     tenant_id, key = running.new_tenant()
     reader.sign_in(key)
     return tenant_id
+
+
+@pytest.fixture
+def demo_tenant(running, tenant_reader) -> str:
+    """The demo tenant, signed in, with its demo week."""
+    application = running.application
+    found = running.run(application.store.tenant_by_email(DEMO_EMAIL))
+    week = demo_week(application.fleet.snapshot(), application.fleet, application.clock, found.id)
+    running.run(application.store.append_decisions(list(week)))
+    return found.id
 
 
 def send(running, tenant_id: str, *outcomes: dict) -> None:
@@ -73,18 +85,44 @@ def test_a_failing_endpoint_needs_attention(running, reader, tenant):
     assert failing.split("/")[0] in texts(reader.open())
 
 
-def test_demo_data_is_named_and_goes_with_one_button(running, reader, tenant):
+def test_demo_data_is_named_and_goes_with_one_button(running, reader, demo_tenant):
     application = running.application
-    records = list(demo_week(application.fleet.snapshot(), application.fleet, application.clock, tenant))
-    running.run(application.store.append_decisions(records))
-    send(running, tenant, {})
+    send(running, demo_tenant, {})
     page = reader.open()
-    assert "Demo data" in texts(page)
+    assert "Demo data: generated, not yours" in texts(page)
+    assert "of them demo data" in page.header[0].value
+    assert "700 decisions will be removed for good" in texts(page)
     page.button(key="demo_remove").click().run()
-    assert "Demo data" not in texts(page)
+    assert "emo data" not in texts(page)
     assert metrics(page)["Requests"][0] == "1"
     since = application.clock.now() - timedelta(days=8)
-    assert len(running.run(application.store.recent_decisions(tenant, since=since, limit=5))) == 1
+    assert len(running.run(application.store.recent_decisions(demo_tenant, since=since, limit=5))) == 1
+
+
+def test_the_settings_say_that_they_judge_by_demo_data(reader, demo_tenant):
+    page = reader.open("settings")
+    assert any("700 demo data, not sent by you" in part.proto.body for part in page.get("html"))
+
+
+def test_the_key_is_masked_and_it_says_where_the_whole_one_is(running, reader, tenant):
+    keys = running.run(running.application.store.list_keys(tenant))
+    shown = texts(reader.open())
+    assert f"`{keys[0].prefix}…` The whole key was shown once" in shown
+    reader.sign_in(running.demo_key)
+    shown = texts(reader.open())
+    assert f"`{running.demo_key[:12]}…` It was printed where FreeRelay was started" in shown
+    assert running.demo_key not in shown
+
+
+def test_a_key_that_ends_soon_needs_attention(running, reader, tenant):
+    send(running, tenant, {})
+    application, key = running.application, new_key("live")
+    in_a_day = application.clock.now() + timedelta(days=1)
+    make = application.store.create_key(
+        tenant, name="night job", prefix=key.prefix, key_hash=key.digest, expires_at=in_a_day
+    )
+    running.run(make)
+    assert "The key night job ends soon" in texts(reader.open())
 
 
 def test_the_operator_sees_every_tenant(running, operator_reader):

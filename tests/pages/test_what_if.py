@@ -71,6 +71,9 @@ def test_a_scenario_is_added_to_saved_run_and_opened_by_its_link(running, operat
     other = operator.open("what-if", job=job_id, scenario=saved.id)
     assert r"Prices rise\: " in texts(other)
     assert r"deepseek/\* costs 3 times as much" in texts(other)
+    assert r"deepseek/\* costs 3 times as much" in texts(operator.open("what-if", job=job_id)), (
+        "its scenario comes along"
+    )
 
 
 def test_a_change_can_be_removed_again(running, operator):
@@ -113,6 +116,9 @@ def test_rules_are_added_as_text_and_refused_where_they_are_none(operator):
 
 def test_no_traffic_says_so(operator):
     page = operator.open("what-if")
+    assert page.button(key="what_if_run").disabled, "nothing changes yet"
+    page.selectbox(key="change_kind").set_value("Traffic").run()
+    page.button(key="change_add").click().run()
     page.button(key="what_if_run").click().run()
     page = finished(page)
     assert "No requests were recorded in the last 7 days" in texts(page)
