@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from freerelay_core.clock import id_time
-from freerelay_core.preference import DEFAULT_PREFERENCE, EffectivePreference, RoutingPreference
+from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.store.base import (
     DecisionLine,
     DecisionRecord,
@@ -178,6 +178,8 @@ def snapshot_from_row(row: Row) -> PublishedSnapshot:
 def decision_from_row(row: Row) -> DecisionRecord:
     """A row of `decisions`."""
     stored = {name: _json(row[name]) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
+    if isinstance(stored["ranking"], list):
+        stored |= _in_columns(stored["ranking"], stored["log_factors"])
     preference = EffectivePreference(
         _preference(row["preference"]) or DEFAULT_PREFERENCE, row["preference_level"], row["preference_rule"]
     )
@@ -210,6 +212,15 @@ def decision_from_row(row: Row) -> DecisionRecord:
         ),
         demo=row["demo"],
     )
+
+
+def _in_columns(ranking: list[Row], by_endpoint: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """A ranking that was stored as rows, with its log factors by endpoint, as columns."""
+    names = [row["endpoint"] for row in ranking]
+    return {
+        "ranking": {column: [row[column] for row in ranking] for column in LoggedRanking.__slots__},
+        "log_factors": {factor: [by_endpoint[name][k] for name in names] for k, factor in enumerate(FACTORS)},
+    }
 
 
 def line_from_row(row: Row) -> DecisionLine:

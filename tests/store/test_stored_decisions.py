@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -124,6 +126,17 @@ async def test_an_unknown_preference_in_the_log_reads_as_the_default(store, tena
     sql.owner("update decisions set preference = 'from-the-future'")
 
     assert (await store.decision(tenant.id, record.id)).preference.value is DEFAULT_PREFERENCE
+
+
+async def test_a_decision_that_was_stored_row_by_row_reads_as_one_in_columns(store, tenant, make_decision, sql):
+    record = make_decision(tenant.id)
+    await store.append_decisions([record])
+    columns = asdict(record.ranking)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    logs = {record.ranking.endpoint[0]: [column[0] for column in record.log_factors.values()]}
+    sql.owner("update decisions set ranking = %s, log_factors = %s", json.dumps(rows), json.dumps(logs))
+
+    assert await store.decision(tenant.id, record.id) == record
 
 
 async def test_the_day_of_a_decision_is_the_one_in_its_id(store, tenant, make_decision):
