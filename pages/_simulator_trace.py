@@ -15,14 +15,14 @@ from freerelay_core.simulation import Cancelled, read_trace, simulate
 from freerelay_core.snapshot import Snapshot
 from pages import _format as fmt
 from pages._format import markdown
-from pages._jobs import Job, JobCancelled, Jobs, JobState
+from pages._job_view import JobWords, show_job
+from pages._jobs import Job, JobCancelled, Jobs
 from pages._simulator_trace_view import TraceAnswer, show_answer
 
-__all__ = ["JOBS", "Setting", "rank_trace", "show_job", "upload"]
+__all__ = ["JOBS", "Setting", "rank_trace", "show_ranked_trace", "upload"]
 
 MAX_UPLOAD_MB = 64
 SEED = 0
-POLL_S = 0.25
 
 _SAMPLE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2026-11-24 09:15:46.68,374,44
@@ -97,44 +97,27 @@ def upload(owner: str, like: RequestProfile, setting: Setting) -> None:
             st.rerun()
 
 
-def show_job(owner: str, job_id: str | None, now: datetime, rest: DeltaGenerator) -> None:
-    """The owner's job named in the URL, in whatever state it is; without one, what to do next.
+_WORDS = JobWords(
+    running="Ranking",
+    failed="could not be ranked",
+    again="Choose Rank this trace",
+    reading="Reading the file",
+    step="request",
+)
+
+
+def show_ranked_trace(owner: str, now: datetime, rest: DeltaGenerator) -> None:
+    """The owner's trace named in the URL, in whatever state it is; without one, what to do next.
 
     What is behind an answer is drawn in `rest`.
     """
-    if job_id is None and (running := JOBS.running(owner)):
-        st.query_params["job"] = job_id = running.id
-    if job_id is None:
-        st.header("What would your traffic cost under each preference?", anchor=False)
-        st.write(
-            "Upload a trace of past requests: every one is ranked under all three preferences, with today's prices at "
-            "its hour of the day. No prompt is needed, only times and token counts, as in this file:"
-        )
-        st.code(_SAMPLE, language=None)
-        return
-    try:
-        job = JOBS.get(owner, job_id)
-    except FreeRelayError as error:
-        st.warning(markdown(error.message))
-        return
-    if job.state is JobState.DONE and job.result is not None:
-        show_answer(job.result, now, rest)
-    elif job.state is JobState.FAILED and job.error is not None:
-        st.header(markdown(f"{job.title} could not be ranked"), anchor=False)
-        st.error(markdown(job.error.message))
-    elif job.state is JobState.CANCELLED:
-        st.header(markdown(f"{job.title} was cancelled"), anchor=False)
-        st.write("Nothing is kept of it. Choose Rank this trace to start again.")
-    else:
-        st.header(markdown(f"Ranking {job.title}"), anchor=False)
-        st.fragment(_show_progress, run_every=POLL_S)(job)
+    show_job(JOBS, owner, _WORDS, before=_invite, answer=lambda answer: show_answer(answer, now, rest))
 
 
-def _show_progress(job: Job[TraceAnswer]) -> None:
-    """Drawn again and again while the job runs; then the whole page once."""
-    if job.state is not JobState.RUNNING:
-        st.rerun()
-    done, total = job.progress
-    text = f"{fmt.count(done)} of {fmt.count(total, 'request')} ranked" if total else "Reading the file"
-    st.progress(done / total if total else 0.0, text=text)
-    st.button("Cancel", on_click=job.cancel)
+def _invite() -> None:
+    st.header("What would your traffic cost under each preference?", anchor=False)
+    st.write(
+        "Upload a trace of past requests: every one is ranked under all three preferences, with today's prices at "
+        "its hour of the day. No prompt is needed, only times and token counts, as in this file:"
+    )
+    st.code(_SAMPLE, language=None)

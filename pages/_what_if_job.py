@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,18 +24,18 @@ from freerelay_core.simulation import (
 )
 from pages import _format as fmt
 from pages._format import markdown
-from pages._jobs import Job, JobCancelled, Jobs, JobState
+from pages._job_view import JobWords, show_job
+from pages._jobs import Job, JobCancelled, Jobs
 from pages._session import run
 from pages._what_if_view import Answer, show_answer
 
-__all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_job", "shown_scenario"]
+__all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_rehearsal", "shown_scenario"]
 
 JOBS: Jobs[Answer] = Jobs()
 """The rehearsals of this process. Operators share them: there is one operator's key."""
 
 OWNER = "operator"
 SEED = 0
-POLL_S = 0.25
 MAX_UPLOAD_MB = 64
 MAX_RECORDED = 200_000
 _READ_LIMIT_S = 60.0
@@ -123,34 +122,26 @@ def _traffic(app: Application, chosen: Chosen) -> Traffic:
     return recorded_traffic(requests, tenants, days=chosen.days)
 
 
-def show_job(job_id: str | None, now: datetime, rest: DeltaGenerator) -> None:
+_WORDS = JobWords(
+    running="Running",
+    failed="could not be run",
+    again="Choose Run",
+    reading="Reading the traffic",
+    step="ranking",
+)
+
+
+def show_rehearsal(now: datetime, rest: DeltaGenerator) -> None:
     """The rehearsal named in the URL, in whatever state it is; without one, what to do next."""
-    if job_id is None and (running := JOBS.running(OWNER)):
-        st.query_params["job"] = job_id = running.id
-    if job_id is None:
-        st.header("What would a change do to everybody?", anchor=False)
-        st.write(
-            "Put together a scenario, choose the traffic, and run it: every request is ranked as it is now and as it "
-            "would be, with the same luck on both sides. Nothing is changed and nobody is called."
-        )
-        return
-    try:
-        job = JOBS.get(OWNER, job_id)
-    except FreeRelayError as error:
-        st.warning(markdown(error.message))
-        return
-    if job.state is JobState.DONE and job.result is not None:
-        show_answer(job.result, now, rest)
-    elif job.state is JobState.FAILED and job.error is not None:
-        st.header(markdown(f"{job.title} could not be run"), anchor=False)
-        st.error(markdown(job.error.message))
-    elif job.state is JobState.CANCELLED:
-        st.header(markdown(f"{job.title} was cancelled"), anchor=False)
-        st.write("Nothing is kept of it. Choose Run to start again.")
-    else:
-        st.header(markdown(f"Running {job.title}"), anchor=False)
-        progress: Callable[[Job[Answer]], None] = st.fragment(_show_progress, run_every=POLL_S)
-        progress(job)
+    show_job(JOBS, OWNER, _WORDS, before=_invite, answer=lambda answer: show_answer(answer, now, rest))
+
+
+def _invite() -> None:
+    st.header("What would a change do to everybody?", anchor=False)
+    st.write(
+        "Put together a scenario, choose the traffic, and run it: every request is ranked as it is now and as it "
+        "would be, with the same luck on both sides. Nothing is changed and nobody is called."
+    )
 
 
 def shown_scenario(job_id: str | None) -> Scenario | None:
@@ -160,13 +151,3 @@ def shown_scenario(job_id: str | None) -> Scenario | None:
     except NotFound:
         return None
     return None if job is None or job.result is None else job.result.what_if.scenario
-
-
-def _show_progress(job: Job[Answer]) -> None:
-    """Drawn again and again while the job runs; then the whole page once."""
-    if job.state is not JobState.RUNNING:
-        st.rerun()
-    done, total = job.progress
-    text = f"{fmt.count(done)} of {fmt.count(total, 'ranking')} done" if total else "Reading the traffic"
-    st.progress(done / total if total else 0.0, text=text)
-    st.button("Cancel", on_click=job.cancel, key="what_if_cancel")

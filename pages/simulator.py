@@ -42,7 +42,7 @@ def render() -> None:
     with left:
         _complain([f"{bad.name}={bad.value[:60]} (can be {bad.allowed})" for bad in inputs.bad_parameters(asked)])
     if kind == "trace":
-        _trace(app, who, asked, (left, right, below))
+        _trace(app, who, (left, right, below))
     else:
         _request(app, who, asked, kind, (left, right, below))
     simulated_notice(fleet_snapshot())
@@ -77,14 +77,13 @@ def _request(
 def _trace(
     app: Application,
     who: Identity,
-    asked: Mapping[str, Sequence[str]],
     places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator],
 ) -> None:
     left, right, below = places
     now, tenant = app.clock.now(), who.tenant
     owner = tenant.id if tenant else "operator"
     with left:
-        trace.show_job(owner, asked["job"][-1] if asked.get("job") else None, now, below)
+        trace.show_ranked_trace(owner, now, below)
     with right:
         upload, rest = st.container(), st.container()
         with rest:

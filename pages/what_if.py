@@ -25,7 +25,7 @@ def render() -> None:
     left, right = st.columns([5, 3], gap="large")
     below = st.container()
     with left:
-        jobs.show_job(st.query_params.get("job"), app.clock.now(), below)
+        jobs.show_rehearsal(app.clock.now(), below)
     with right:
         _ask(app)
     simulated_notice(fleet_snapshot())
