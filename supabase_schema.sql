@@ -521,24 +521,7 @@ language sql volatile security invoker set search_path = '' as $$
   delete from public.published_snapshots where worker <> p_worker and created_at < p_created_at - interval '1 hour'
 $$;
 
--- Sums over decisions, one row for each tenant that had any. Row level security decides what a tenant sees of it.
-create or replace function public.decision_traffic_by_tenant(p_since timestamptz, p_until timestamptz)
-returns table (user_id uuid, requests bigint, demo bigint, failed bigint, failed_over bigint, input_tokens bigint,
-               output_tokens bigint, cost_usd double precision, latency_p50_s double precision,
-               latency_p95_s double precision, simulated bigint)
-language sql stable security invoker set search_path = '' as $$
-  select d.user_id, count(*), count(*) filter (where d.demo), count(*) filter (where d.status >= 400),
-         count(*) filter (where jsonb_array_length(d.attempts) > 1), coalesce(sum(d.input_tokens), 0)::bigint,
-         coalesce(sum(d.output_tokens), 0)::bigint, coalesce(sum(d.cost_usd), 0),
-         percentile_cont(0.5) within group (order by d.duration_s) filter (where d.status < 400),
-         percentile_cont(0.95) within group (order by d.duration_s) filter (where d.status < 400),
-         count(*) filter (where d.basis = 'simulated')
-    from public.decisions d
-   where d.created_at >= p_since and d.created_at < p_until
-   group by d.user_id
-$$;
-
--- The same over one tenant, or over all where none is named.
+-- Sums over the decisions of a tenant, or of all where none is named. Row level security decides what a tenant sees of it.
 create or replace function public.decision_traffic(p_since timestamptz, p_until timestamptz, p_user_id uuid default null)
 returns table (requests bigint, demo bigint, failed bigint, failed_over bigint, input_tokens bigint, output_tokens bigint,
                cost_usd double precision, latency_p50_s double precision, latency_p95_s double precision, simulated bigint)
@@ -553,9 +536,13 @@ language sql stable security invoker set search_path = '' as $$
    where d.created_at >= p_since and d.created_at < p_until and (p_user_id is null or d.user_id = p_user_id)
 $$;
 
+-- The same for each tenant that had any.
 create or replace function public.list_traffic_by_tenant(p_since timestamptz, p_until timestamptz) returns json
 language sql stable security invoker set search_path = '' as $$
-  select coalesce(json_agg(t), '[]') from public.decision_traffic_by_tenant(p_since, p_until) t
+  select coalesce(json_agg(t), '[]') from (
+    select d.user_id, traffic.*
+      from (select distinct user_id from public.decisions where created_at >= p_since and created_at < p_until) d
+     cross join lateral public.decision_traffic(p_since, p_until, d.user_id) traffic) t
 $$;
 
 -- Makes the daily partitions of the decision log from today (UTC) to `days_ahead` days on; returns the first day without one.
@@ -620,7 +607,7 @@ revoke all on function
   public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
   public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
-  public.decision_traffic(timestamptz, timestamptz, uuid), public.decision_traffic_by_tenant(timestamptz, timestamptz),
+  public.decision_traffic(timestamptz, timestamptz, uuid),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.ensure_decision_partitions(int), public.users_before_update(), public.users_after_update(),
   public.api_keys_after_change(), public.changes_after_insert()
@@ -634,7 +621,6 @@ grant execute on function
   public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
   public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
-  public.decision_traffic_by_tenant(timestamptz, timestamptz),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.ensure_decision_partitions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;

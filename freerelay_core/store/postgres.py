@@ -270,13 +270,12 @@ class PostgresStore:
     async def traffic(self, tenant_id: str | None, *, since: datetime, until: datetime) -> Traffic:
         query = "select * from public.decision_traffic(%s, %s, %s)"
         scope = _as_tenant_or_service(tenant_id)
-        rows = await self._connections.all(scope, query, [since, until, tenant_id])
-        return traffic_from_row(rows[0]) if rows else Traffic()
+        return traffic_from_row(found(await self._connections.one(scope, query, [since, until, tenant_id])))
 
     async def traffic_by_tenant(self, *, since: datetime, until: datetime) -> dict[str, Traffic]:
-        query = "select * from public.decision_traffic_by_tenant(%s, %s)"
-        rows = await self._connections.all(SERVICE, query, [since, until])
-        return {str(row["user_id"]): traffic_from_row(row) for row in rows}
+        query = "select public.list_traffic_by_tenant(%s, %s) as rows"
+        row = found(await self._connections.one(SERVICE, query, [since, until]))
+        return {each["user_id"]: traffic_from_row(each) for each in row["rows"]}
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         query = (

@@ -70,7 +70,7 @@ async def test_functions_are_for_the_router_only(either_world):
         *("schema_version", "auth_context", "find_tenant", "list_tenants", "update_tenant", "set_routing_preference"),
         *("touch_api_keys", "open_dashboard_session", "dashboard_session", "end_dashboard_session", "changes_since"),
         *("append_decisions", "remove_demo_decisions", "list_decisions", "list_recorded_requests"),
-        *("list_decision_lines", "decision_traffic", "decision_traffic_by_tenant", "list_traffic_by_tenant"),
+        *("list_decision_lines", "decision_traffic", "list_traffic_by_tenant"),
         *("publish_snapshot", "ensure_decision_partitions"),
     }
     assert set(executable) == {(name, "service_role") for name in for_the_router} | {
@@ -127,7 +127,6 @@ CALLS = [
     "list_recorded_requests(null, now(), null, null, 1)",
     "list_decision_lines(null, now(), null, null, null, null, null, 1)",
     "decision_traffic(now(), now())",
-    "decision_traffic_by_tenant(now(), now())",
     "list_traffic_by_tenant(now(), now())",
     "publish_snapshot('w', 'w-1', now(), 'x')",
     "ensure_decision_partitions(4)",
