@@ -12,7 +12,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "id_time", "new_id"]
+__all__ = ["Clock", "SystemClock", "id_at", "id_time", "new_id"]
 
 
 class Clock(Protocol):
@@ -42,17 +42,21 @@ class SystemClock:
 
 
 def new_id(clock: Clock) -> str:
-    """A new UUID in the layout of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then random.
+    """A new id, of now."""
+    return id_at(clock.now(), secrets.randbits(74))
+
+
+def id_at(at: datetime, random: int) -> str:
+    """A UUID in the layout of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then 74 of `random`.
 
     `created_at` of a row is derived from its id (`id_time`), so ids sort by time and `(created_at, id)` is unique.
     """
-    milliseconds = int(clock.now().timestamp() * 1000)
-    random = secrets.randbits(74)
+    milliseconds = int(at.timestamp() * 1000)
     tail = f"{0x8 << 60 | random & (1 << 62) - 1:016x}"
     head = f"{milliseconds:012x}"
     return f"{head[:8]}-{head[8:]}-7{random >> 62:03x}-{tail[:4]}-{tail[4:]}"
 
 
 def id_time(identifier: str) -> datetime:
-    """The creation time (UTC, millisecond resolution) inside an id made by `new_id`."""
+    """The creation time (UTC, millisecond resolution) inside an id made by `id_at`."""
     return datetime.fromtimestamp((uuid.UUID(identifier).int >> 80) / 1000, UTC)

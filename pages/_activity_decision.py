@@ -64,8 +64,7 @@ def _basis(record: DecisionRecord) -> str:
 def _expectations(record: DecisionRecord) -> Table:
     """What the chosen endpoint was expected to take and cost, beside what it did."""
     ranking, outcome = record.ranking, record.outcome
-    place = None if outcome.endpoint is None else dict(zip(ranking.endpoint, range(len(ranking.endpoint)), strict=True))
-    at = None if place is None or outcome.endpoint is None else place.get(outcome.endpoint)
+    at = ranking.endpoint.index(outcome.endpoint) if outcome.endpoint in ranking.endpoint else None
 
     def expected(column: Any) -> float | None:
         return None if at is None else float(column[at])

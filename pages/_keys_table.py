@@ -42,7 +42,7 @@ def _table(caption: str, columns: Sequence[str], rows: str) -> str:
 
 
 def _row(key: KeyInfo, others: dict[str, str], *, own: bool = False) -> str:
-    tag = " <span class='fr-tag fr-tag-outline'>this session</span>" if own else ""
+    tag = " <span class='fr-tag fr-tag-outline'>signed in with</span>" if own else ""
     cells = {"Created": _time(key.created_at), **others}
     drawn = "".join(f"<td data-column='{name}'>{value}</td>" for name, value in cells.items())
     return f"<tr><th scope='row'>{escape(key.name)} <code>{escape(key.prefix)}…</code>{tag}</th>{drawn}</tr>"

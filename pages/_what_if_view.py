@@ -199,15 +199,11 @@ def share_table(answer: Answer) -> Table:
 
 def moves_table(answer: Answer) -> Table:
     """From which endpoint to which, the most requests first."""
-    result = answer.what_if
-    ids = (*result.baseline.endpoint_ids, "nobody")  # -1, the index of no winner, is the last
-    moved = result.baseline.winners != result.changed.winners
-    pairs = Counter(zip(result.baseline.winners[moved].tolist(), result.changed.winners[moved].tolist(), strict=True))
     return Table(
         "moves",
         f"First choices that change: {answer.line}",
         (Column("From", width=240), Column("To", width=240), Column("Requests", "%d", width=100)),
-        [(ids[old], ids[new], number) for (old, new), number in pairs.most_common()],
+        answer.what_if.moves(),
     )
 
 

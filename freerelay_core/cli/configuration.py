@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass
 from enum import StrEnum
 
 from freerelay_core.catalogue import Catalogue, load_catalogue
+from freerelay_core.cli.store import with_store
 from freerelay_core.clock import Clock
-from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.config import Settings, load_settings
 from freerelay_core.errors import Unavailable
 from freerelay_core.policy import Policy, load_policy
 from freerelay_core.providers import VendorKeys, find_vendor_keys
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store import PostgresStore, Store
-from freerelay_core.store.embedded import acquire_database
+from freerelay_core.store import Store
 
 __all__ = ["Configuration", "SnapshotChoice", "load_configuration"]
 
@@ -43,7 +41,7 @@ class Configuration:
         Only `live` needs the store. Raises `Unavailable` when no server has left a snapshot there.
         """
         if choice is SnapshotChoice.LIVE:
-            return asyncio.run(self._live_snapshot(clock))
+            return with_store(self.settings, clock, _published_snapshot)
         return catalogue_snapshot(
             self.catalogue,
             clock.now(),
@@ -51,20 +49,9 @@ class Configuration:
             allow_simulated=self.settings.simulated == "allow",
         )
 
-    async def _live_snapshot(self, clock: Clock) -> Snapshot:
-        store = store_elsewhere(self.settings, clock)
-        if store is not None:
-            return await _published_snapshot(store)
-        with acquire_database(self.settings.home) as lease:
-            return await _published_snapshot(PostgresStore(lease.dsn, clock=clock))
-
 
 async def _published_snapshot(store: Store) -> Snapshot:
-    try:
-        await store.open()
-        published = await store.latest_snapshot()
-    finally:
-        await store.close()
+    published = await store.latest_snapshot()
     if published is None:
         raise Unavailable("No server has published a snapshot yet: start `freerelay serve`, or leave out --snapshot.")
     return Snapshot.load(published.payload)

@@ -6,7 +6,6 @@ and answered by dice of `behaviour`. Every record says `demo`, and rests on simu
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
-from freerelay_core.clock import Clock
+from freerelay_core.clock import Clock, id_at
 from freerelay_core.composition.wishes import AUTO
 from freerelay_core.decision import Decision, decide
 from freerelay_core.errors import Interrupted, UpstreamFailed
@@ -22,6 +21,7 @@ from freerelay_core.fleet import Fleet
 from freerelay_core.profile import RequestProfile
 from freerelay_core.providers import Usage
 from freerelay_core.router import Execution, decision_record
+from freerelay_core.router.attempts import MAX_ATTEMPTS
 from freerelay_core.router.execution import Attempt
 from freerelay_core.simulation import standard_workload
 from freerelay_core.snapshot import Snapshot
@@ -31,7 +31,6 @@ __all__ = ["demo_week"]
 
 REQUESTS = 700
 DAYS = 7
-MAX_ATTEMPTS = 3
 
 # Requests by hour of the day (UTC), and by day of the week from Monday on, over the busiest; assumed.
 _HOURS = (4, 3, 2, 2, 3, 6, 14, 34, 62, 84, 92, 88, 70, 78, 96, 100, 92, 74, 48, 34, 26, 18, 11, 7)
@@ -51,7 +50,7 @@ def demo_week(
     profiles = standard_workload(REQUESTS, seed=seed).profiles
     for row, at in enumerate(_arrivals(now, random)):
         profile = replace(profiles.profile(row), hour_utc=at.hour, stream=bool(random.random() < 0.6))
-        decision = decide(snapshot, profile, decision_id=_id_at(at, random))
+        decision = decide(snapshot, profile, decision_id=id_at(at, int.from_bytes(random.bytes(10)) >> 6))
         if decision.order:
             execution = Execution(decision, fleet, clock, streaming=profile.stream)
             _carry_out(execution, row, seed)
@@ -66,13 +65,6 @@ def _arrivals(now: datetime, random: np.random.Generator) -> list[datetime]:
     chosen = np.sort(random.choice(len(hours), size=REQUESTS, p=weights / weights.sum()))
     seconds = np.sort(chosen * 3600 + random.random(REQUESTS) * 3600)
     return [start + timedelta(seconds=float(second)) for second in seconds]
-
-
-def _id_at(at: datetime, random: np.random.Generator) -> str:
-    """An id as `clock.new_id` would have made it at that moment."""
-    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(random.bytes(10))
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    return str(uuid.UUID(int=(value & ~(0x3 << 62)) | (0x2 << 62)))
 
 
 def _carry_out(execution: Execution, row: int, seed: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from freerelay_core.reports.model import OF_ROW, BarChart, Figure, ReportColumn, ReportTable
 from freerelay_core.reports.trace_tables import BARS, COUNTED, EXPECTED, LIST_PRICE, SIMULATED
 from freerelay_core.simulation import PreferenceResult, WhatIf
@@ -104,9 +102,6 @@ def _shares(what_if: WhatIf) -> ReportTable:
 
 
 def _moves(what_if: WhatIf) -> ReportTable:
-    ids = (*what_if.baseline.endpoint_ids, "nobody")  # -1, the index of no winner, is the last
-    moved = what_if.baseline.winners != what_if.changed.winners
-    pairs = Counter(zip(what_if.baseline.winners[moved].tolist(), what_if.changed.winners[moved].tolist(), strict=True))
     return ReportTable(
         "moves",
         "First choices that change",
@@ -115,7 +110,7 @@ def _moves(what_if: WhatIf) -> ReportTable:
             ReportColumn("to", "To"),
             ReportColumn("requests", "Requests", "requests", COUNTED),
         ),
-        [(ids[old], ids[new], count) for (old, new), count in pairs.most_common()],
+        what_if.moves(),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,13 @@ class WhatIf:
         old, new = self.baseline.share, self.changed.share
         rows = [(name, old.get(name, 0.0), new.get(name, 0.0)) for name in {*old, *new}]
         return sorted(rows, key=lambda row: (-abs(row[2] - row[1]), row[0]))
+
+    def moves(self) -> list[tuple[str, str, int]]:
+        """From which endpoint to which first choices move, `nobody` among them, and how many; the most first."""
+        names = (*self.baseline.endpoint_ids, "nobody")  # -1, the index of no winner, is the last
+        moved = self.baseline.winners != self.changed.winners
+        pairs = Counter(zip(self.baseline.winners[moved].tolist(), self.changed.winners[moved].tolist(), strict=True))
+        return [(names[old], names[new], number) for (old, new), number in pairs.most_common()]
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `freerelay simulate --scenario --json`."""

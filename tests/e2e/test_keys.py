@@ -106,7 +106,7 @@ def test_revoking_a_key_ends_the_dashboard_sessions_opened_with_it(
 ) -> None:
     other = new_page()
     sign_in(other, create(keys_page, "lost laptop"), "/keys")
-    expect(row(other, "lost laptop")).to_contain_text("this session")
+    expect(row(other, "lost laptop")).to_contain_text("signed in with")
     choose(keys_page, "lost laptop")
     revoke(keys_page)
     expect(keys_page.get_by_test_id("stAlert")).to_contain_text("is revoked")

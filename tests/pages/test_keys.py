@@ -44,7 +44,7 @@ def tenant_id(running: Any, reader: Any) -> str:
 def test_the_answer_is_how_many_keys_work(reader: Any, tenant_id: str) -> None:
     shown = html(reader.open("keys"))
     assert "<strong>1\u00a0key</strong> works" in shown
-    assert "this session</span>" in shown
+    assert "signed in with</span>" in shown
     assert "Keys that have ended" not in shown
 
 
@@ -118,7 +118,7 @@ def test_a_key_is_revoked_after_a_confirmation_that_says_what_it_means(
     newest = keys(running, tenant_id)[0]
     app = choose(app, newest.id)
     assert any("refused within a second" in part.value for part in app.markdown)
-    assert not app.warning, "it is not the key of this session"
+    assert not app.warning, "nobody is signed in with this key"
     app = press(app, f"Revoke {newest.prefix}")
     assert "is revoked" in app.success[0].value
     assert not app.warning
