@@ -30,6 +30,9 @@ create table if not exists public.settings_audit (id bigint generated always as 
 create table if not exists public.published_snapshots (worker text primary key);
 create table if not exists public.scenarios (id uuid primary key);
 create table if not exists public.changes (id bigint generated always as identity primary key);
+create table if not exists public.lessons (
+  kind text, scope text, endpoint text, simulated boolean, primary key (kind, scope, endpoint, simulated));
+create table if not exists public.feedback (decision_id uuid primary key);
 create table if not exists public.decisions (created_at timestamptz, id uuid, primary key (created_at, id))
   partition by range (created_at);
 create table if not exists public.decisions_default partition of public.decisions default;
@@ -45,8 +48,8 @@ begin
   for r in
     select policyname, tablename from pg_catalog.pg_policies
      where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
-                                                   'published_snapshots', 'scenarios', 'changes', 'decisions',
-                                                   'decisions_default')
+                                                   'published_snapshots', 'scenarios', 'changes', 'lessons', 'feedback',
+                                                   'decisions', 'decisions_default')
   loop
     execute format('drop policy %I on public.%I', r.policyname, r.tablename);
   end loop;
@@ -206,6 +209,7 @@ begin
       ('decisions',           'cached_tokens',      'bigint',                   false, null,                  null),
       ('decisions',           'cost_usd',           'double precision',         false, null,                  null),
       ('decisions',           'usage_estimated',    'boolean',                  true,  null,                  null),
+      ('decisions',           'schema_pass',        'boolean',                  false, null,                  null),
       ('decisions',           'profile',            'jsonb',                    true,  null,                  null),
       ('decisions',           'exponents',          'jsonb',                    true,  null,                  null),
       ('decisions',           'log_factors',        'jsonb',                    true,  null,                  null),
@@ -224,7 +228,18 @@ begin
       ('changes',             'user_id',            'uuid',                     false, null,                  null),
       ('changes',             'settings_version',   'bigint',                   false, null,                  null),
       ('changes',             'key_hash',           'text',                     false, null,                  null),
-      ('changes',             'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null)
+      ('changes',             'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null),
+
+      ('lessons',             'outcomes',           'bigint',                   true,  '0',                   null),
+      ('lessons',             'decay',              'double precision',         true,  '1',                   null),
+      ('lessons',             'weight',             'double precision',         true,  '0',                   null),
+      ('lessons',             'total',              'double precision',         true,  '0',                   null),
+      ('lessons',             'expected',           'double precision',         true,  '0',                   null),
+      ('lessons',             'updated_at',         'timestamp with time zone', true,  'clock_timestamp()',   null),
+
+      ('feedback',            'user_id',            'uuid',                     true,  null,                  null),
+      ('feedback',            'score',              'double precision',         true,  null,                  null),
+      ('feedback',            'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null)
     ) as declared (tab, col, typ, required, preset, fill)
     loop
       select format_type(a.atttypid, a.atttypmod) as typ, a.attnotnull as required, a.atthasdef as has_default
@@ -309,6 +324,8 @@ create unique index if not exists scenarios_name_key on public.scenarios (name);
 create index if not exists decisions_user_id_idx on public.decisions (user_id, created_at desc);
 create index if not exists changes_xid_idx on public.changes (xid);
 create index if not exists changes_at_idx on public.changes (at);
+create index if not exists lessons_updated_at_idx on public.lessons (updated_at);
+create index if not exists feedback_user_id_idx on public.feedback (user_id);
 
 -- 6. Values that an older installation allowed -------------------------------------------------------------------------
 
@@ -342,7 +359,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 1
+  select 2
 $$;
 
 -- Who is behind a live key. One call, so that a digest never stands in a URL or a filter.
@@ -450,6 +467,41 @@ create or replace function public.append_decisions(p_records text) returns void
 language sql volatile security invoker set search_path = '' as $$
   insert into public.decisions select * from json_populate_recordset(null::public.decisions, p_records::json)
   on conflict do nothing
+$$;
+
+-- What outcomes taught, of what changed since a moment.
+create or replace function public.list_lessons(p_since timestamptz default '-infinity') returns json
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(json_agg(r), '[]')
+    from (select kind, scope, endpoint, simulated, outcomes, decay, weight, total, expected from public.lessons
+           where updated_at > p_since) r
+$$;
+
+-- Adds what outcomes taught to what is there, of which each new outcome leaves the share `decay`. Rows are taken in one
+-- order, so that two workers never wait for each other. Returns the rows that anybody changed in the last minute.
+create or replace function public.add_lessons(p_lessons json) returns json
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  insert into public.lessons as old (kind, scope, endpoint, simulated, outcomes, decay, weight, total, expected)
+  select kind, scope, endpoint, simulated, outcomes, decay, weight, total, expected
+    from json_populate_recordset(null::public.lessons, p_lessons)
+   order by kind, scope, endpoint, simulated
+  on conflict (kind, scope, endpoint, simulated) do update
+    set outcomes = old.outcomes + excluded.outcomes,
+        decay = excluded.decay,
+        weight = old.weight * power(excluded.decay, excluded.outcomes) + excluded.weight,
+        total = old.total * power(excluded.decay, excluded.outcomes) + excluded.total,
+        expected = old.expected * power(excluded.decay, excluded.outcomes) + excluded.expected,
+        updated_at = clock_timestamp();
+  return public.list_lessons(clock_timestamp() - interval '1 minute');
+end $$;
+
+-- Keeps a tenant's grade of one of its decisions; false where it has one already.
+create or replace function public.add_feedback(p_user_id uuid, p_decision_id uuid, p_score double precision) returns boolean
+language sql volatile security invoker set search_path = '' as $$
+  with added as (insert into public.feedback (decision_id, user_id, score) values (p_decision_id, p_user_id, p_score)
+                 on conflict do nothing returning 1)
+  select exists (select from added)
 $$;
 
 -- Removes a tenant's generated decisions; how many there were. SECURITY DEFINER: nobody, the router neither, may remove
@@ -588,7 +640,8 @@ begin
      where c.oid in ('public.users'::regclass, 'public.api_keys'::regclass, 'public.dashboard_sessions'::regclass,
                      'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
                      'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass,
-                     'public.changes'::regclass, 'public.changes_id_seq'::regclass)
+                     'public.changes'::regclass, 'public.changes_id_seq'::regclass, 'public.lessons'::regclass,
+                     'public.feedback'::regclass)
         or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
   loop
     execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
@@ -609,6 +662,7 @@ revoke all on function
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.decision_traffic(timestamptz, timestamptz, uuid),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
+  public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
   public.ensure_decision_partitions(int), public.users_before_update(), public.users_after_update(),
   public.api_keys_after_change(), public.changes_after_insert()
   from public, anon, authenticated, service_role;
@@ -622,6 +676,7 @@ grant execute on function
   public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
+  public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
   public.ensure_decision_partitions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
@@ -632,7 +687,7 @@ grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, r
 grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
 grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
-              usage_estimated, profile, exponents, log_factors, ranking, excluded, rules, attempts, demo)
+              usage_estimated, schema_pass, profile, exponents, log_factors, ranking, excluded, rules, attempts, demo)
   on public.decisions to authenticated;
 
 grant select, insert (email, tier, allow_override), update (routing_preference, tier, allow_override)
@@ -642,6 +697,8 @@ grant select, insert (user_id, name, prefix, key_hash, expires_at), update (name
 grant select, insert, delete on public.dashboard_sessions to service_role;
 grant select on public.settings_audit, public.changes to service_role;
 grant select, insert on public.decisions to service_role;
+grant select, insert, update on public.lessons to service_role;
+grant select, insert on public.feedback to service_role;
 grant select, insert, update, delete on public.scenarios to service_role;
 grant select, insert, update, delete on public.published_snapshots to service_role;
 
@@ -661,6 +718,8 @@ create policy settings_audit_service on public.settings_audit to service_role us
 create policy decisions_service on public.decisions to service_role using (true) with check (true);
 create policy scenarios_service on public.scenarios to service_role using (true) with check (true);
 create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
+create policy lessons_service on public.lessons to service_role using (true) with check (true);
+create policy feedback_service on public.feedback to service_role using (true) with check (true);
 create policy changes_service on public.changes to service_role using (true) with check (true);
 
 -- A running PostgREST learns of the functions; anywhere else nobody listens.

@@ -31,7 +31,7 @@ from freerelay_core.preference import (
     effective_preference,
     exponent_array,
 )
-from freerelay_core.profile import RequestProfile
+from freerelay_core.profile import RequestProfile, TaskFamily
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
     NO_DIRECTIVES,
@@ -68,6 +68,8 @@ class RankedEndpoint:
     latency_p50_s: float
     latency_p95_s: float
     quality: float
+    graded: float
+    """How many graded answers to requests of this family the quality rests on; older ones count less."""
     basis: str
     """The weakest of what its figures rest on: measured, published or prior."""
     simulated: bool
@@ -88,6 +90,7 @@ class RankedEndpoint:
             "cost_usd": self.cost_usd,
             "latency_s": {"p50": self.latency_p50_s, "p95": self.latency_p95_s},
             "quality": self.quality,
+            "graded": self.graded,
             "basis": self.basis,
             "simulated": self.simulated,
             "about_equal": self.about_equal,
@@ -143,7 +146,7 @@ class Decision:
         """The ranked endpoint at this position, 0 being the winner."""
         e = self.order[position]
         snapshot, p50, p95 = self.snapshot, *self.latencies_s
-        logs = self.evaluation.log_factors[:, e]
+        logs = self.evaluation.of_one[:, e]
         ratio = self._score(position)
         factors = {
             name: (float(np.exp(value)), self.exponents[name], float(self.exponents[name] * value))
@@ -159,6 +162,7 @@ class Decision:
             latency_p50_s=float(p50[e]),
             latency_p95_s=float(p95[e]),
             quality=factors["quality"][0],
+            graded=float(snapshot.learned.graded[_FAMILY[self.profile.family], e]),
             basis=self._basis(e),
             simulated=bool(snapshot.simulated[e]),
             about_equal=ratio >= 1.0 - ABOUT_EQUAL,
@@ -181,7 +185,7 @@ class Decision:
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
         """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
-        logs = self.evaluation.log_factors
+        logs = self.evaluation.of_one
         comparison = compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents))
         return comparison, self._sentence(a, b)
 
@@ -243,6 +247,7 @@ class Decision:
         return _DETAILS[code]
 
 
+_FAMILY = {family: index for index, family in enumerate(TaskFamily)}
 _DETAILS = {
     Excluded.CONTEXT_TOO_SMALL: "the request is longer than its context",
     Excluded.OUTPUT_LIMIT_TOO_SMALL: "the answer is longer than it may write",
@@ -274,13 +279,15 @@ def decide(
     only: str | None = None,
     live: bool = False,
     exponents: Mapping[str, float] | None = None,
+    cached_share: Floats | None = None,
 ) -> Decision:
     """Rank the snapshot's endpoints for one request.
 
     `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
-    `exponents` replaces those of the preference (an operator's what-if).
+    `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
+    input that the profile expects in a prompt cache.
     """
-    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier)) if policy else Directive()
+    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier)) if policy else _NO_DIRECTIVE
     preference = effective_preference(
         tenant=tenant_preference,
         request=request_preference,
@@ -290,9 +297,11 @@ def decide(
     weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
     exponents = exponents or EXPONENTS[preference.value]
     masks = _masks(directive, snapshot.endpoint_ids, only)
-    evaluation = evaluate(snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0)
+    evaluation = evaluate(
+        snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
+    )
     log_utilities = log_utility(evaluation.log_factors, weights)
-    ranked = order(log_utilities, evaluation.cost_usd, evaluation.allowed)
+    ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
     return Decision(
         id=decision_id,
         snapshot=snapshot,
@@ -304,6 +313,9 @@ def decide(
         log_utilities=log_utilities,
         order=tuple(ranked.tolist()),
     )
+
+
+_NO_DIRECTIVE = Directive()
 
 
 def _masks(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
@@ -331,24 +343,26 @@ class Choice:
 
 
 def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
-    """The winner of each request; `exponents` has the shape (K,), or (R, K) where they differ by request."""
-    if exponents.ndim == 1:
-        log_utilities = log_utility(evaluation.log_factors, exponents)
-    else:
-        log_utilities = log_utility(evaluation.log_factors, exponents.T[:, :, None])
-    winner = best(log_utilities, evaluation.cost_usd, evaluation.allowed)
-    found = winner >= 0
+    """The winner of each of R requests; `exponents` has the shape (K,), or (R, K) where they differ by request."""
+    weights = exponents if exponents.ndim == 1 else exponents.T[:, :, None]
+    log_utilities = log_utility(evaluation.log_factors, weights)
+    winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded)
+    lost = winner < 0
     rows = np.arange(len(winner))
 
     def of_winner(values: Floats) -> Floats:
-        return np.where(found, values[rows, winner], 0.0)
+        picked = np.broadcast_to(values, log_utilities.shape)[rows, winner]
+        picked[lost] = 0.0
+        return picked
 
+    quality = np.exp(of_winner(evaluation.log_quality))
+    quality[lost] = 0.0
     return Choice(
         endpoint=winner,
         cost_usd=of_winner(evaluation.cost_usd),
-        quality=np.where(found, np.exp(of_winner(evaluation.log_quality)), 0.0),
+        quality=quality,
         decoded_tokens=of_winner(evaluation.decoded_tokens),
-        log_factors=np.where(found, evaluation.log_factors[:, rows, winner], 0.0),
+        log_factors=np.array([of_winner(values) for values in evaluation.log_factors]),
     )
 
 
@@ -379,5 +393,5 @@ def replay(
     by_id = sorted(range(len(endpoints)), key=endpoints.__getitem__)
     logs = np.array([log_factors[name] for name in FACTORS], dtype=np.float64)[:, by_id]
     log_utilities = log_utility(logs, exponent_array(exponents))
-    ranked = order(log_utilities, np.array(cost_usd, dtype=np.float64)[by_id], np.ones(len(by_id), dtype=np.bool_))
+    ranked = order(log_utilities, np.array(cost_usd, dtype=np.float64)[by_id], np.zeros(len(by_id), dtype=np.int8))
     return [(endpoints[by_id[e]], float(log_utilities[e])) for e in ranked]

@@ -18,8 +18,18 @@ import orjson
 
 from freerelay_core.behaviour import Behaviour, prior_behaviour
 from freerelay_core.catalogue import ABILITIES, CAPABILITIES, Catalogue, Endpoint, PriceTable, compile_prices
+from freerelay_core.profile import OutputContract, TaskFamily
 
-__all__ = ["AVAILABLE", "BREAKER_OPEN", "COOLING_DOWN", "QUOTA_GONE", "WITHDRAWN", "Snapshot", "catalogue_snapshot"]
+__all__ = [
+    "AVAILABLE",
+    "BREAKER_OPEN",
+    "COOLING_DOWN",
+    "QUOTA_GONE",
+    "WITHDRAWN",
+    "Learned",
+    "Snapshot",
+    "catalogue_snapshot",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +40,44 @@ AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN = range(5)
 
 KINDS = ("measured", "published", "prior")
 """What a figure rests on, strongest first; arrays hold the index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What outcomes have taught beyond the catalogue, by task family (F, in the order of `TaskFamily`) and endpoint."""
+
+    thinking_tokens: Floats
+    """Hidden output tokens on a standard prompt, shape (F, E)."""
+    input_ratio: Floats
+    """This endpoint's input tokens over the estimated ones (tokenizers differ), shape (F, E)."""
+    output_ratio: Floats
+    """This endpoint's answer tokens over the expected ones (models differ in length), shape (F, E)."""
+    usual_input_ratio: Floats
+    """The same two over all endpoints: what the reference is measured by, shape (F,)."""
+    usual_output_ratio: Floats
+    quality_shift: Floats
+    """What graded answers add to the expected quality, in logits, shape (F, E)."""
+    graded: Floats
+    """How many graded answers that rests on (older ones count less), shape (F, E)."""
+    schema_kept: Floats
+    """Answers that kept their output contract, and all that were checked; shape (contracts, E)."""
+    schema_seen: Floats
+
+    @classmethod
+    def nothing(cls, thinking_tokens: Floats) -> Learned:
+        """Only the catalogue is known: thinking tokens of shape (E,)."""
+        families, count = len(TaskFamily), len(thinking_tokens)
+        return cls(
+            thinking_tokens=np.tile(thinking_tokens, (families, 1)),
+            input_ratio=np.ones((families, count)),
+            output_ratio=np.ones((families, count)),
+            usual_input_ratio=np.ones(families),
+            usual_output_ratio=np.ones(families),
+            quality_shift=np.zeros((families, count)),
+            graded=np.zeros((families, count)),
+            schema_kept=np.zeros((len(OutputContract), count)),
+            schema_seen=np.zeros((len(OutputContract), count)),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +101,7 @@ class Snapshot:
     """Shape (abilities, E), indices into `KINDS`."""
     speed_kinds: Codes
     """Weaker of the kinds of first token and speed, indices into `KINDS`."""
-    thinking_tokens: Floats
+    learned: Learned
     success: Floats
     """Expected share of answered requests, breaker allowance included; in (0, 1]."""
     headroom: Floats
@@ -79,7 +127,7 @@ class Snapshot:
         success: Floats,
         headroom: Floats,
         availability: Codes,
-        behaviour: Behaviour | None = None,
+        learned: Learned | None = None,
     ) -> Snapshot:
         """The next snapshot: the same catalogue with the fleet's present state."""
         return replace(
@@ -89,7 +137,7 @@ class Snapshot:
             success=success,
             headroom=headroom,
             availability=availability,
-            behaviour=behaviour or self.behaviour,
+            learned=learned or self.learned,
         )
 
     def dump(self) -> bytes:
@@ -97,6 +145,7 @@ class Snapshot:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"prices.{name}": getattr(self.prices, name) for name in _names(PriceTable)}
         arrays |= {f"behaviour.{name}": getattr(self.behaviour, name) for name in _names(Behaviour)}
+        arrays |= {f"learned.{name}": getattr(self.learned, name) for name in _names(Learned)}
         head: dict[str, Any] = {"id": self.id, "created_at": self.created_at.isoformat()}
         head |= {name: getattr(self, name) for name in ("endpoint_ids", "providers", "models")}
         buffer = io.BytesIO()
@@ -116,6 +165,7 @@ class Snapshot:
                 models=tuple(head["models"]),
                 prices=PriceTable(*(stored[f"prices.{name}"] for name in _names(PriceTable))),
                 behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in _names(Behaviour))),
+                learned=Learned(*(stored[f"learned.{name}"] for name in _names(Learned))),
                 **{name: stored[name] for name in _ARRAYS},
             )
 
@@ -127,7 +177,6 @@ _ARRAYS = (
     "abilities",
     "ability_kinds",
     "speed_kinds",
-    "thinking_tokens",
     "success",
     "headroom",
     "availability",
@@ -174,7 +223,7 @@ def catalogue_snapshot(
             [max(KINDS.index(e.first_token_s.kind), KINDS.index(e.tokens_per_s.kind)) for e in endpoints],
             dtype=np.int8,
         ),
-        thinking_tokens=np.array([e.thinking_tokens.value for e in endpoints], dtype=np.float64),
+        learned=Learned.nothing(np.array([e.thinking_tokens.value for e in endpoints], dtype=np.float64)),
         success=1.0 - behaviour.failure_rate,
         headroom=np.ones(len(endpoints)),
         availability=np.zeros(len(endpoints), dtype=np.int8),

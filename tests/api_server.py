@@ -104,3 +104,23 @@ def running(**options: object) -> Iterator[Server]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def grade(server: Server, decision_id: str, score: object, key: str | None = None) -> httpx.Response:
+    """The answer to a grade."""
+    with server.http(key) as client:
+        return client.post(f"/v1/decisions/{decision_id}/feedback", json={"score": score})
+
+
+def asked(server: Server, body: object = BODY) -> tuple[str, str]:
+    """A chat request that is answered: its decision's id, and who answered."""
+    answer = server.chat(body)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-freerelay-decision-id"], answer.headers["x-freerelay-endpoint"]
+
+
+def ranked(server: Server, body: object = BODY, key: str | None = None) -> dict[str, Any]:
+    """The ranking of a dry run, by endpoint."""
+    with server.http(key) as client:
+        rows = client.post("/v1/router/decide", json=body).json()["ranking"]
+    return {row["endpoint"]: row for row in rows}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider
@@ -118,3 +119,9 @@ profiles = st.builds(
     hour_utc=st.integers(0, 23),
 )
 """Requests that every endpoint of `endpoints` can serve."""
+
+
+def row_of(evaluation, row):
+    """The log factors of one request of a batch, shape (K, E), as a single request has them."""
+    shape = evaluation.cost_usd.shape
+    return np.array([np.broadcast_to(values, shape)[row] for values in evaluation.log_factors])

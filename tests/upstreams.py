@@ -178,6 +178,15 @@ class Hanging:
         self.left.set()
 
 
+def saying(text: str, **usage: Any) -> Plan:
+    """A whole answer with this text and these counts of tokens."""
+
+    async def plan(request: Received) -> None:
+        await request.answer(200, json.dumps(completion(text, usage=USAGE | usage)).encode())
+
+    return plan
+
+
 # -- the server
 
 

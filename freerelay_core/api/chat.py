@@ -85,6 +85,7 @@ class _Call:
             await self._cut_short(execution, watch)
         finally:
             watch.end()
+            self._application.router.learn(execution, body, tenant_id=self._context["tenant_id"])
             self._record(execution)
             await execution.close()
             execution.forget_answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
@@ -95,6 +96,26 @@ async def read_decision(decision_id: str, identity: Caller) -> Response:
     """A decision on a live request of this tenant, with its outcome."""
     tenant_id = None if identity.is_operator else require_tenant(identity).id
     return _json(decision_shape(await current().decision_log.find(tenant_id, decision_id)))
+
+
+class Feedback(BaseModel):
+    """A grade of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    score: float = Field(strict=True, ge=0, le=1, allow_inf_nan=False)
+    """0 useless, 1 as good as could be."""
+
+
+@routes.post("/v1/decisions/{decision_id}/feedback", openapi_extra=_describes(Feedback.model_json_schema()))
+async def grade_decision(decision_id: str, identity: Caller, body: JsonBody) -> Response:
+    """Grade the answer to a request of this tenant, once; routing learns the endpoint's quality from it."""
+    tenant = require_tenant(identity)
+    try:
+        feedback = Feedback.model_validate(body)
+    except ValidationError as error:
+        raise _unprocessable(error) from None
+    return _json(asdict(await current().grade(tenant, decision_id, feedback.score)))
 
 
 @routes.get("/v1/models")

@@ -91,5 +91,6 @@ def _outcome_shape(outcome: Outcome) -> dict[str, Any]:
         "cached_tokens": outcome.cached_tokens,
         "cost_usd": outcome.cost_usd,
         "usage_estimated": outcome.usage_estimated,
+        "schema_pass": outcome.schema_pass,
         "basis": outcome.basis,
     }

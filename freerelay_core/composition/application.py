@@ -24,19 +24,19 @@ from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable
+from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable, UnprocessableRequest
 from freerelay_core.fleet import Fleet
 from freerelay_core.policy import Directive, Policy, load_policy, rule_variables
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
 from freerelay_core.router import Router
-from freerelay_core.scoring import Excluded
+from freerelay_core.scoring import Excluded, catalogue_quality
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Store, Tenant, key_digest
 from freerelay_core.store.embedded import DatabaseLease, acquire_database
 
-__all__ = ["SESSION_LIFETIME", "Application", "SettingsView", "current"]
+__all__ = ["SESSION_LIFETIME", "Application", "GradedDecision", "SettingsView", "current"]
 
 SESSION_LIFETIME = timedelta(hours=12)
 
@@ -50,6 +50,17 @@ class SettingsView:
 
     tenant: Tenant
     effective: EffectivePreference
+
+
+@dataclass(frozen=True, slots=True)
+class GradedDecision:
+    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature."""
+
+    decision_id: str
+    endpoint: str
+    family: str
+    score: float
+    learned: bool
 
 
 class Application:
@@ -190,6 +201,7 @@ class Application:
                 code="override_not_allowed",
             )
         profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
+        cached = self.fleet.lessons.cached_share(tenant.id) if tenant else None
         return decide(
             snapshot,
             profile,
@@ -201,6 +213,7 @@ class Application:
             tier=tenant.tier if tenant else None,
             only=wishes.endpoint,
             live=live,
+            cached_share=cached.expected(profile) if cached is not None else None,
         )
 
     def require_endpoint(self, decision: Decision) -> None:
@@ -244,6 +257,26 @@ class Application:
         )
         self.identities.remember(tenant)
         return self._view(tenant)
+
+    async def grade(self, tenant: Tenant, decision_id: str, score: float) -> GradedDecision:
+        """Keep the tenant's grade (0 to 1) of an answer, and learn the endpoint's quality from it.
+
+        Raises `NotFound`, `Conflict` for a second grade, `UnprocessableRequest` where nothing was answered.
+        """
+        record = await self.decision_log.find(tenant.id, decision_id)
+        came, family = record.outcome, record.profile["family"]
+        if record.demo or came.endpoint is None or came.status != 200:
+            why = "it was generated for a first look" if record.demo else "nothing was answered"
+            raise UnprocessableRequest(f"This decision cannot be graded: {why}.", param="decision_id")
+        await self.store.add_feedback(tenant.id, record.id, score)
+        index = self._index.get(came.endpoint)
+        base = self.fleet.snapshot()
+        learned = index is not None and bool(base.simulated[index]) == (came.basis == "simulated")
+        if index is not None and learned:
+            profile = RequestProfile.from_dict(record.profile)
+            expected = catalogue_quality(base, index, profile.family, profile.depth)
+            self.fleet.learn("quality", family, index, score, expected=expected)
+        return GradedDecision(record.id, came.endpoint, family, score, learned=learned)
 
     async def open_session(self, secret: str) -> str:
         """A dashboard session for the holder of this key: its id, to be kept in a cookie for `SESSION_LIFETIME`.

@@ -28,6 +28,7 @@ DEMO_TIER = "gold"
 
 _PUBLISH_EVERY_S = 5.0
 _FLUSH_USES_EVERY_S = 10.0
+_SHARE_LESSONS_EVERY_S = 5.0
 _MIND_DATABASE_EVERY_S = 0.5
 _REACH_AGAIN_S = 1.0
 _SHOWN_PREFIX = 12
@@ -81,6 +82,7 @@ class Beside:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.store_reached.is_set():
             await self._when_it_answers(self._identities.flush_last_used)
+            await self._when_it_answers(self._save_lessons)
 
     def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -96,6 +98,7 @@ class Beside:
             group.create_task(self._decision_log.run())
             group.create_task(self._publish())
             group.create_task(self._flush_uses())
+            group.create_task(self._share_lessons())
 
     async def _reach_store(self) -> None:
         await self._store.open()
@@ -103,6 +106,7 @@ class Beside:
             tenant, is_new = await _ensure_demo_tenant(self._store, self._demo_key)
             if is_new and self._demo_week:
                 self._begin(self._fill_demo_week(tenant.id), "fill the demo week")
+        self._fleet.adopt(await self._store.lessons())
         self.store_reached.set()
 
     async def _fill_demo_week(self, tenant_id: str) -> None:
@@ -129,6 +133,21 @@ class Beside:
         while True:
             await self._clock.sleep(_FLUSH_USES_EVERY_S)
             await self._when_it_answers(self._identities.flush_last_used)
+
+    async def _share_lessons(self) -> None:
+        while True:
+            await self._clock.sleep(_SHARE_LESSONS_EVERY_S)
+            await self._when_it_answers(self._save_lessons)
+
+    async def _save_lessons(self) -> None:
+        """Add what was learned here to the store, and take over what all workers have learned."""
+        unsaved = self._fleet.lessons.take_unsaved()
+        try:
+            together = await self._store.add_lessons(unsaved)
+        except BaseException:
+            self._fleet.lessons.restore(unsaved)
+            raise
+        self._fleet.adopt(together)
 
     async def _mind(self, lease: DatabaseLease) -> None:
         """Start the database that this process owns again whenever it has died."""

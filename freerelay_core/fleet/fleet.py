@@ -1,6 +1,7 @@
 """The fleet of one worker: takes in outcomes, gives out snapshots. For one event loop.
 
-Success is kept for each endpoint; breaker and cool-down for provider + model, whose efforts share one fate.
+What outcomes teach is kept for each endpoint (`lessons`); breaker and cool-down for provider + model, whose efforts
+share one fate.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 
 from freerelay_core.catalogue import PriceTable
 from freerelay_core.clock import Clock
-from freerelay_core.fleet import success
 from freerelay_core.fleet.breaker import Breakers
+from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
+from freerelay_core.store import Lesson
 
 __all__ = ["Fleet"]
 
@@ -47,9 +49,8 @@ class Fleet:
         self._prices_on = prices_on
         groups: dict[tuple[str, str], int] = {}
         self._group = [groups.setdefault(key, len(groups)) for key in zip(base.providers, base.models, strict=True)]
-        self._prior = base.success.tolist()
-        self._answered = [0.0] * len(base)
-        self._failed = [0.0] * len(base)
+        self.lessons = Lessons(base)
+        """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
         self._cooling_until = [0.0] * len(groups)
         self._day = base.created_at.date()
@@ -95,10 +96,24 @@ class Fleet:
             self._cooling_until[group] = now + wait_s
             self._flipped = True
             return
-        success.record(self._answered, self._failed, endpoint, ok=ok)
-        self._outcomes = True
+        self.learn("success", "", endpoint, 1.0 if ok else 0.0)
         if self._breakers.record(group, now, ok=ok):
             self._flipped = True
+
+    def learn(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
+        """Take in what one outcome teaches (`lessons.KINDS`); the next snapshot knows of it."""
+        self.lessons.record(kind, scope, endpoint, value, expected=expected)
+        self._outcomes = True
+
+    def learn_for_all(self, kind: str, scope: str, value: float) -> None:
+        """Take in what one outcome teaches of all endpoints together."""
+        self.lessons.record_for_all(kind, scope, value)
+        self._outcomes = True
+
+    def adopt(self, lessons: Iterable[Lesson]) -> None:
+        """Take over what all workers have learned, from the store."""
+        self.lessons.adopt(lessons)
+        self._outcomes = True
 
     def retry_after_s(self, endpoints: Iterable[int]) -> float | None:
         """Seconds until the first of these endpoints has cooled down; None when none of them is cooling down."""
@@ -123,9 +138,8 @@ class Fleet:
         self._snapshot = self._base.with_fleet(
             id=f"{self._worker}-{self._number}",
             created_at=at,
-            success=np.array(
-                [success.expected(*counts) for counts in zip(self._prior, self._answered, self._failed, strict=True)]
-            ),
+            success=self.lessons.success(self._base.success),
+            learned=self.lessons.learned(),
             headroom=self._base.headroom,
             availability=np.array(availability, dtype=np.int8),
         )

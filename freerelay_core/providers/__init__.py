@@ -2,6 +2,7 @@
 
 from freerelay_core.providers.base import ProviderClient, UpstreamAnswer, UpstreamError, UpstreamRequest, UpstreamTimes
 from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer, upstream_body
+from freerelay_core.providers.contract import keeps_contract
 from freerelay_core.providers.openai_wire import OpenAIWire
 from freerelay_core.providers.simulated import SimulatedProvider
 from freerelay_core.providers.vendor_keys import VendorKeys, find_vendor_keys
@@ -19,6 +20,7 @@ __all__ = [
     "Usage",
     "VendorKeys",
     "find_vendor_keys",
+    "keeps_contract",
     "read_answer",
     "upstream_body",
 ]

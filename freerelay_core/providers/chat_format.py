@@ -25,6 +25,8 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    reasoning_tokens: int | None = None
+    """Hidden thinking, part of the output; None where the provider does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,7 @@ def read_answer(body: bytes) -> ChatAnswer:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         return ChatAnswer(error="the answer has no choices")
-    usage = _usage(answer.get("usage"))
-    return ChatAnswer(usage=usage, text="" if usage else _text(choices, "message"))
+    return ChatAnswer(usage=_usage(answer.get("usage")), text=_text(choices, "message"))
 
 
 def error_message(error: object) -> str:
@@ -178,7 +179,14 @@ def _usage(usage: object) -> Usage | None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(input_tokens, output_tokens, min(cached, input_tokens) if isinstance(cached, int) else 0)
+    details = usage.get("completion_tokens_details")
+    thinking = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return Usage(
+        input_tokens,
+        output_tokens,
+        min(cached, input_tokens) if isinstance(cached, int) else 0,
+        min(thinking, output_tokens) if isinstance(thinking, int) else None,
+    )
 
 
 def _text(choices: list[Any], part: str) -> str:

@@ -31,6 +31,7 @@ from freerelay_core.providers import (
 from freerelay_core.providers.chat_format import error_message
 from freerelay_core.providers.retry_after import retry_after_s
 from freerelay_core.router.execution import Attempt, Execution, Stream
+from freerelay_core.router.learning import learn
 
 __all__ = ["Router"]
 
@@ -79,6 +80,10 @@ class Router:
     def begin(self, decision: Decision, *, stream: bool) -> Execution:
         """The execution of a decision, before anything is tried."""
         return Execution(decision, self._fleet, self._clock, streaming=stream)
+
+    def learn(self, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
+        """Let the fleet learn from an execution that has ended."""
+        learn(self._fleet, execution, body, tenant_id=tenant_id)
 
     async def execute(self, execution: Execution, body: Mapping[str, Any]) -> None:
         """Try until one endpoint answers (`status`, and `body` or `stream`) or none is left (`error`).
@@ -168,7 +173,7 @@ class Router:
         if read.error is not None:
             raise self._failed(attempt, read.error)
         execution.status, execution.body = 200, body
-        execution.usage, execution.text = read.usage, read.text
+        execution.usage, execution.text = read.usage, "" if read.usage else read.text
         self._fleet.record(attempt.index, ok=True)
 
     async def _commit(self, execution: Execution, attempt: Attempt, answer: UpstreamAnswer) -> None:

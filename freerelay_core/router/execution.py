@@ -86,6 +86,8 @@ class Execution:
     usage: Usage | None = None
     text: str = ""
     """The answer's words, kept only to estimate the usage that the provider did not state."""
+    schema_pass: bool | None = None
+    """Whether the answer kept the output contract; None where there is none, or nothing to check."""
 
     @property
     def endpoint(self) -> str | None:

@@ -38,7 +38,7 @@ def decision_record(
         preference=decision.preference,
         profile=decision.profile.as_dict(),
         exponents=decision.exponents,
-        log_factors=dict(zip(FACTORS, evaluation.log_factors.take(order, axis=1).tolist(), strict=True)),
+        log_factors=dict(zip(FACTORS, evaluation.of_one.take(order, axis=1).tolist(), strict=True)),
         ranking=LoggedRanking(
             endpoint=decision.endpoints,
             cost_usd=evaluation.cost_usd.take(order).tolist(),
@@ -85,6 +85,7 @@ def _outcome(decision: Decision, execution: Execution, duration_s: float) -> Out
         cached_tokens=usage.cached_tokens if usage else None,
         cost_usd=cost,
         usage_estimated=estimated,
+        schema_pass=execution.schema_pass,
         basis="simulated" if simulated else "measured",
     )
 

@@ -10,7 +10,14 @@ contributions into words.
 """
 
 from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
-from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate
+from freerelay_core.scoring.factors import (
+    NO_DIRECTIVES,
+    Directives,
+    Evaluation,
+    Excluded,
+    catalogue_quality,
+    evaluate,
+)
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "Evaluation",
     "Excluded",
     "best",
+    "catalogue_quality",
     "compare",
     "comparison_sentence",
     "evaluate",

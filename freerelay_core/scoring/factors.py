@@ -7,8 +7,8 @@ exclusion with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -20,11 +20,11 @@ from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.catalogue import ABILITIES, CAPABILITIES
 from freerelay_core.catalogue.prices import any_above
 from freerelay_core.preference import FACTORS
-from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, RequestProfile, TaskFamily
+from freerelay_core.profile import NEEDS, Depth, OutputContract, ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, Snapshot
 
-__all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "evaluate"]
+__all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "catalogue_quality", "evaluate"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -80,8 +80,9 @@ NO_DIRECTIVES = Directives()
 class Evaluation:
     """What no preference changes. Arrays have the shape (R, E), or (E,) for one request."""
 
-    log_factors: Floats
-    """ln f, shape (K, R, E) or (K, E), in the order of `FACTORS`."""
+    log_factors: Sequence[Floats]
+    """Log factors, ln f, in the order of `FACTORS`: K arrays that broadcast to (R, E), since what is alike for a whole
+    batch is held once; for one request one array of shape (K, E)."""
     excluded: Codes
     """Codes of `Excluded`."""
     cost_usd: Floats
@@ -89,19 +90,21 @@ class Evaluation:
     """Answer and thinking tokens."""
 
     @property
-    def allowed(self) -> Bools:
-        allowed: Bools = self.excluded == 0
-        return allowed
-
-    @property
     def log_quality(self) -> Floats:
         """Natural logarithm of the expected share of good answers."""
-        log_quality: Floats = self.log_factors[_QUALITY]
-        return log_quality
+        return self.log_factors[_QUALITY]
+
+    @property
+    def of_one(self) -> Floats:
+        """The log factors of a single request, shape (K, E)."""
+        if not isinstance(self.log_factors, np.ndarray):
+            raise TypeError("these are the factors of a batch")
+        return self.log_factors
 
 
-_ABILITY = {family: ABILITIES.index(reference.ABILITY_OF_FAMILY[family]) for family in TaskFamily}
-_ABILITY_ROWS = np.array(list(_ABILITY.values()))
+_FAMILIES = list(TaskFamily)
+_FAMILY = {family: index for index, family in enumerate(_FAMILIES)}
+_ABILITY_ROWS = [ABILITIES.index(reference.ABILITY_OF_FAMILY[family]) for family in _FAMILIES]
 _CAPABILITY = {name: index for index, name in enumerate(CAPABILITIES)}
 _NEED_REASONS = {
     "tools": Excluded.NO_TOOLS,
@@ -115,6 +118,7 @@ _UNAVAILABLE = {
     BREAKER_OPEN: Excluded.BREAKER_OPEN,
     WITHDRAWN: Excluded.WITHDRAWN,
 }
+_POLICY, _SAFETY, _SCHEMA, _QUALITY, _COST, _SUCCESS, _HEADROOM, _LATENCY = range(len(FACTORS))
 
 
 def evaluate(
@@ -124,38 +128,55 @@ def evaluate(
     *,
     live: bool = False,
     price_matters: bool = True,
+    cached_share: Floats | None = None,
 ) -> Evaluation:
     """Factors, exclusions and cost of R requests, or of one, at the snapshot's E endpoints.
 
     `live` also excludes simulated endpoints that may not serve live traffic. `price_matters` is false only where the
-    exponent of cost is 0: then an unpriced endpoint may be ranked.
+    exponent of cost is 0: then an unpriced endpoint may be ranked. `cached_share` of shape (E,) is the share of the
+    input that each endpoint's prompt cache is expected to hold; without it the profiles' own expectation stands.
     """
     tables, asked = _tables(snapshot), _asked(profiles)
-    decoded = asked.output_tokens + tables.thinking[asked.depth]
-    fresh = asked.input_tokens - asked.cached_tokens
-    cost = snapshot.prices.cost(asked.hour_utc, fresh, asked.cached_tokens, decoded)
-    log_factors = np.empty((len(FACTORS), *decoded.shape))
-    log_factors[_POLICY] = _log_policy(directives)
-    log_factors[_SAFETY] = tables.log_safety[asked.locked_down]
-    log_factors[_SCHEMA] = tables.log_schema[asked.contract]
-    log_factors[_QUALITY] = tables.log_quality[asked.ability, asked.depth]
-    np.negative(np.log1p(cost / _reference_cost(asked, fresh)), out=log_factors[_COST])
-    log_factors[_SUCCESS] = tables.log_success
-    log_factors[_HEADROOM] = tables.log_headroom
-    np.negative(np.log1p(_relative_time(snapshot, asked, decoded)), out=log_factors[_LATENCY])
+    decoded = (
+        _times(asked.output_tokens, tables.output_ratio, asked.family) + tables.thinking[asked.family, asked.depth]
+    )
+    cost = _cost(snapshot, tables, asked, decoded, cached_share)
+    relative_cost, relative_time = (
+        cost / _reference_cost(tables, asked),
+        _relative_time(snapshot, tables, asked, decoded),
+    )
     excluded = _ruled_out(_unable(tables.closed[live, price_matters], snapshot, tables, asked), directives)
-    if excluded.shape != decoded.shape:
-        excluded = np.broadcast_to(excluded, decoded.shape)  # alike for the whole batch
-    return Evaluation(log_factors, excluded, cost, decoded)
+    if isinstance(profiles, RequestProfile):
+        log_factors = tables.static(asked.family, asked.depth, asked.contract, asked.locked_down).copy()
+        if directives.prefer is not None:
+            log_factors[_POLICY] = _log_policy(directives)
+        pair = log_factors[_COST : _LATENCY + 1 : _LATENCY - _COST]
+        pair[0], pair[1] = relative_cost, relative_time
+        np.negative(np.log1p(pair, out=pair), out=pair)
+        return Evaluation(log_factors, excluded, cost, decoded)  # type: ignore[arg-type]  # rows of an array are a sequence
+    log_rows = (
+        np.asarray(_log_policy(directives)),
+        tables.log_safety[asked.locked_down],
+        tables.log_schema[asked.contract],
+        tables.log_quality[asked.family, asked.depth],
+        _log_share(relative_cost),
+        tables.log_success,
+        tables.log_headroom,
+        _log_share(relative_time),
+    )
+    # Alike for the whole batch: one row, seen R times.
+    return Evaluation(log_rows, np.broadcast_to(excluded, decoded.shape), cost, decoded)
 
 
-_POLICY, _SAFETY, _SCHEMA, _QUALITY, _COST, _SUCCESS, _HEADROOM, _LATENCY = range(len(FACTORS))
+def _log_share(relative: Floats) -> Floats:
+    """The logarithm of 1 / (1 + x), the shape of cost and latency; works in place."""
+    return np.negative(np.log1p(relative, out=relative), out=relative)
 
 
 class _Asked(NamedTuple):
-    """What the factors read of one request or of a batch."""
+    """What the factors read of one request or of a batch. What is alike for the whole batch is one plain index."""
 
-    ability: Index
+    family: Index
     depth: Index
     latency_class: Index
     contract: Index
@@ -164,41 +185,50 @@ class _Asked(NamedTuple):
     input_tokens: Figure
     cached_tokens: Figure
     output_tokens: Figure
-    needs: list[tuple[int, Figure]]
+    needs: tuple[tuple[int, Figure], ...]
     """Rows of `_Tables.lacking` that matter, each with 1 for the requests that need it."""
 
 
 def _asked(profiles: ProfileBatch | RequestProfile) -> _Asked:
     if isinstance(profiles, RequestProfile):
         input_tokens = float(profiles.input_tokens)
-        needs: list[tuple[int, Figure]] = [(row, 1) for row, need in enumerate(NEEDS) if need in profiles.needs]
-        if profiles.contract is OutputContract.STRICT:
-            needs.append((_STRICT, 1))
         return _Asked(
-            _ABILITY[profiles.family],
-            int(profiles.depth),
-            int(profiles.latency_class),
-            int(profiles.contract),
+            _FAMILY[profiles.family],
+            profiles.depth,
+            profiles.latency_class,
+            profiles.contract,
             int(profiles.locked_down),
             profiles.hour_utc,
             input_tokens,
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
-            needs,
+            _needs_of_one(profiles.needs, profiles.contract),
         )
     wanted = [*profiles.needs, profiles.contract == OutputContract.STRICT]
     return _Asked(
-        _ABILITY_ROWS[profiles.family],
-        profiles.depth,
-        profiles.latency_class,
-        profiles.contract,
-        profiles.locked_down.astype(np.intp),
-        profiles.hour_utc,
+        _index(profiles.family),
+        _index(profiles.depth),
+        _index(profiles.latency_class),
+        _index(profiles.contract),
+        _index(profiles.locked_down.astype(np.intp)),
+        _index(profiles.hour_utc),
         profiles.input_tokens[:, None],
         np.minimum(profiles.cached_tokens, profiles.input_tokens)[:, None],
         profiles.output_tokens[:, None],
-        [(row, mask[:, None]) for row, mask in enumerate(wanted) if mask.any()],
+        tuple((row, mask[:, None]) for row, mask in enumerate(wanted) if mask.any()),
     )
+
+
+def _index(column: npt.NDArray[np.intp]) -> Index:
+    """The column, or its one value where all are alike: then rows of tables need not be repeated."""
+    first = int(column[0]) if len(column) else 0
+    return first if np.count_nonzero(column == first) == len(column) else column
+
+
+@lru_cache(maxsize=256)
+def _needs_of_one(needs: frozenset[str], contract: OutputContract) -> tuple[tuple[int, Figure], ...]:
+    rows = [row for row, need in enumerate(NEEDS) if need in needs]
+    return tuple((row, 1) for row in (*rows, *([_STRICT] if contract is OutputContract.STRICT else ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +236,15 @@ class _Tables:
     """What a snapshot alone decides, worked out once: rows to be picked by a request's family, depth and contract."""
 
     thinking: Floats
-    """Thinking tokens, shape (depths, E)."""
+    """Thinking tokens, shape (families, depths, E)."""
+    output_ratio: Floats | None
+    """This endpoint's answer tokens over the expected ones, shape (families, E); None where nothing is known."""
+    input_ratio: Floats | None
+    usual_output: Floats | None
+    """The same ratio over all endpoints, by which the reference is measured; shape (families,)."""
+    usual_input: Floats | None
     log_quality: Floats
-    """Shape (abilities, depths, E)."""
+    """Shape (families, depths, E)."""
     log_schema: Floats
     """Shape (contracts, E)."""
     log_success: Floats
@@ -221,6 +257,22 @@ class _Tables:
     """Codes of what is closed to every request, by (live, price_matters)."""
     shortest_context: float
     shortest_output: float
+    statics: dict[tuple[Index, ...], Floats] = field(default_factory=dict)
+    """What `static` has worked out."""
+
+    def static(self, family: Index, depth: Index, contract: Index, locked_down: Index) -> Floats:
+        """Log factors of one request, shape (K, E); those of cost, latency and what a rule prefers are left 0."""
+        key = (family, depth, contract, locked_down)
+        found = self.statics.get(key)
+        if found is None:
+            found = np.zeros((len(FACTORS), len(self.log_success)))
+            found[_SAFETY] = self.log_safety[locked_down]
+            found[_SCHEMA] = self.log_schema[contract]
+            found[_QUALITY] = self.log_quality[family, depth]
+            found[_SUCCESS] = self.log_success
+            found[_HEADROOM] = self.log_headroom
+            self.statics[key] = found
+        return found
 
 
 _STRICT = len(NEEDS)
@@ -238,9 +290,17 @@ def _tables(snapshot: Snapshot) -> _Tables:
     not_live = _codes(~snapshot.live, Excluded.SIMULATED)
     exposed = np.where(capable["confidential"], 0.0, np.log(reference.LOCKED_DOWN_PENALTY))
     return _Tables(
-        thinking=snapshot.thinking_tokens * reference.THINKING_MULTIPLIER[:, None],
-        log_quality=_log_quality(snapshot.abilities[:, None, :], reference.DIFFICULTY[:, None]),
-        log_schema=np.log(reference.SCHEMA[:, support]),
+        thinking=snapshot.learned.thinking_tokens[:, None, :] * reference.THINKING_MULTIPLIER[:, None],
+        output_ratio=_unless_one(snapshot.learned.output_ratio),
+        input_ratio=_unless_one(snapshot.learned.input_ratio),
+        usual_output=_unless_one(snapshot.learned.usual_output_ratio),
+        usual_input=_unless_one(snapshot.learned.usual_input_ratio),
+        log_quality=_log_quality(
+            snapshot.abilities[_ABILITY_ROWS][:, None, :],
+            reference.DIFFICULTY[:, None],
+            snapshot.learned.quality_shift[:, None, :],
+        ),
+        log_schema=np.log(_schema_kept(snapshot, support)),
         log_success=np.log(snapshot.success),
         log_headroom=np.log(headroom),
         log_safety=np.array([np.zeros(len(snapshot)), exposed]),
@@ -265,32 +325,84 @@ def _codes(mask: Bools, code: Excluded) -> Codes:
     return np.where(mask, np.int8(code), np.int8(Excluded.NO))
 
 
-def _log_quality(ability: Floats, difficulty: Floats) -> Floats:
-    """Rasch model (one-parameter item response): P = 1 / (1 + exp(-(ability - difficulty) / s))."""
-    log_quality: Floats = -np.log1p(np.exp((difficulty - ability) / reference.ELO_PER_LOGIT))
+def _unless_one(ratio: Floats) -> Floats | None:
+    """None instead of ones: multiplying by 1 changes no bit, so it may be left out."""
+    return None if np.count_nonzero(ratio == 1.0) == ratio.size else ratio
+
+
+def _log_quality(ability: Floats, difficulty: Floats, shift: Floats) -> Floats:
+    """Rasch model (one-parameter item response): P = 1 / (1 + exp(-(ability - difficulty) / s - shift)).
+
+    `shift` is what graded answers have taught, in logits.
+    """
+    log_quality: Floats = -np.log1p(np.exp((difficulty - ability) / reference.ELO_PER_LOGIT - shift))
     return log_quality
 
 
-def _relative_time(snapshot: Snapshot, asked: _Asked, decoded: Floats) -> Floats:
+def catalogue_quality(snapshot: Snapshot, endpoint: int, family: TaskFamily, depth: Depth) -> float:
+    """Expected share of good answers at one endpoint by its catalogue ability alone, whatever grades have taught."""
+    ability = snapshot.abilities[_ABILITY_ROWS[_FAMILY[family]], endpoint]
+    return float(np.exp(_log_quality(ability, reference.DIFFICULTY[depth], np.zeros(()))))
+
+
+def _schema_kept(snapshot: Snapshot, support: npt.NDArray[np.intp]) -> Floats:
+    """Expected share of answers that keep the contract, shape (contracts, E): a Beta posterior on the assumed share."""
+    learned, weight = snapshot.learned, reference.SCHEMA_PRIOR_WEIGHT
+    prior = reference.SCHEMA[:, support]
+    seen = learned.schema_seen > 0
+    posterior = (weight * prior + learned.schema_kept) / (weight + learned.schema_seen)
+    kept: Floats = np.where(seen, posterior, prior)
+    return kept
+
+
+def _cost(snapshot: Snapshot, tables: _Tables, asked: _Asked, decoded: Floats, cached_share: Floats | None) -> Floats:
+    """USD at each endpoint, by its own count of the tokens."""
+    input_tokens = _times(asked.input_tokens, tables.input_ratio, asked.family)
+    if cached_share is None:
+        cached = _times(asked.cached_tokens, tables.input_ratio, asked.family)
+    else:
+        cached = input_tokens * cached_share
+    return snapshot.prices.cost(asked.hour_utc, input_tokens - cached, cached, decoded)
+
+
+def _times(tokens: Figure, ratio: Floats | None, family: Index) -> Figure:
+    return tokens if ratio is None else tokens * ratio[family]
+
+
+def _relative_time(snapshot: Snapshot, tables: _Tables, asked: _Asked, decoded: Floats) -> Floats:
     """This endpoint's time over the tolerated multiple of the reference's on the same request: t / (k t_ref)."""
     prefill = asked.input_tokens / PREFILL_TOKENS_PER_S
-    reference_tokens = asked.output_tokens + _figure(reference.REFERENCE_THINKING, asked.depth)
-    reference_time = reference.REFERENCE_FIRST_TOKEN_S + prefill + reference_tokens / reference.REFERENCE_SPEED
+    reference_time = reference.REFERENCE_FIRST_TOKEN_S + prefill
+    reference_time += _reference_decoded(tables, asked) / reference.REFERENCE_SPEED
     time = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
     relative: Floats = time / (_figure(reference.LATENCY_TOLERANCE, asked.latency_class) * reference_time)
     return relative
 
 
-def _reference_cost(asked: _Asked, fresh: Figure) -> Figure:
+def _reference_cost(tables: _Tables, asked: _Asked) -> Figure:
     """USD of the same request at reference prices."""
-    input_usd, cached_usd, output_usd = (_figure(usd, asked.depth) for usd in reference.REFERENCE_USD.T)
-    decoded = asked.output_tokens + _figure(reference.REFERENCE_THINKING, asked.depth)
-    return fresh * input_usd + asked.cached_tokens * cached_usd + decoded * output_usd
+    input_usd, cached_usd, output_usd = (_figure(usd, asked.depth) for usd in _REFERENCE_USD)
+    fresh = asked.input_tokens - asked.cached_tokens
+    prompt = fresh * input_usd + asked.cached_tokens * cached_usd
+    if tables.usual_input is not None:
+        prompt = prompt * _figure(tables.usual_input, asked.family)
+    return prompt + _reference_decoded(tables, asked) * output_usd
 
 
-def _figure(table: Floats, index: Index) -> Figure:
+def _reference_decoded(tables: _Tables, asked: _Asked) -> Figure:
+    """Answer and thinking tokens of the reference."""
+    answer = asked.output_tokens
+    if tables.usual_output is not None:
+        answer = answer * _figure(tables.usual_output, asked.family)
+    return answer + _figure(reference.REFERENCE_THINKING, asked.depth)
+
+
+_REFERENCE_USD = tuple(np.ascontiguousarray(column) for column in reference.REFERENCE_USD.T)
+
+
+def _figure(table: Floats, index: Index) -> float | Floats:
     """The figure of one request, or the column of a batch, from a table with one figure a row."""
-    return float(table[index]) if isinstance(index, int) else table[index][:, None]
+    return table.item(index) if isinstance(index, int) else table[index][:, None]
 
 
 def _log_policy(directives: Directives) -> Figure:

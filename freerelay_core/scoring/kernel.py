@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,35 +18,56 @@ TIE_GRID = 1e-9
 """Log utilities are compared on this grid, so that other processors (last bits differ) give the same order."""
 
 
-def log_utility(log_factors: Floats, exponents: Floats) -> Floats:
-    """Log utility ln U of shape (R, E) from ln f of shape (K, R, E), or (E,) from (K, E); exponents of shape (K,).
+def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Floats:
+    """Log utility ln U of R requests or of one, from ln f of K factors.
 
+    One request: (E,) from `log_factors` of shape (K, E). A batch: (R, E) from K arrays that broadcast to (R, E), the
+    exponents of shape (K,), or (K, R, 1) where they differ by request.
     One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
     """
-    if log_factors.ndim == 2 and log_factors.shape[1] > 1:
+    if isinstance(log_factors, np.ndarray) and log_factors.shape[1] > 1:
         # numpy, too, adds along the first axis one row after another, as long as rows lie in memory one after another
         # and have several cells.
         summed: Floats = np.add.reduce(np.multiply(log_factors, exponents[:, None], order="C"), axis=0)
         return summed
     total: Floats = log_factors[0] * exponents[0]
     for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
-        total += factor * exponent
+        term = factor * exponent
+        whole = term if term.ndim >= total.ndim and term.size >= total.size else total
+        total = np.add(total, term, out=whole if whole.shape == np.broadcast_shapes(total.shape, term.shape) else None)
     return total
 
 
-def order(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Allowed endpoints of one request, best first; arrays of shape (E,) in order of endpoint id.
+def order(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
+    """Endpoints of one request that are not excluded (code 0), best first; arrays of shape (E,) in order of id.
 
     Ties on the grid go to the cheaper endpoint, then to the smaller id.
     """
-    grid = np.where(allowed, np.rint(log_utilities / -TIE_GRID), np.inf)
-    ranked: npt.NDArray[np.intp] = np.lexsort((cost_usd, grid))  # stable: equals stay in order of id
-    return ranked[: np.count_nonzero(allowed)]
+    grid = np.rint(log_utilities / -TIE_GRID)
+    grid[excluded.astype(np.bool_)] = np.inf
+    ranked = grid.argsort(kind="stable")  # stable: equals stay in order of id
+    ranked = ranked[: len(excluded) - np.count_nonzero(excluded)]
+    sorted_grid = grid[ranked]
+    if np.count_nonzero(sorted_grid[1:] == sorted_grid[:-1]):
+        ranked = np.lexsort((cost_usd, grid))[: len(ranked)]
+    return ranked
 
 
-def best(log_utilities: Floats, cost_usd: Floats, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """The first of `order` for each of R requests, -1 where nothing is allowed; arrays of shape (R, E)."""
-    grid = np.where(allowed, np.rint(log_utilities / TIE_GRID), -np.inf)
-    top = grid.max(axis=1, keepdims=True)
-    cost = np.where(grid == top, cost_usd, np.inf)
-    return np.where(allowed.any(axis=1), cost.argmin(axis=1), -1)
+def best(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
+    """The first of `order` for each of R requests, -1 where nothing is left; arrays of shape (R, E).
+
+    `excluded` may be one row for all. Works on `log_utilities` in place.
+    """
+    if np.count_nonzero(excluded):
+        log_utilities[excluded.astype(np.bool_)] = -np.inf
+    winner: npt.NDArray[np.intp] = log_utilities.argmax(axis=1)
+    top = log_utilities[np.arange(len(winner)), winner]
+    # Whoever is nearer to the winner than a step of the grid may tie with it.
+    near = log_utilities >= (top - 2.0 * TIE_GRID)[:, None]
+    if np.count_nonzero(near) > len(winner):
+        tied = np.flatnonzero(near.sum(axis=1) > 1)
+        grid = np.rint(log_utilities[tied] / TIE_GRID)
+        cost = np.where(grid == grid.max(axis=1, keepdims=True), cost_usd[tied], np.inf)
+        winner[tied] = cost.argmin(axis=1)
+    winner[np.isneginf(top)] = -1
+    return winner

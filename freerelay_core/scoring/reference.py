@@ -52,7 +52,14 @@ SCHEMA = np.array(
         [0.5, 0.85, 1.0],  # strict schema: the first two are excluded
     ]
 )
-"""Share of answers that keep the output contract, by contract and support; assumed."""
+"""Share of answers that keep the output contract, by contract and support; assumed until answers were checked."""
+
+CACHED_FROM_TOKENS = 1_024
+"""Shorter prompts are cached by no large vendor (OpenAI, Anthropic and Google name this least length), so what the long
+prompts of a tenant find in the cache says nothing of its short ones."""
+
+SCHEMA_PRIOR_WEIGHT = 20.0
+"""The assumed share counts as this many checked answers."""
 
 HEADROOM_BITES_BELOW = 0.2
 """Quota matters only when less than a fifth of it is left."""

@@ -22,6 +22,7 @@ __all__ = [
     "DecisionRecord",
     "Identity",
     "KeyInfo",
+    "Lesson",
     "LoggedRanking",
     "Outcome",
     "PublishedSnapshot",
@@ -113,6 +114,8 @@ class Outcome:
     usage_estimated: bool
     basis: str
     """`measured` for a real endpoint, `simulated` for a simulated one."""
+    schema_pass: bool | None = None
+    """Whether the answer kept the output contract; None where there was none, or nothing to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,26 @@ class RecordedRequest:
     created_at: datetime
     profile: Mapping[str, Any]
     demo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What outcomes have taught about an endpoint (or all: `*`): sums in which each older outcome counts less."""
+
+    kind: str
+    scope: str
+    """What it is kept by beside the endpoint: a task family, an output contract, a tenant, or nothing."""
+    endpoint: str
+    simulated: bool
+    """Taught by a simulated endpoint; a real one of the same name learns nothing from it."""
+    outcomes: int
+    """How many outcomes went in."""
+    decay: float
+    """What each outcome leaves of the older ones."""
+    weight: float
+    """How many the sums stand for: the sum of 1 for each, weighted."""
+    total: float
+    expected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +392,16 @@ class Store(Protocol):
 
     async def latest_snapshot(self) -> PublishedSnapshot | None:
         """The newest published snapshot."""
+
+    # -- what outcomes taught
+    async def add_feedback(self, tenant_id: str, decision_id: str, score: float) -> None:
+        """Keep a tenant's grade (0 to 1) of its decision. Raises `Conflict` where it has one already."""
+
+    async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """Add sums to those in the store, which are older. Returns what any worker added to in the last minute."""
+
+    async def lessons(self) -> list[Lesson]:
+        """All there are."""
 
     # -- changes
     async def listen(self, listener: ChangeListener) -> None:

@@ -26,6 +26,7 @@ from freerelay_core.store.base import (
     DecisionRecord,
     Identity,
     KeyInfo,
+    Lesson,
     PublishedSnapshot,
     RecordedRequest,
     SavedScenario,
@@ -41,6 +42,7 @@ from freerelay_core.store.refusals import (
     address_taken,
     checked_id,
     found,
+    graded_already,
     key_known,
     not_found,
     settings_changed,
@@ -54,6 +56,8 @@ from freerelay_core.store.rows import (
     decisions_as_json,
     identity_from_row,
     key_from_row,
+    lesson_from_row,
+    lessons_as_rows,
     line_from_row,
     request_from_row,
     scenario_from_row,
@@ -327,6 +331,23 @@ class PostgresStore:
         query = "select id, created_at, payload from public.published_snapshots order by created_at desc limit 1"
         row = await self._connections.one(SERVICE, query)
         return None if row is None else snapshot_from_row(row)
+
+    # -- what outcomes taught
+
+    async def add_feedback(self, tenant_id: str, decision_id: str, score: float) -> None:
+        values = [checked_id(tenant_id), checked_id(decision_id), score]
+        row = await self._connections.one(SERVICE, "select public.add_feedback(%s, %s, %s) as added", values)
+        if not found(row)["added"]:
+            raise graded_already()
+
+    async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
+        values = [orjson.dumps(lessons_as_rows(lessons)).decode()]
+        row = await self._connections.one(SERVICE, "select public.add_lessons(%s::json)::text as rows", values)
+        return [lesson_from_row(each) for each in orjson.loads(found(row)["rows"])]
+
+    async def lessons(self) -> list[Lesson]:
+        row = await self._connections.one(SERVICE, "select public.list_lessons()::text as rows")
+        return [lesson_from_row(each) for each in orjson.loads(found(row)["rows"])]
 
     # -- changes
 

@@ -8,7 +8,16 @@ from typing import TypeVar
 from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
 from freerelay_core.store.base import TIERS
 
-__all__ = ["address_taken", "checked_id", "found", "key_known", "not_found", "settings_changed", "unknown_tier"]
+__all__ = [
+    "address_taken",
+    "checked_id",
+    "found",
+    "graded_already",
+    "key_known",
+    "not_found",
+    "settings_changed",
+    "unknown_tier",
+]
 
 T = TypeVar("T")
 
@@ -43,6 +52,10 @@ def address_taken(email: str) -> Conflict:
 
 def key_known() -> Conflict:
     return Conflict("This key is already stored.")
+
+
+def graded_already() -> Conflict:
+    return Conflict("This decision has its grade already; a decision is graded once.", code="graded_already")
 
 
 def settings_changed(present: int | str, expected: int | None) -> Conflict:

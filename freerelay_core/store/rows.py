@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from freerelay_core.store.base import (
     DecisionRecord,
     Identity,
     KeyInfo,
+    Lesson,
     LoggedRanking,
     Outcome,
     PublishedSnapshot,
@@ -42,6 +44,8 @@ __all__ = [
     "decisions_as_json",
     "identity_from_row",
     "key_from_row",
+    "lesson_from_row",
+    "lessons_as_rows",
     "line_from_row",
     "request_from_row",
     "scenario_from_row",
@@ -76,6 +80,7 @@ DECISION_COLUMNS: Mapping[str, str] = {
     "cached_tokens": "bigint",
     "cost_usd": "double precision",
     "usage_estimated": "boolean",
+    "schema_pass": "boolean",
     "profile": "jsonb",
     "exponents": "jsonb",
     "log_factors": "jsonb",
@@ -208,6 +213,7 @@ def decision_from_row(row: Row) -> DecisionRecord:
             cached_tokens=row["cached_tokens"],
             cost_usd=row["cost_usd"],
             usage_estimated=row["usage_estimated"],
+            schema_pass=row["schema_pass"],
             basis=row["basis"],
         ),
         demo=row["demo"],
@@ -242,6 +248,16 @@ def request_from_row(row: Row) -> RecordedRequest:
 def scenario_from_row(row: Row) -> SavedScenario:
     """A row of `scenarios`."""
     return SavedScenario(str(row["id"]), row["name"], _json(row["body"]), _utc(row["updated_at"]))
+
+
+def lesson_from_row(row: Row) -> Lesson:
+    """A row of `lessons`."""
+    return Lesson(**{name: row[name] for name in Lesson.__slots__})
+
+
+def lessons_as_rows(lessons: Iterable[Lesson]) -> list[dict[str, Any]]:
+    """What the function `add_lessons` takes."""
+    return [asdict(lesson) for lesson in lessons]
 
 
 async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
@@ -279,6 +295,7 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "cached_tokens": outcome.cached_tokens,
         "cost_usd": outcome.cost_usd,
         "usage_estimated": outcome.usage_estimated,
+        "schema_pass": outcome.schema_pass,
         "profile": record.profile,
         "exponents": record.exponents,
         "log_factors": orjson.Fragment(_log_factors(record.log_factors)),

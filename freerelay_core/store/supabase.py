@@ -23,6 +23,7 @@ from freerelay_core.store.base import (
     DecisionRecord,
     Identity,
     KeyInfo,
+    Lesson,
     PublishedSnapshot,
     RecordedRequest,
     SavedScenario,
@@ -35,6 +36,7 @@ from freerelay_core.store.refusals import (
     address_taken,
     checked_id,
     found,
+    graded_already,
     key_known,
     not_found,
     settings_changed,
@@ -47,6 +49,8 @@ from freerelay_core.store.rows import (
     decisions_as_json,
     identity_from_row,
     key_from_row,
+    lesson_from_row,
+    lessons_as_rows,
     line_from_row,
     request_from_row,
     scenario_from_row,
@@ -60,7 +64,7 @@ from freerelay_core.store.supabase_wire import Misconfigured, Row, SettingsConfl
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,settings_version,updated_at"
@@ -324,6 +328,20 @@ class SupabaseStore:
         query = self._wire.table("published_snapshots").select("id,created_at,payload")
         row = await self._wire.first(query.order("created_at", desc=True).limit(1))
         return None if row is None else snapshot_from_row(row)
+
+    # -- what outcomes taught
+
+    async def add_feedback(self, tenant_id: str, decision_id: str, score: float) -> None:
+        user_id, decision_id = checked_id(tenant_id), checked_id(decision_id)
+        if not await self._wire.value("add_feedback", user_id=user_id, decision_id=decision_id, score=score):
+            raise graded_already()
+
+    async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
+        rows = await self._wire.value("add_lessons", lessons=lessons_as_rows(lessons))
+        return [lesson_from_row(row) for row in rows]
+
+    async def lessons(self) -> list[Lesson]:
+        return [lesson_from_row(row) for row in await self._wire.value("list_lessons")]
 
     # -- changes
 

@@ -113,7 +113,7 @@ rules:
         alone = decision(policy, profile, tier="free")
         assert directives[index[row]] == alone.directive
         assert np.array_equal(together.excluded[row], alone.evaluation.excluded)
-        assert together.log_factors[:, row].tobytes() == alone.evaluation.log_factors.tobytes()
+        assert builders.row_of(together, row).tobytes() == alone.evaluation.log_factors.tobytes()
 
 
 @pytest.mark.parametrize(

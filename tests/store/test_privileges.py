@@ -71,7 +71,7 @@ async def test_functions_are_for_the_router_only(either_world):
         *("touch_api_keys", "open_dashboard_session", "dashboard_session", "end_dashboard_session", "changes_since"),
         *("append_decisions", "remove_demo_decisions", "list_decisions", "list_recorded_requests"),
         *("list_decision_lines", "decision_traffic", "list_traffic_by_tenant"),
-        *("publish_snapshot", "ensure_decision_partitions"),
+        *("publish_snapshot", "ensure_decision_partitions", "add_lessons", "list_lessons", "add_feedback"),
     }
     assert set(executable) == {(name, "service_role") for name in for_the_router} | {
         ("decision_traffic", "authenticated")
@@ -122,6 +122,10 @@ CALLS = [
     "end_dashboard_session('s')",
     "changes_since('0')",
     "append_decisions('[]')",
+    """add_lessons('[{"kind": "k", "scope": "", "endpoint": "e", "simulated": true, "outcomes": 1, "decay": 1,
+                     "weight": 1, "total": 1, "expected": 0}]')""",
+    "list_lessons()",
+    "add_feedback(gen_random_uuid(), gen_random_uuid(), 0.5)",
     "remove_demo_decisions(gen_random_uuid())",
     "list_decisions(null, now(), null, null, 1)",
     "list_recorded_requests(null, now(), null, null, 1)",

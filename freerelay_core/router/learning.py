@@ -1,0 +1,65 @@
+"""What one answered request teaches the fleet: tokens, thinking, cached input, and whether the form was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from freerelay_core.decision import Decision
+from freerelay_core.fleet import Fleet
+from freerelay_core.profile import OutputContract
+from freerelay_core.providers import Usage, keeps_contract, read_answer
+from freerelay_core.router.execution import Execution
+from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
+
+__all__ = ["learn"]
+
+_LEAST_TOKENS = 20
+"""Shorter prompts say nothing of a tokenizer: the frame around the messages weighs more than the words."""
+_LARGEST_RATIO = 8.0
+"""One answer counts as at most this many times as long as expected, or as short: no single one may bend a mean far."""
+
+
+def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
+    """Take in an ended execution; sets its `schema_pass`. What was cut short or estimated teaches nothing."""
+    if execution.status != 200 or execution.error is not None or execution.attempts[-1].error is not None:
+        return
+    decision, endpoint = execution.decision, execution.attempts[-1].index
+    contract = decision.profile.contract
+    if contract is not OutputContract.TEXT and body.get("n") in (None, 1):
+        execution.schema_pass = keeps_contract(body.get("response_format"), _text(execution))
+        if execution.schema_pass is not None:
+            fleet.learn("schema", contract.label, endpoint, float(execution.schema_pass))
+    if execution.usage is not None:
+        _learn_tokens(fleet, decision, endpoint, execution.usage, tenant_id)
+
+
+def _text(execution: Execution) -> str:
+    if execution.stream is not None:
+        return execution.stream.reader.text
+    return execution.text or read_answer(execution.body).text
+
+
+def _learn_tokens(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, tenant_id: str) -> None:
+    profile, family = decision.profile, decision.profile.family.value
+    if profile.input_tokens >= _LEAST_TOKENS and usage.input_tokens:
+        ratio = _bounded(usage.input_tokens / profile.input_tokens)
+        fleet.learn("input_ratio", family, endpoint, ratio)
+        fleet.learn_for_all("input_ratio", family, ratio)
+    if usage.input_tokens >= CACHED_FROM_TOKENS:
+        fleet.learn("cached_share", tenant_id, endpoint, usage.cached_tokens / usage.input_tokens)
+    thinks = decision.snapshot.learned.thinking_tokens[:, endpoint].any()
+    if usage.reasoning_tokens is None and thinks:
+        return  # the answer and its thinking cannot be told apart
+    thinking = usage.reasoning_tokens or 0
+    if thinks or thinking:
+        fleet.learn("thinking_tokens", family, endpoint, thinking / float(THINKING_MULTIPLIER[profile.depth]))
+    answer = usage.output_tokens - thinking
+    if answer > 0 and profile.output_tokens:
+        ratio = _bounded(answer / profile.output_tokens)
+        fleet.learn("output_ratio", family, endpoint, ratio)
+        fleet.learn_for_all("output_ratio", family, ratio)
+
+
+def _bounded(ratio: float) -> float:
+    return min(max(ratio, 1 / _LARGEST_RATIO), _LARGEST_RATIO)

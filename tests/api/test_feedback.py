@@ -1,0 +1,80 @@
+"""Grades, and what answers teach: the next ranking knows of them, and so does the next start."""
+
+from __future__ import annotations
+
+import pytest
+from api_server import BODY, asked, grade, ranked
+from upstreams import saying, status
+
+from freerelay_core.clock import new_id
+
+JSON_BODY = BODY | {"response_format": {"type": "json_object"}}
+LONG = "Tell me about the sea and the ships that sail on it. " * 20
+
+
+def test_a_grade_moves_the_expected_quality_of_who_answered(calm):
+    before = ranked(calm)
+    for _ in range(5):
+        decision_id, endpoint = asked(calm)
+        answer = grade(calm, decision_id, 0.0)
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "decision_id": decision_id, "endpoint": endpoint, "family": "chat", "score": 0.0, "learned": True,
+        }  # fmt: skip
+    after = ranked(calm)
+    assert after[endpoint]["quality"] < 0.9 * before[endpoint]["quality"]
+    assert (before[endpoint]["graded"], after[endpoint]["graded"]) == (0, pytest.approx(5, abs=0.1))
+
+
+def test_a_decision_is_graded_once_and_by_its_tenant_alone(calm):
+    decision_id, _ = asked(calm)
+    _, other = calm.tenant()
+    assert grade(calm, decision_id, 1.0, key=other).status_code == 404
+    assert grade(calm, decision_id, 1.0).status_code == 200
+    again = grade(calm, decision_id, 0.0)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "graded_already")
+    assert grade(calm, new_id(calm.application.clock), 1.0).status_code == 404
+    assert grade(calm, "no-id", 1.0).status_code == 404
+
+
+@pytest.mark.parametrize("body", [{"score": 1.5}, {"score": -0.1}, {"score": "1"}, {"score": True}, {}, {"grade": 1}])
+def test_a_score_that_is_none_is_refused_with_the_field_named(calm, body):
+    decision_id, _ = asked(calm)
+    with calm.http() as client:
+        answer = client.post(f"/v1/decisions/{decision_id}/feedback", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] in {"score", "grade"}
+
+
+def test_what_failed_cannot_be_graded(calm, upstream):
+    for model in ("first", "second"):
+        upstream.plan(model, status(500))
+    answer = calm.chat()
+    assert answer.status_code == 502
+    refused = grade(calm, answer.headers["x-freerelay-decision-id"], 0.0)
+    assert refused.status_code == 422
+    assert "nothing was answered" in refused.json()["error"]["message"]
+
+
+def test_an_answer_is_held_against_its_contract_and_the_next_ranking_knows(calm, upstream):
+    upstream.plan("first", saying("Sure! Here you are."))
+    before = ranked(calm, JSON_BODY)["first/m"]["factors"]["schema"]["value"]
+    with calm.http() as client:
+        for _ in range(5):
+            decision_id, _ = asked(calm, JSON_BODY)
+        assert client.get(f"/v1/decisions/{decision_id}").json()["outcome"]["schema_pass"] is False
+        assert ranked(calm, JSON_BODY)["first/m"]["factors"]["schema"]["value"] < 0.9 * before
+        upstream.plan("first", saying('{"ok": true}'))
+        decision_id, _ = asked(calm, JSON_BODY)
+        assert client.get(f"/v1/decisions/{decision_id}").json()["outcome"]["schema_pass"] is True
+        decision_id, _ = asked(calm)
+        assert client.get(f"/v1/decisions/{decision_id}").json()["outcome"]["schema_pass"] is None
+
+
+def test_the_tokens_that_a_provider_counts_correct_what_is_expected_of_it(calm, upstream):
+    body = BODY | {"messages": [{"role": "user", "content": LONG}]}
+    expected = ranked(calm, body)["second/m"]["cost_usd"]
+    upstream.plan("second", saying("x", prompt_tokens=900, completion_tokens=1500))
+    for _ in range(10):
+        asked(calm, body | {"model": "second/m"})
+    assert ranked(calm, body)["second/m"]["cost_usd"] > 1.5 * expected

@@ -1,0 +1,184 @@
+"""What outcomes teach, and how it is kept and shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import builders
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freerelay_core.decision import decide
+from freerelay_core.fleet.lessons import KINDS, Lessons
+from freerelay_core.profile import Depth, OutputContract, TaskFamily
+from freerelay_core.scoring import catalogue_quality
+
+CHAT = list(TaskFamily).index(TaskFamily.CHAT)
+TWO = (builders.endpoint("a/x"), builders.endpoint("b/y"))
+
+
+def quality(snapshot, endpoint, **request):
+    decision = decide(snapshot, builders.request(**request), decision_id="d")
+    return next(row.quality for row in decision.ranking if row.endpoint == endpoint)
+
+
+def taught(snapshot, lessons):
+    return replace(snapshot, learned=lessons.learned())
+
+
+def test_nothing_taught_changes_no_bit():
+    snapshot = builders.snapshot(*TWO)
+    before = decide(snapshot, builders.request(), decision_id="d")
+    after = decide(taught(snapshot, Lessons(snapshot)), builders.request(), decision_id="d")
+    assert before.log_utilities.tobytes() == after.log_utilities.tobytes()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_grades_at_one_depth_give_the_beta_posterior(scores):
+    snapshot, kind = builders.snapshot(*TWO), KINDS["quality"]
+    lessons = Lessons(snapshot)
+    prior = catalogue_quality(snapshot, 0, TaskFamily.CHAT, Depth.HARD)
+    for score in scores:
+        lessons.record("quality", "chat", 0, score, expected=prior)
+    ages = kind.decay ** np.arange(len(scores))[::-1]
+    posterior = (kind.prior_weight * prior + ages @ scores) / (kind.prior_weight + ages.sum())
+    assert quality(taught(snapshot, lessons), "a/x", depth=Depth.HARD) == pytest.approx(posterior, rel=1e-9)
+    assert quality(taught(snapshot, lessons), "b/y", depth=Depth.HARD) == quality(snapshot, "b/y", depth=Depth.HARD)
+
+
+def test_a_grade_weighs_by_how_hard_the_question_was():
+    snapshot = builders.snapshot(*TWO)
+    passed_easy, passed_hard = Lessons(snapshot), Lessons(snapshot)
+    for lessons, depth in ((passed_easy, Depth.TRIVIAL), (passed_hard, Depth.EXPERT)):
+        for _ in range(20):
+            expected = catalogue_quality(snapshot, 0, TaskFamily.CHAT, depth)
+            lessons.record("quality", "chat", 0, 1.0, expected=expected)
+    easy, hard = (quality(taught(snapshot, lessons), "a/x", depth=Depth.HARD) for lessons in (passed_easy, passed_hard))
+    assert quality(snapshot, "a/x", depth=Depth.HARD) < easy < hard
+
+
+def test_quality_is_learned_by_family():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(50):
+        lessons.record("quality", "code", 0, 0.0, expected=0.9)
+    after = taught(snapshot, lessons)
+    assert quality(after, "a/x", family=TaskFamily.CODE) < 0.5 * quality(snapshot, "a/x", family=TaskFamily.CODE)
+    assert quality(after, "a/x", family=TaskFamily.CHAT) == quality(snapshot, "a/x", family=TaskFamily.CHAT)
+
+
+def test_an_answer_that_turns_out_longer_costs_more_there_and_alone():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(400):
+        lessons.record("output_ratio", "chat", 0, 2.0)
+    before, after = (decide(s, builders.request(), decision_id="d") for s in (snapshot, taught(snapshot, lessons)))
+    cost = {row.endpoint: row.cost_usd for row in before.ranking}
+    later = {row.endpoint: row for row in after.ranking}
+    assert later["a/x"].cost_usd > 1.3 * cost["a/x"]
+    assert later["b/y"].cost_usd == cost["b/y"]
+    assert after.endpoints == ("b/y", "a/x")
+
+
+def test_a_length_that_all_endpoints_show_moves_nobody_against_the_others():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(400):
+        lessons.record_for_all("output_ratio", "chat", 3.0)
+    before, after = (decide(s, builders.request(), decision_id="d") for s in (snapshot, taught(snapshot, lessons)))
+    for old, new in zip(before.ranking, after.ranking, strict=True):
+        assert new.endpoint == old.endpoint
+        assert new.cost_usd > 1.3 * old.cost_usd
+        assert new.factors["cost"][0] == pytest.approx(old.factors["cost"][0], rel=0.05)
+
+
+def test_a_broken_contract_lowers_the_schema_factor_of_that_contract():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(20):
+        lessons.record("schema", "json", 0, 0.0)
+    after = taught(snapshot, lessons)
+
+    def factor(contract):
+        decision = decide(after, builders.request(contract=contract), decision_id="d")
+        return {row.endpoint: row.factors["schema"][0] for row in decision.ranking}
+
+    assert factor(OutputContract.JSON)["a/x"] < 0.6 * factor(OutputContract.JSON)["b/y"]
+    assert factor(OutputContract.SCHEMA)["a/x"] == factor(OutputContract.SCHEMA)["b/y"]
+
+
+def test_a_tenant_s_cached_share_makes_its_long_prompts_cheaper_and_leaves_short_ones():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(30):
+        lessons.record("cached_share", "tenant", 0, 0.9)
+    assert lessons.cached_share("another") is None
+    known = lessons.cached_share("tenant")
+    assert known.expected(builders.request(input_tokens=500)) is None
+    long = builders.request(input_tokens=50_000)
+    plain = decide(snapshot, long, decision_id="d")
+    informed = decide(snapshot, long, decision_id="d", cached_share=known.expected(long))
+    cost = {row.endpoint: row.cost_usd for row in plain.ranking}
+    later = {row.endpoint: row.cost_usd for row in informed.ranking}
+    assert later["a/x"] < 0.8 * cost["a/x"]
+    assert later["b/y"] == pytest.approx(cost["b/y"])
+
+
+outcomes = st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.integers(0, 1), st.floats(0, 3)), max_size=30)
+
+
+def tell(lessons, told):
+    for kind, endpoint, value in told:
+        scopes, seen = KINDS[kind].scopes, min(value, 1.0) if kind == "quality" else value
+        lessons.record(kind, scopes[-1] if scopes else "tenant", endpoint, seen, expected=0.5)
+
+
+@given(outcomes, outcomes)
+def test_what_is_saved_and_adopted_by_another_worker_is_what_one_worker_would_know(first, second):
+    snapshot = builders.snapshot(*TWO)
+    alone, early, late = (Lessons(snapshot) for _ in range(3))
+    tell(alone, [*first, *second])
+    tell(early, first)
+    tell(late, second)  # learned before it hears of the other
+    late.adopt(early.take_unsaved())
+    for name in ("quality_shift", "output_ratio", "thinking_tokens", "schema_kept", "graded"):
+        assert getattr(late.learned(), name) == pytest.approx(getattr(alone.learned(), name), rel=1e-9, abs=1e-12)
+    assert late.success(snapshot.success) == pytest.approx(alone.success(snapshot.success))
+
+
+@given(outcomes, outcomes)
+def test_what_could_not_be_saved_is_saved_with_the_next(first, second):
+    snapshot = builders.snapshot(*TWO)
+    once, twice = Lessons(snapshot), Lessons(snapshot)
+    tell(once, [*first, *second])
+    tell(twice, first)
+    refused = twice.take_unsaved()
+    tell(twice, second)
+    twice.restore(refused)
+    assert {(x.kind, x.endpoint): x for x in twice.take_unsaved()} == {
+        (x.kind, x.endpoint): replace(
+            x, weight=pytest.approx(x.weight), total=pytest.approx(x.total), expected=pytest.approx(x.expected)
+        )
+        for x in once.take_unsaved()
+    }
+
+
+def test_a_real_endpoint_learns_nothing_from_a_simulated_one_of_its_name():
+    simulated = Lessons(builders.snapshot(*TWO))
+    tell(simulated, [("quality", 0, 0.0)] * 20)
+    real = Lessons(builders.snapshot(*TWO, real=frozenset({"a"})))
+    saved = simulated.take_unsaved()
+    assert all(lesson.simulated for lesson in saved)
+    real.adopt(saved)
+    assert not real.learned().quality_shift.any()
+
+
+def test_lessons_of_endpoints_families_and_kinds_that_are_gone_are_left_alone():
+    lessons = Lessons(builders.snapshot(*TWO))
+    tell(lessons, [("quality", 0, 0.0)])
+    (known,) = lessons.take_unsaved()
+    fresh = Lessons(builders.snapshot(*TWO))
+    fresh.adopt([replace(known, endpoint="gone/z"), replace(known, scope="astrology"), replace(known, kind="charm")])
+    assert not fresh.learned().quality_shift.any()
