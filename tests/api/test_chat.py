@@ -58,7 +58,8 @@ def test_when_all_are_rate_limited_so_is_the_client_with_the_smallest_wait(calm,
     assert len(upstream.received) == 2
     assert calm.decision(second)["outcome"] | {"duration_s": 0} == {
         "endpoint": None, "status": 429, "attempts": [], "first_token_s": None, "duration_s": 0, "input_tokens": None,
-        "output_tokens": None, "cached_tokens": None, "cost_usd": None, "usage_estimated": False, "schema_pass": None, "schema_pass": None, "basis": "measured",
+        "output_tokens": None, "cached_tokens": None, "cost_usd": None, "usage_estimated": False, "schema_pass": None,
+        "basis": "measured",
     }  # fmt: skip
 
 
