@@ -13,7 +13,8 @@ from freerelay_core.errors import FreeRelayError, InvalidRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import NEEDS, RequestProfile, profile_request
 from pages._format import count, markdown
-from pages._simulator_input import MAX_TOKENS
+from pages._simulator_input import MAX_TOKENS, RULE_AXES
+from pages._simulator_words import axes_sentence
 
 __all__ = ["ReadBody", "body_widget", "read_body"]
 
@@ -114,7 +115,9 @@ def _widget_values(found: ReadBody) -> dict[str, Any]:
         "needs": [need for need in NEEDS if need in profile.needs],
         "in": min(profile.input_tokens, MAX_TOKENS),
         "out": min(profile.output_tokens, MAX_TOKENS),
-        "cached": 0,
+        "cached": min(profile.cached_tokens, MAX_TOKENS),
+        "locked": profile.locked_down,
+        **{name: getattr(profile, name).label for name in RULE_AXES},
     }
     return values if found.preference is None else {**values, "under": found.preference.value}
 
@@ -125,6 +128,7 @@ def _as_read(found: ReadBody) -> str:
     pins = f" It pins {found.pinned}; here all endpoints are ranked." if found.pinned else ""
     return (
         f"Read as {profile.family} ({profile.reasons['family']}), {profile.depth.label} ({profile.reasons['depth']}), "
-        f"about {count(profile.input_tokens, 'token')} in and {count(profile.output_tokens, 'token')} out.{asks}{pins} "
+        f"about {count(profile.input_tokens, 'token')} in ({count(profile.cached_tokens)} of them sent before) and "
+        f"{count(profile.output_tokens, 'token')} out. {axes_sentence(profile)}{asks}{pins} "
         "Correct below what is wrong."
     )

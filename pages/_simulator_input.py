@@ -15,14 +15,19 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import (
     NEEDS,
     Depth,
+    Determinism,
+    Economics,
     LatencyClass,
     OutputContract,
+    Precision,
     RequestProfile,
     TaskFamily,
+    ToolDependence,
+    Topology,
 )
 from pages._format import count
 
-__all__ = ["INPUTS", "MAX_TOKENS", "SNAPSHOTS", "bad_parameters", "preference_widget", "profile_widgets"]
+__all__ = ["INPUTS", "MAX_TOKENS", "RULE_AXES", "SNAPSHOTS", "bad_parameters", "preference_widget", "profile_widgets"]
 
 INPUTS = ("form", "body", "trace")
 SNAPSHOTS = ("live", "catalogue")
@@ -36,6 +41,15 @@ DEFAULT = RequestProfile(
     output_tokens=300,
 )
 """What the page shows before anything is chosen."""
+
+RULE_AXES = {
+    "precision": Precision,
+    "topology": Topology,
+    "tool_dependence": ToolDependence,
+    "determinism": Determinism,
+    "economics": Economics,
+}
+"""Axes that no factor reads, only rules; each is a field of the profile and a parameter of the URL."""
 
 _FAMILIES = [family.value for family in TaskFamily]
 _DEPTHS = [depth.label for depth in Depth]
@@ -156,7 +170,23 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
             bind="query-params",
             help="Prefer endpoints that are cleared for confidential content.",
         )
+    with st.expander("What only rules read"):
+        levels = {
+            name: axis[
+                str(
+                    st.selectbox(
+                        name.replace("_", " ").capitalize(),
+                        [level.label for level in axis],
+                        index=int(getattr(DEFAULT, name)),
+                        key=name,
+                        bind="query-params",
+                    )
+                ).upper()
+            ]
+            for name, axis in RULE_AXES.items()
+        }
     return {
+        **levels,
         "cached_tokens": int(cached or 0),
         "hour_utc": hour_now if hour == "now" else int(str(hour)),
         "locked_down": bool(locked_down),
@@ -189,5 +219,6 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "cached": _number(0, MAX_TOKENS),
     "hour": _one_of(_HOURS),
     "locked": _one_of(("true", "false")),
+    **{name: _one_of([level.label for level in axis]) for name, axis in RULE_AXES.items()},
 }
 """For each parameter of the URL: whether a value can be used, and what can."""

@@ -15,6 +15,7 @@ from pages import _format as fmt
 __all__ = [
     "ABSOLUTE",
     "answer",
+    "axes_sentence",
     "comparison_sentence",
     "comparison_title",
     "excluded_reasons",
@@ -180,6 +181,26 @@ def profile_words(profile: RequestProfile) -> str:
         f"{profile.family.value.capitalize()}, {profile.depth.label}, {fmt.count(profile.input_tokens, 'token')} in, "
         f"{fmt.count(profile.output_tokens, 'token')} out, {profile.latency_class.label}{form}{needs}"
     )
+
+
+def axes_sentence(profile: RequestProfile) -> str:
+    """The axes that only rules read, in one line."""
+    said = (
+        _PRECISION[profile.precision],
+        _TOPOLOGY[profile.topology],
+        _TOOLS[profile.tool_dependence],
+        _DETERMINISM[profile.determinism],
+        _ECONOMICS[profile.economics],
+    )
+    return f"{', '.join(filter(None, said)).capitalize()}."
+
+
+_PRECISION = ("many answers will do", "", "one right answer")
+_TOPOLOGY = ("one message", "a conversation", "a long document", "passages to answer from", "results of tools")
+_TOOLS = ("", "tools offered", "a call of a tool required", "tools in use")
+_DETERMINISM = ("variety wanted", "", "the same answer wanted each time")
+_ECONOMICS = ("may wait to be cheap", "", "may cost more to be first")
+"""What the levels of an axis mean; empty for the ordinary one."""
 
 
 def snapshot_words(snapshot: Snapshot, now: datetime) -> str:

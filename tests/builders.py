@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider
 from freerelay_core.clock import Clock, new_id
 from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
-from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
+from freerelay_core.profile import (
+    Depth,
+    Determinism,
+    Economics,
+    LatencyClass,
+    OutputContract,
+    Precision,
+    RequestProfile,
+    TaskFamily,
+    ToolDependence,
+    Topology,
+)
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 
@@ -112,6 +123,11 @@ profiles = st.builds(
     depth=st.sampled_from(Depth),
     latency_class=st.sampled_from(LatencyClass),
     contract=st.sampled_from([OutputContract.TEXT, OutputContract.JSON, OutputContract.SCHEMA]),
+    precision=st.sampled_from(Precision),
+    topology=st.sampled_from(Topology),
+    tool_dependence=st.sampled_from(ToolDependence),
+    determinism=st.sampled_from(Determinism),
+    economics=st.sampled_from(Economics),
     input_tokens=st.integers(0, 100_000),
     cached_tokens=st.integers(0, 50_000),
     output_tokens=st.integers(1, 8_000),

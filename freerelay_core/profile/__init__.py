@@ -1,23 +1,32 @@
 """What the router knows of a request before anyone has answered it."""
 
-from freerelay_core.profile.reading import profile_request
-from freerelay_core.profile.values import (
+from freerelay_core.profile.axes import (
     NEEDS,
     Depth,
+    Determinism,
+    Economics,
     LatencyClass,
     OutputContract,
-    ProfileBatch,
-    RequestProfile,
+    Precision,
     TaskFamily,
+    ToolDependence,
+    Topology,
 )
+from freerelay_core.profile.reading import profile_request
+from freerelay_core.profile.values import ProfileBatch, RequestProfile
 
 __all__ = [
     "NEEDS",
     "Depth",
+    "Determinism",
+    "Economics",
     "LatencyClass",
     "OutputContract",
+    "Precision",
     "ProfileBatch",
     "RequestProfile",
     "TaskFamily",
+    "ToolDependence",
+    "Topology",
     "profile_request",
 ]

@@ -1,42 +1,63 @@
 """Chat request -> request profile, without a model call; no prompt text leaves this module.
 
-Structural signals come first (tools, response format, image parts, code fences), then word sets over the beginning and
-end of the conversation. Depth cannot be read off a text by rules, so it is the family's default unless the request says
-more. Token counts are estimates from character classes.
+Structural signals come first (tools, response format, image parts, code fences), then the words of the user and of the
+system prompt. Token counts are estimates from character classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from freerelay_core.errors import UnprocessableRequest
-from freerelay_core.profile.text import estimate_tokens, guess_family
-from freerelay_core.profile.values import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
+from freerelay_core.profile.axes import (
+    Determinism,
+    Economics,
+    LatencyClass,
+    OutputContract,
+    Precision,
+    TaskFamily,
+    ToolDependence,
+    Topology,
+)
+from freerelay_core.profile.conversation import Conversation, read_conversation
+from freerelay_core.profile.depth import DepthSigns, depth_of
+from freerelay_core.profile.family import Guess, guess_family
+from freerelay_core.profile.text import estimate_tokens
+from freerelay_core.profile.values import RequestProfile
 
 __all__ = ["profile_request"]
 
-# Expected answer length in tokens and usual depth of each family. Assumed; replaced by a tenant's own outcomes later.
-_FAMILY_DEFAULTS: Mapping[TaskFamily, tuple[int, Depth]] = {
-    TaskFamily.CHAT: (250, Depth.EASY),
-    TaskFamily.CLASSIFY: (10, Depth.TRIVIAL),
-    TaskFamily.EXTRACT: (150, Depth.EASY),
-    TaskFamily.TRANSLATE: (400, Depth.EASY),
-    TaskFamily.SUMMARIZE: (400, Depth.STANDARD),
-    TaskFamily.RAG: (350, Depth.STANDARD),
-    TaskFamily.CODE: (900, Depth.HARD),
-    TaskFamily.MATH: (900, Depth.HARD),
-    TaskFamily.AGENT: (300, Depth.HARD),
-    TaskFamily.PLAN: (1200, Depth.HARD),
-    TaskFamily.JUDGE: (300, Depth.STANDARD),
-    TaskFamily.LEGAL: (1500, Depth.HARD),
-    TaskFamily.CREATIVE: (1200, Depth.STANDARD),
-    TaskFamily.VISION: (200, Depth.STANDARD),
+_ANSWER_TOKENS: Mapping[TaskFamily, int] = {
+    TaskFamily.CHAT: 250,
+    TaskFamily.CLASSIFY: 10,
+    TaskFamily.EXTRACT: 150,
+    TaskFamily.SUMMARIZE: 400,
+    TaskFamily.RAG: 350,
+    TaskFamily.CODE: 900,
+    TaskFamily.MATH: 900,
+    TaskFamily.AGENT: 300,
+    TaskFamily.PLAN: 1200,
+    TaskFamily.JUDGE: 300,
+    TaskFamily.LEGAL: 1500,
+    TaskFamily.CREATIVE: 1200,
+    TaskFamily.VISION: 200,
 }
-_EFFORT_DEPTH = {"none": Depth.EASY, "minimal": Depth.EASY, "low": Depth.EASY, "medium": Depth.STANDARD}
-_EXPERT_FAMILIES = (TaskFamily.CODE, TaskFamily.MATH, TaskFamily.LEGAL)
-_EXPERT_FROM_TOKENS = 8_000
+"""Expected length of an answer; assumed, replaced by a tenant's own outcomes later."""
+_EXACT_FAMILIES = (TaskFamily.MATH, TaskFamily.CODE, TaskFamily.EXTRACT, TaskFamily.CLASSIFY, TaskFamily.LEGAL)
+_COMPLETION_TOKENS = 64
+"""A stream of code limited to so many tokens is a completion at the cursor: done in about a second at reference speed
+(0.5 s and 100 tokens/s), so that any wait is felt. Assumed; editors ask for one or a few lines."""
+_LONG_CHARACTERS = 16_000
+"""Characters of one message that make it a document, about 4,000 English tokens or eight pages; assumed."""
+_FREE_FROM = 0.7
+"""Temperatures above this ask for variety: vendors suggest up to 0.7 for factual work."""
 _IMAGE_TOKENS = 800  # assumed: one picture at ordinary detail
+_MESSAGE_TOKENS = 4
+"""Tokens that mark role, beginning and end of a message in the usual chat formats."""
+_SMALLEST_CACHED = 1_024
+"""Prefix caches begin here at the large vendors (OpenAI and Anthropic, documentation of November 2026; some smaller
+hosts cache less). A shorter prefix is never found again."""
 
 
 def profile_request(
@@ -44,63 +65,60 @@ def profile_request(
 ) -> RequestProfile:
     """The profile of a chat-completions body. `task` and `depth` override what the request itself suggests.
 
-    Raises `UnprocessableRequest` for a `messages`, `task` or `depth` that cannot be meant.
+    Raises `UnprocessableRequest` for `messages`, limits, tools, `task` or `depth` that cannot be meant.
     """
-    messages = _messages(body)
-    text, images = _conversation(messages)
-    needs = _needs(body, images)
+    conversation = read_conversation(body)
+    needs = _needs(body, conversation.images)
     contract = _contract(body.get("response_format"))
-    family, family_reason = _family(text, contract, needs, task)
-    input_tokens = estimate_tokens(text) + 4 * len(messages) + _IMAGE_TOKENS * images
-    input_tokens += estimate_tokens(str(body["tools"])) if body.get("tools") else 0
-    level, depth_reason = _depth(family, body, input_tokens, depth)
-    stream = bool(body.get("stream"))
+    dependence = _tool_dependence(body, conversation)
+    guess = guess_family(conversation.asked, conversation.system, wants_json=contract is not OutputContract.TEXT)
+    family, family_reason = _family(guess, needs, dependence, task)
+    input_tokens, cached_tokens = _input_tokens(body, conversation)
+    limit = _limit(body)
+    latency_class = _latency_class(body, family, limit)
+    signs = DepthSigns(
+        family=family,
+        latency_class=latency_class,
+        effort=body.get("reasoning_effort"),
+        input_tokens=input_tokens,
+        tools=_offered(body),
+        tool_results=conversation.tool_results,
+        user_turns=conversation.user_turns,
+        multiple_choice=guess.multiple_choice,
+        proof=guess.proof,
+    )
+    level, depth_reason = depth_of(signs, depth)
+    determinism = _determinism(body)
     return RequestProfile(
         family=family,
         depth=level,
-        latency_class=_latency_class(body, stream=stream),
+        latency_class=latency_class,
         contract=contract,
+        precision=_precision(family, contract, determinism, guess),
+        topology=_topology(conversation, family, guess),
+        tool_dependence=dependence,
+        determinism=determinism,
+        economics=_economics(body),
         input_tokens=input_tokens,
-        output_tokens=_output_tokens(family, body, input_tokens),
+        cached_tokens=cached_tokens,
+        output_tokens=_output_tokens(family, input_tokens, limit),
         needs=frozenset(needs),
-        stream=stream,
+        locked_down="confidential" in needs,
+        stream=bool(body.get("stream")),
         hour_utc=hour_utc,
         reasons={"family": family_reason, "depth": depth_reason},
     )
 
 
-def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise UnprocessableRequest("messages must be a non-empty list.", param="messages")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise UnprocessableRequest(
-                f"messages[{index}] must be an object with a role and content.", param=f"messages[{index}]"
-            )
-    return messages
-
-
-def _conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
-    """All text of the conversation and its number of pictures."""
-    parts: list[str] = []
-    images = 0
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            parts.append(content)
-        elif isinstance(content, list):
-            for part in content:
-                if isinstance(part, dict) and part.get("type") == "image_url":
-                    images += 1
-                elif isinstance(part, dict) and isinstance(part.get("text"), str):
-                    parts.append(part["text"])
-    return "\n".join(parts), images
+def _offered(body: Mapping[str, Any]) -> int:
+    """How many tools are offered."""
+    tools = body.get("tools") or body.get("functions")
+    return len(tools) if isinstance(tools, list) else int(bool(tools))
 
 
 def _needs(body: Mapping[str, Any], images: int) -> set[str]:
     needs = set()
-    if body.get("tools") or body.get("functions"):
+    if _offered(body):
         needs.add("tools")
     if images:
         needs.add("vision")
@@ -124,7 +142,25 @@ def _contract(response_format: object) -> OutputContract:
     return OutputContract.TEXT
 
 
-def _family(text: str, contract: OutputContract, needs: set[str], task: str | None) -> tuple[TaskFamily, str]:
+def _tool_dependence(body: Mapping[str, Any], conversation: Conversation) -> ToolDependence:
+    """Results of tools in the conversation say most, then a choice that demands a call, then an offer."""
+    choice = body.get("tool_choice", body.get("function_call"))
+    if conversation.tool_results:
+        return ToolDependence.IN_USE
+    if not _offered(body) or choice == "none":
+        return ToolDependence.NONE
+    return ToolDependence.REQUIRED if _demands_call(choice) else ToolDependence.OFFERED
+
+
+def _demands_call(choice: object) -> bool:
+    """Whether a `tool_choice` leaves no answer but a call: "required", or one tool by name."""
+    if not isinstance(choice, dict):
+        return choice == "required"
+    allowed = choice.get("allowed_tools")
+    return not isinstance(allowed, dict) or allowed.get("mode") == "required"
+
+
+def _family(guess: Guess, needs: set[str], dependence: ToolDependence, task: str | None) -> tuple[TaskFamily, str]:
     if task is not None:
         try:
             return TaskFamily(task), "stated by the caller"
@@ -134,44 +170,93 @@ def _family(text: str, contract: OutputContract, needs: set[str], task: str | No
             ) from None
     if "vision" in needs:
         return TaskFamily.VISION, "has a picture"
-    if "tools" in needs:
+    if dependence is ToolDependence.IN_USE:
+        return TaskFamily.AGENT, "holds results of tools"
+    if dependence is not ToolDependence.NONE:
         return TaskFamily.AGENT, "offers tools"
-    name, reason = guess_family(text, wants_json=contract is not OutputContract.TEXT)
-    return TaskFamily(name), reason
+    return guess.family, guess.reason
 
 
-def _depth(family: TaskFamily, body: Mapping[str, Any], input_tokens: int, stated: str | None) -> tuple[Depth, str]:
-    if stated is not None:
-        try:
-            return Depth[stated.upper()], "stated by the caller"
-        except KeyError:
-            labels = ", ".join(depth.label for depth in Depth)
-            raise UnprocessableRequest(f"The depth must be one of {labels}.", param="depth") from None
-    effort = body.get("reasoning_effort")
-    if isinstance(effort, str):
-        if effort in _EFFORT_DEPTH:
-            return _EFFORT_DEPTH[effort], f"reasoning_effort {effort}"
-        if effort in ("high", "xhigh", "max"):
-            if family in _EXPERT_FAMILIES and input_tokens >= _EXPERT_FROM_TOKENS:
-                return Depth.EXPERT, f"reasoning_effort {effort} on {input_tokens} tokens of {family}"
-            return Depth.HARD, f"reasoning_effort {effort}"
-    return _FAMILY_DEFAULTS[family][1], f"usual for {family}"
-
-
-def _latency_class(body: Mapping[str, Any], *, stream: bool) -> LatencyClass:
+def _latency_class(body: Mapping[str, Any], family: TaskFamily, limit: int | None) -> LatencyClass:
     if body.get("service_tier") in ("flex", "batch"):
         return LatencyClass.BATCH
-    return LatencyClass.INTERACTIVE if stream else LatencyClass.STANDARD
+    if not body.get("stream"):
+        return LatencyClass.STANDARD
+    at_the_cursor = family is TaskFamily.CODE and limit is not None and limit <= _COMPLETION_TOKENS
+    return LatencyClass.REALTIME if at_the_cursor else LatencyClass.INTERACTIVE
 
 
-def _output_tokens(family: TaskFamily, body: Mapping[str, Any], input_tokens: int) -> int:
-    """Expected length of the answer: usual for the family (a translation is as long as its text), within max_tokens."""
-    expected = max(input_tokens, 20) if family is TaskFamily.TRANSLATE else _FAMILY_DEFAULTS[family][0]
+def _determinism(body: Mapping[str, Any]) -> Determinism:
+    temperature = body.get("temperature")
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float):
+        temperature = None
+    if body.get("seed") is not None or temperature == 0:
+        return Determinism.FIXED
+    return Determinism.FREE if temperature is not None and temperature > _FREE_FROM else Determinism.DEFAULT
+
+
+def _precision(family: TaskFamily, contract: OutputContract, determinism: Determinism, guess: Guess) -> Precision:
+    """Exact for a schema, a choice and families whose answers can be checked; loose for fiction or high temperature."""
+    if family in _EXACT_FAMILIES or contract >= OutputContract.SCHEMA or guess.multiple_choice:
+        return Precision.EXACT
+    return Precision.LOOSE if family is TaskFamily.CREATIVE or determinism is Determinism.FREE else Precision.NORMAL
+
+
+def _topology(conversation: Conversation, family: TaskFamily, guess: Guess) -> Topology:
+    if conversation.tool_results:
+        return Topology.TOOL_LOOP
+    if guess.passages or family is TaskFamily.RAG:
+        return Topology.RETRIEVED
+    if conversation.longest >= _LONG_CHARACTERS:
+        return Topology.LONG_DOCUMENT
+    return Topology.CONVERSATION if conversation.answered else Topology.SINGLE
+
+
+def _economics(body: Mapping[str, Any]) -> Economics:
+    tier = body.get("service_tier")
+    if tier in ("flex", "batch"):
+        return Economics.BULK
+    return Economics.PRIORITY if tier == "priority" else Economics.STANDARD
+
+
+def _input_tokens(body: Mapping[str, Any], conversation: Conversation) -> tuple[int, int]:
+    """Expected tokens of the request, and how many of them a provider's prompt cache is expected to hold.
+
+    A cache holds prefixes word for word, tools and system prompt first. What stands before the last answer of the
+    assistant was a request's whole prefix then, so it is expected there; the answer itself and what follows are new.
+    Nothing is expected of a first request: whether another one shared its beginning cannot be seen in it.
+    """
+    tools = _tool_tokens(body)
+    repeated = tools + estimate_tokens(conversation.repeated)
+    repeated += _MESSAGE_TOKENS * conversation.repeated_messages + _IMAGE_TOKENS * conversation.repeated_images
+    fresh = estimate_tokens(conversation.fresh)
+    fresh += _MESSAGE_TOKENS * (conversation.messages - conversation.repeated_messages)
+    fresh += _IMAGE_TOKENS * (conversation.images - conversation.repeated_images)
+    cached = repeated if conversation.answered and repeated >= _SMALLEST_CACHED else 0
+    return repeated + fresh, cached
+
+
+def _tool_tokens(body: Mapping[str, Any]) -> int:
+    tools = body.get("tools") or body.get("functions")
+    try:
+        return estimate_tokens(str(tools)) if tools else 0
+    except RecursionError:
+        raise UnprocessableRequest("tools are nested too deeply.", param="tools") from None
+
+
+def _limit(body: Mapping[str, Any]) -> int | None:
+    """The most tokens that the answer may have."""
     for name in ("max_completion_tokens", "max_tokens"):
         limit = body.get(name)
         if limit is None:
             continue
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise UnprocessableRequest(f"{name} must be a whole number of at least 1.", param=name)
-        return min(expected, limit)
-    return expected
+        return limit
+    return None
+
+
+def _output_tokens(family: TaskFamily, input_tokens: int, limit: int | None) -> int:
+    """Expected length of the answer: usual for the family (a translation is as long as its text), within the limit."""
+    expected = max(input_tokens, 20) if family is TaskFamily.TRANSLATE else _ANSWER_TOKENS[family]
+    return expected if limit is None else min(expected, limit)

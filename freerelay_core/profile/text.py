@@ -1,89 +1,133 @@
-"""Reads a conversation's text: how many tokens it is, and which family of task its words point to."""
+"""How many tokens a text is, estimated from the classes of its characters and of their neighbours.
+
+A tokenizer cuts a text into words, numbers and runs of signs, and long or rare ones further. So a character costs by
+its class, and more where a piece begins: a number, a run of signs, a capital inside a word. Both are properties of two
+neighbouring characters, hence the estimate is a sum over pairs of classes: linear in the length, and never less for a
+longer text.
+"""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import yaml
+import numpy.typing as npt
 
-__all__ = ["estimate_tokens", "guess_family"]
+__all__ = ["CLASSES", "TOKEN_WEIGHTS", "class_pairs", "estimate_tokens", "pair_features"]
 
-_HEAD, _TAIL = 1_000, 400
-"""How much of the conversation's beginning and end is read for words, characters."""
-
-_SPLIT = re.compile(r"[^\w']+")
-
-# Tokens a character by class of character, close to what current tokenizers give (see docs/profile.md for the misses).
-_ASCII_LETTER, _DIGIT, _PUNCTUATION, _SPACE = 0.215, 0.42, 0.42, 0.02
-_LATIN, _CYRILLIC, _ARABIC, _INDIC, _CJK, _KANA, _HANGUL, _OTHER = 0.34, 0.27, 0.36, 0.36, 0.80, 0.72, 0.62, 1.0
-_SCRIPTS = (  # first code point of a range, tokens a character
-    (0x0000, _SPACE),
-    (0x0021, _PUNCTUATION),
-    (0x0030, _DIGIT),
-    (0x003A, _PUNCTUATION),
-    (0x0041, _ASCII_LETTER),
-    (0x005B, _PUNCTUATION),
-    (0x0061, _ASCII_LETTER),
-    (0x007B, _PUNCTUATION),
-    (0x00C0, _LATIN),
-    (0x0370, _CYRILLIC),
-    (0x0530, _OTHER),
-    (0x0590, _ARABIC),
-    (0x0900, _INDIC),
-    (0x0E00, _OTHER),
-    (0x1E00, _LATIN),
-    (0x2000, _PUNCTUATION),
-    (0x3040, _KANA),
-    (0x3100, _CJK),
-    (0xAC00, _HANGUL),
-    (0xD7B0, _CJK),
+_RANGES: tuple[tuple[int, int, str], ...] = (
+    # First and last UTF-16 code unit, and class; what no range names is "other": rare scripts, and emoji as two units.
+    (0x0000, 0x001F, "newline"),  # with the other control characters
+    (0x0020, 0x0020, "space"),
+    (0x0021, 0x007F, "sign"),
+    (0x0030, 0x0039, "digit"),
+    (0x0041, 0x005A, "upper"),
+    (0x0061, 0x007A, "lower"),
+    (0x0080, 0x00BF, "mark"),
+    (0x00C0, 0x036F, "latin"),  # letters beyond ASCII
+    (0x0370, 0x058F, "cyrillic"),  # with Greek and Armenian
+    (0x0590, 0x08FF, "arabic"),  # with Hebrew
+    (0x0900, 0x0DFF, "indic"),
+    (0x0E00, 0x10FF, "southeast"),  # Thai, Lao, Burmese, with Tibetan and Georgian
+    (0x1E00, 0x1EFF, "vietnamese"),
+    (0x2000, 0x206F, "mark"),  # dashes, quotation marks
+    (0x3000, 0x303F, "wide mark"),
+    (0x3040, 0x30FF, "kana"),
+    (0x3100, 0x9FFF, "han"),
+    (0xAC00, 0xD7A3, "hangul"),
+    (0xF900, 0xFAFF, "han"),
+    (0xFF00, 0xFFEF, "wide mark"),
 )
-_STARTS = np.array([start for start, _ in _SCRIPTS], dtype=np.uint32)
-_WEIGHTS = np.array([weight for _, weight in _SCRIPTS])
+CLASSES = (
+    "space", "newline", "lower", "upper", "digit", "sign", "mark", "latin", "vietnamese", "cyrillic", "arabic", "indic",
+    "southeast", "kana", "han", "hangul", "wide mark", "other",
+)  # fmt: skip
+"""The first six are those of ASCII."""
+_LETTERS = frozenset({"lower", "upper", "latin", "vietnamese"})
+_RUNS = frozenset({"digit", "sign", "cyrillic", "arabic", "indic", "hangul"})
 
-_WORDS: dict[str, frozenset[str]] = {
-    family: frozenset(words.split())
-    for family, words in yaml.load(
-        Path(__file__).with_name("words.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader
-    ).items()
+TOKEN_WEIGHTS: Mapping[str, float] = {
+    "space": 0.138,
+    "newline": 0.000,
+    "lower": 0.192,
+    "upper": 0.505,
+    "digit": 0.304,
+    "sign": 0.218,
+    "mark": 0.815,
+    "latin": 1.230,
+    "vietnamese": 0.020,
+    "cyrillic": 0.153,
+    "arabic": 0.304,
+    "indic": 0.283,
+    "southeast": 0.400,
+    "kana": 0.752,
+    "han": 0.714,
+    "hangul": 0.602,
+    "wide mark": 0.721,
+    "other": 0.900,
+    "digit run": 0.813,
+    "sign run": 0.519,
+    "cyrillic run": 0.561,
+    "arabic run": 0.184,
+    "indic run": 0.222,
+    "hangul run": 0.396,
+    "capital inside a word": 0.822,
+    "letter after a digit": 0.613,
 }
+"""Tokens for each feature of a pair. Fitted by `benchmarks/token_weights.py` to texts in the vocabulary o200k, except
+that "southeast" and "other" rest on one short text each."""
 
 
-_ASCII_CLASSES = {weight: bytes([index]) for index, weight in enumerate(sorted({*_WEIGHTS[_STARTS < 0x80].tolist()}))}
-_ASCII_TABLE = b"".join(
-    _ASCII_CLASSES[float(weight)] for weight in _WEIGHTS[np.searchsorted(_STARTS, np.arange(0x80), side="right") - 1]
-).ljust(256, b"\0")
-"""Character -> its class, for the texts in which all are ASCII: counting bytes is several times faster."""
+def pair_features(previous: str, current: str) -> Iterator[str]:
+    """The weights that a character of class `current` takes after one of class `previous`."""
+    yield current
+    if current in _RUNS and previous != current:
+        yield f"{current} run"
+    if current == "upper" and previous in {"lower", "latin"}:
+        yield "capital inside a word"
+    if current in _LETTERS and previous == "digit":
+        yield "letter after a digit"
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimated tokens of `text`, from the classes of its characters; linear in its length."""
+    """Estimated tokens of `text`: 0 for an empty one, else at least 1."""
     if not text:
         return 0
+    counts = class_pairs(text)
+    weights = _ASCII_WEIGHTS if len(counts) == len(_ASCII_WEIGHTS) else _WEIGHTS
+    return max(1, round(float(counts @ weights)))
+
+
+def class_pairs(text: str) -> npt.NDArray[np.intp]:
+    """How often each pair of classes occurs in `text`, which is read as if a space stood before it.
+
+    Shape (classes * classes,): of the 8 rows and columns that cover ASCII where that suffices, else of 32.
+    """
     if text.isascii():
-        classes = text.encode().translate(_ASCII_TABLE)
-        tokens: float = sum(classes.count(mark) * weight for weight, mark in _ASCII_CLASSES.items())
-        return max(1, round(tokens))
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
-    counts = np.bincount(np.searchsorted(_STARTS, codes, side="right") - 1, minlength=len(_WEIGHTS))
-    return max(1, round(float(counts @ _WEIGHTS)))
+        classes = np.frombuffer(f" {text}".encode().translate(_ASCII_TABLE), dtype=np.uint8)
+        return np.bincount((classes[:-1] << 3) | classes[1:], minlength=64)
+    units = np.frombuffer(f" {text}".encode("utf-16-le", "surrogatepass"), dtype="<u2")
+    wide = _TABLE[units]
+    return np.bincount((wide[:-1] << 5) | wide[1:], minlength=1024)
 
 
-def guess_family(text: str, *, wants_json: bool) -> tuple[str, str]:
-    """The task family that structure and words point to, and the reason in a few words."""
-    sample = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
-    lowered = sample.lower()
-    if "```" in lowered or "def " in lowered or "#include" in lowered or "traceback (most recent" in lowered:
-        return "code", "holds code"
-    words = set(_SPLIT.split(lowered))
-    hits = {family: len(words & known) for family, known in _WORDS.items()}
-    if lowered.count("\\") + lowered.count("$") >= 4:
-        hits["math"] = hits.get("math", 0) + 2
-    if wants_json:
-        hits["extract"] = hits.get("extract", 0) + 1
-    best = max(hits, key=lambda family: hits[family])
-    if hits[best] == 0:
-        return "chat", "no sign of another task"
-    return best, f"{hits[best]} word{'s' if hits[best] > 1 else ''} of {best}"
+def _table() -> npt.NDArray[np.uint16]:
+    """The class of every UTF-16 code unit."""
+    table = np.full(0x10000, CLASSES.index("other"), dtype=np.uint16)
+    for first, last, name in _RANGES:
+        table[first : last + 1] = CLASSES.index(name)
+    return table
+
+
+def _pair_weights(size: int) -> npt.NDArray[np.float64]:
+    """Tokens of each pair of classes, for `class_pairs` of `size` rows and columns."""
+    weights = np.zeros((size, size))
+    for row, previous in enumerate(CLASSES[:size]):
+        for column, current in enumerate(CLASSES[:size]):
+            weights[row, column] = sum(TOKEN_WEIGHTS[name] for name in pair_features(previous, current))
+    return weights.ravel()
+
+
+_TABLE = _table()
+_ASCII_TABLE = _TABLE[:0x80].astype(np.uint8).tobytes().ljust(256, b"\0")
+_WEIGHTS, _ASCII_WEIGHTS = _pair_weights(32), _pair_weights(8)

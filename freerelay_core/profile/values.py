@@ -4,84 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "NEEDS",
-    "Depth",
-    "LatencyClass",
-    "OutputContract",
-    "ProfileBatch",
-    "RequestProfile",
-    "TaskFamily",
-]
+from freerelay_core.profile.axes import (
+    NEEDS,
+    Depth,
+    Determinism,
+    Economics,
+    LatencyClass,
+    OutputContract,
+    Precision,
+    TaskFamily,
+    ToolDependence,
+    Topology,
+)
 
-
-class TaskFamily(StrEnum):
-    """What kind of work is asked for; decides which ability counts."""
-
-    CHAT = "chat"
-    CLASSIFY = "classify"
-    EXTRACT = "extract"
-    TRANSLATE = "translate"
-    SUMMARIZE = "summarize"
-    RAG = "rag"
-    CODE = "code"
-    MATH = "math"
-    AGENT = "agent"
-    PLAN = "plan"
-    JUDGE = "judge"
-    LEGAL = "legal"
-    CREATIVE = "creative"
-    VISION = "vision"
-
-
-class Depth(IntEnum):
-    """How hard the request is."""
-
-    TRIVIAL = 0
-    EASY = 1
-    STANDARD = 2
-    HARD = 3
-    EXPERT = 4
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
-
-class LatencyClass(IntEnum):
-    """How urgently an answer is awaited."""
-
-    REALTIME = 0
-    INTERACTIVE = 1
-    STANDARD = 2
-    BATCH = 3
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
-
-class OutputContract(IntEnum):
-    """What form the answer must have. `STRICT` is a JSON schema with `strict: true`."""
-
-    TEXT = 0
-    JSON = 1
-    SCHEMA = 2
-    STRICT = 3
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
-
-NEEDS = ("tools", "vision", "logprobs", "confidential")
-"""Capabilities that a request may need; without them an endpoint is excluded."""
+__all__ = ["ProfileBatch", "RequestProfile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +33,11 @@ class RequestProfile:
     depth: Depth = Depth.EASY
     latency_class: LatencyClass = LatencyClass.STANDARD
     contract: OutputContract = OutputContract.TEXT
+    precision: Precision = Precision.NORMAL
+    topology: Topology = Topology.SINGLE
+    tool_dependence: ToolDependence = ToolDependence.NONE
+    determinism: Determinism = Determinism.DEFAULT
+    economics: Economics = Economics.STANDARD
     input_tokens: int = 0
     cached_tokens: int = 0
     """Part of `input_tokens` expected in the provider's prompt cache."""
@@ -109,9 +55,7 @@ class RequestProfile:
         """The shape in which the API, the log and reports show it; `from_dict` reads it back."""
         return {
             "family": self.family.value,
-            "depth": self.depth.label,
-            "latency_class": self.latency_class.label,
-            "contract": self.contract.label,
+            **{name: getattr(self, name).label for name in _LEVELS},
             "input_tokens": self.input_tokens,
             "cached_tokens": self.cached_tokens,
             "output_tokens": self.output_tokens,
@@ -124,17 +68,30 @@ class RequestProfile:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RequestProfile:
-        """The profile that `as_dict` wrote."""
-        return cls(
-            **{
-                **values,
-                "family": TaskFamily(values["family"]),
-                "depth": Depth[values["depth"].upper()],
-                "latency_class": LatencyClass[values["latency_class"].upper()],
-                "contract": OutputContract[values["contract"].upper()],
-                "needs": frozenset(values["needs"]),
-            }
-        )
+        """The profile that `as_dict` wrote, in this release or before the axes in `_ADDED` existed."""
+        known = {**_ADDED, **values}
+        levels: dict[str, Any] = {name: level[known[name].upper()] for name, level in _LEVELS.items()}
+        family, needs = TaskFamily(known["family"]), frozenset(known["needs"])
+        return cls(**{**known, **levels, "family": family, "needs": needs})
+
+
+_LEVELS = {
+    "depth": Depth,
+    "latency_class": LatencyClass,
+    "contract": OutputContract,
+    "precision": Precision,
+    "topology": Topology,
+    "tool_dependence": ToolDependence,
+    "determinism": Determinism,
+    "economics": Economics,
+}
+"""Axes that are levels, by the name of their field."""
+
+_ADDED = {
+    name: getattr(RequestProfile(), name).label
+    for name in ("precision", "topology", "tool_dependence", "determinism", "economics")
+}
+"""Axes that older records lack, and what stands for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +102,11 @@ class ProfileBatch:
     depth: npt.NDArray[np.intp]
     latency_class: npt.NDArray[np.intp]
     contract: npt.NDArray[np.intp]
+    precision: npt.NDArray[np.intp]
+    topology: npt.NDArray[np.intp]
+    tool_dependence: npt.NDArray[np.intp]
+    determinism: npt.NDArray[np.intp]
+    economics: npt.NDArray[np.intp]
     input_tokens: npt.NDArray[np.float64]
     cached_tokens: npt.NDArray[np.float64]
     output_tokens: npt.NDArray[np.float64]
@@ -165,9 +127,7 @@ class ProfileBatch:
         """The request in this row; whether it streams is not kept in a batch."""
         return RequestProfile(
             family=_FAMILIES[self.family[row]],
-            depth=Depth(self.depth[row]),
-            latency_class=LatencyClass(self.latency_class[row]),
-            contract=OutputContract(self.contract[row]),
+            **self._levels(row),
             input_tokens=int(self.input_tokens[row]),
             cached_tokens=int(self.cached_tokens[row]),
             output_tokens=int(self.output_tokens[row]),
@@ -176,22 +136,23 @@ class ProfileBatch:
             hour_utc=int(self.hour_utc[row]),
         )
 
+    def _levels(self, row: int) -> dict[str, Any]:
+        return {name: level(getattr(self, name)[row]) for name, level in _LEVELS.items()}
+
     @classmethod
     def of(cls, profiles: Sequence[RequestProfile]) -> ProfileBatch:
         """The arrays of these profiles, in order."""
         codes = np.array(
-            [(_FAMILY_INDEX[p.family], p.depth, p.latency_class, p.contract, p.hour_utc) for p in profiles],
+            [(_FAMILY_INDEX[p.family], p.hour_utc, *(getattr(p, name) for name in _LEVELS)) for p in profiles],
             dtype=np.intp,
         ).T
         tokens = np.array([(p.input_tokens, p.cached_tokens, p.output_tokens) for p in profiles], dtype=np.float64).T
         flags = np.array([(p.locked_down, *(need in p.needs for need in NEEDS)) for p in profiles], dtype=np.bool_).T
-        family, depth, latency_class, contract, hour_utc = codes
+        family, hour_utc, *levels = codes
         input_tokens, cached_tokens, output_tokens = tokens
         return cls(
             family=family,
-            depth=depth,
-            latency_class=latency_class,
-            contract=contract,
+            **dict(zip(_LEVELS, levels, strict=True)),
             input_tokens=input_tokens,
             cached_tokens=cached_tokens,
             output_tokens=output_tokens,

@@ -1,0 +1,112 @@
+"""The messages of a request as the rest of the profile reads them: who said how much, what was asked, what repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from freerelay_core.errors import UnprocessableRequest
+
+__all__ = ["Conversation", "read_conversation"]
+
+_INSTRUCTIONS = ("system", "developer")
+_TOOL_RESULTS = ("tool", "function")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Texts hold no roles and no markup; sizes of single messages are in characters."""
+
+    repeated: str
+    """Text before the last answer that an assistant gave: it was sent before, with the request that was answered."""
+    fresh: str
+    """The rest of the text."""
+    system: str
+    """What the operator of the client instructs: all system and developer messages."""
+    asked: str
+    """The last message of the user."""
+    messages: int
+    repeated_messages: int
+    images: int
+    repeated_images: int
+    user_turns: int
+    tool_results: int
+    longest: int
+    """Characters of the longest message."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether an assistant has spoken before what is asked now."""
+        return self.repeated_messages > 0
+
+
+def read_conversation(body: Mapping[str, Any]) -> Conversation:
+    """The conversation in a chat-completions body. Parts that are no text and no picture count for nothing.
+
+    Raises `UnprocessableRequest` for `messages` that are no messages.
+    """
+    messages = _messages(body)
+    contents = [_content(message) for message in messages]
+    roles = [message["role"] for message in messages]
+    # An assistant's message at the very end is the beginning of the answer, not an answer that was given.
+    answers = [index for index, role in enumerate(roles[:-1]) if role == "assistant"]
+    cut = answers[-1] if answers else 0
+    texts = [text for text, _ in contents]
+    pictures = [images for _, images in contents]
+    asked = [text for text, role in zip(texts, roles, strict=True) if role == "user"]
+    return Conversation(
+        repeated="\n".join(texts[:cut]),
+        fresh="\n".join(texts[cut:]),
+        system="\n".join(text for text, role in zip(texts, roles, strict=True) if role in _INSTRUCTIONS),
+        asked=asked[-1] if asked else "",
+        messages=len(messages),
+        repeated_messages=cut,
+        images=sum(pictures),
+        repeated_images=sum(pictures[:cut]),
+        user_turns=len(asked),
+        tool_results=sum(role in _TOOL_RESULTS for role in roles),
+        longest=max(map(len, texts)),
+    )
+
+
+def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise UnprocessableRequest("messages must be a non-empty list.", param="messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise UnprocessableRequest(
+                f"messages[{index}] must be an object with a role and content.", param=f"messages[{index}]"
+            )
+    return messages
+
+
+def _content(message: Mapping[str, Any]) -> tuple[str, int]:
+    """The text of a message, calls of tools included, and its number of pictures."""
+    content, calls = message.get("content"), message.get("tool_calls")
+    if isinstance(content, str) and not calls:
+        return content, 0
+    parts = [content] if isinstance(content, str) else []
+    images = 0
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "image_url":
+            images += 1
+        elif isinstance(part.get("text"), str):
+            parts.append(part["text"])
+    parts.extend(_calls(calls))
+    return "\n".join(parts), images
+
+
+def _calls(calls: object) -> Sequence[str]:
+    """Names and arguments of the tools that an assistant called."""
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return [
+        value
+        for function in functions
+        if isinstance(function, dict)
+        for value in (function.get("name"), function.get("arguments"))
+        if isinstance(value, str)
+    ]
