@@ -142,7 +142,7 @@ class _Figures:
         row, of_mode = self._row(raw, source)
         if kind != "prior" and of_mode not in (None, self._mode):
             raise ConfigurationError(
-                f"{row or raw.source} is of the effort {of_mode!r}, and the endpoint's is {self._mode or 'not stated'!r}. "
+                f"{row or raw.source} is of effort {of_mode!r}, and the endpoint's is {self._mode or 'not stated'!r}. "
                 "Efforts must not be mixed: take a figure of the same one, mark it `kind: prior`, or state the `mode`.",
                 param=field,
             )
