@@ -7,7 +7,9 @@ from freerelay_core.catalogue.endpoint import (
     Endpoint,
     Figure,
     FixedPrice,
+    Limits,
     ListedPrice,
+    Origin,
     Provider,
 )
 from freerelay_core.catalogue.load import load_catalogue
@@ -20,7 +22,9 @@ __all__ = [
     "Endpoint",
     "Figure",
     "FixedPrice",
+    "Limits",
     "ListedPrice",
+    "Origin",
     "PriceTable",
     "Provider",
     "compile_prices",

@@ -6,7 +6,7 @@ Reasoning effort changes ability, thinking tokens and time at once, so all three
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from freerelay_core.errors import NotFound
@@ -19,15 +19,27 @@ __all__ = [
     "Figure",
     "FixedPrice",
     "Kind",
+    "Limits",
     "ListedPrice",
+    "Origin",
     "Provider",
 ]
 
 ABILITIES = ("chat", "multilingual", "creative", "code", "math", "agent", "long", "instruction", "general")
 """The abilities that are rated, each on one Elo-like scale; every task family reads one of them."""
 
-CAPABILITIES = ("tools", "vision", "json_mode", "structured_output", "streaming", "logprobs", "confidential")
-"""What an endpoint can do. `confidential`: the operator may send it confidential content."""
+CAPABILITIES = (
+    "tools",
+    "vision",
+    "json_mode",
+    "structured_output",
+    "streaming",
+    "logprobs",
+    "confidential",
+    "parallel_tools",
+)
+"""What an endpoint can do. `confidential`: the operator may send it confidential content. `parallel_tools`: several
+calls of tools in one answer. Stored snapshots hold them in this order, so a new one goes to the end."""
 
 Kind = Literal["measured", "published", "prior"]
 """What a figure rests on: our own traffic, somebody's publication, or an assumption."""
@@ -43,6 +55,31 @@ class Figure:
     kind: Kind
     source: str
     date: str
+    mode: str | None = None
+    """The effort that the source's figure is of; None where the source does not say."""
+    row: str | None = None
+    """Name of the row in the source's list, where it is one."""
+    via: str | None = None
+    """The endpoint that the figure was taken over from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fact that is no number with an interval comes from: a context size, capabilities, limits, a price."""
+
+    kind: Kind
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the provider lets one account use: requests and tokens, a minute and a day. None: no limit is stated."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    rpd: int | None = None
+    tpd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +136,20 @@ class Endpoint:
     """Median decode speed, tokens/s."""
     thinking_tokens: Figure
     """Hidden output tokens on a standard prompt."""
+    mode: str | None = None
+    """The effort that a request is answered with: the one in the id, or what the provider does unasked, where known."""
+    limits: Limits = Limits()
+    quota_group: str = ""
+    """Endpoints of one group share their limits; provider/model unless the catalogue names another."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where `price`, `context_tokens`, `max_output_tokens`, `capabilities` and `limits` come from."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """By list of figures, the name of this endpoint's row there."""
+
+    def __post_init__(self) -> None:
+        """Complete the quota group."""
+        if not self.quota_group:
+            object.__setattr__(self, "quota_group", f"{self.provider}/{self.model}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,265 +1,190 @@
 """Reads the shipped catalogue and the operator's file above it, and refuses what cannot be right, naming the field.
 
 An operator's file adds or changes providers and endpoints by id, field by field; with `replace: true` it stands alone.
-`like: <id>` starts an endpoint from another one, so that a local server is three lines.
+`like: <id>` starts an endpoint from another one, so that a local server is three lines; `successor_of: <id>` starts one
+that nobody has rated yet from the model before it, whose figures then count as assumptions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from freerelay_core.catalogue.endpoint import (
-    ABILITIES,
-    CAPABILITIES,
-    Catalogue,
-    Endpoint,
-    Figure,
-    FixedPrice,
-    Kind,
-    ListedPrice,
-    Provider,
-)
+from freerelay_core.catalogue.build import build_endpoint
+from freerelay_core.catalogue.endpoint import Catalogue, Endpoint, Provider
+from freerelay_core.catalogue.files import CatalogueFile, Problem, read_file, validated
+from freerelay_core.catalogue.shapes import RawEndpoint, RawSource
 from freerelay_core.errors import ConfigurationError
 
-__all__ = ["load_catalogue"]
+__all__ = ["SHIPPED", "load_catalogue", "try_load"]
 
-Model = TypeVar("Model", bound=BaseModel)
+SHIPPED = Path(__file__).parent
+"""Folder of `sources.yaml` and `endpoints/<provider>.yaml`."""
 
-SHIPPED = Path(__file__).with_name("catalogue.yaml")
+Fields = dict[str, Any]
 
-# An interval where the file states none: relative to the value for times and speeds, in Elo for abilities.
-_RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, "prior": 0.5}
-_ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
+_TERMS = ("price", "free_tier", "limits", "quota_group")
+"""What a provider asks and allows for a model: never taken over from another provider or model."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Source(_Strict):
-    title: str
-    date: str
-    kind: Kind
-    elo_interval: float | None = Field(None, ge=0)
-    """Half the width of the interval of abilities from this source; the usual one of its kind where absent."""
-
-
-class _Figure(_Strict):
-    value: float = Field(ge=0, allow_inf_nan=False)
-    source: str
-    kind: Kind | None = None
-    low: float | None = Field(None, ge=0)
-    high: float | None = Field(None, ge=0)
-
-
-class _ListedPrice(_Strict):
-    provider: str
-    model: str
-
-
-class _FixedPrice(_Strict):
-    input: float = Field(ge=0, allow_inf_nan=False)
-    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
-    output: float = Field(ge=0, allow_inf_nan=False)
-
-
-class _Provider(_Strict):
-    name: str | None = None
-    base_url: str = Field(pattern=r"^https?://[^\s?#]+$")
-    key_variable: str | None = None
-
-
-class _Ability(_Strict):
-    """Abilities of one endpoint: numbers share the source of their group, a single one may state its own."""
-
-    preference: str
-    """Source of chat, multilingual and creative."""
-    tests: str
-    """Source of the other abilities."""
-    values: dict[str, float | _Figure]
-
-    @model_validator(mode="after")
-    def _every_ability(self) -> _Ability:
-        if set(self.values) != set(ABILITIES):
-            raise ValueError(f"abilities must be exactly {', '.join(ABILITIES)}")
-        return self
-
-
-class _Endpoint(_Strict):
-    upstream_model: str
-    price: _ListedPrice | _FixedPrice | Literal["free"] | None = None
-    context_tokens: int = Field(gt=0)
-    max_output_tokens: int = Field(gt=0)
-    capabilities: list[str]
-    free_tier: bool = False
-    first_token_s: _Figure
-    tokens_per_s: _Figure
-    thinking_tokens: _Figure
-    ability: _Ability
-
-    @model_validator(mode="after")
-    def _known_capabilities(self) -> _Endpoint:
-        unknown = set(self.capabilities) - set(CAPABILITIES)
-        if unknown:
-            raise ValueError(f"unknown capability {min(unknown)!r}; known are {', '.join(CAPABILITIES)}")
-        if self.tokens_per_s.value <= 0 or self.first_token_s.value <= 0:
-            raise ValueError("first_token_s and tokens_per_s must be above 0")
-        return self
-
-
-class _File(_Strict):
-    replace: bool = False
-    sources: dict[str, _Source] = {}
-    providers: dict[str, _Provider] = {}
-    endpoints: dict[str, dict[str, Any]] = {}
+_TIMES = ("first_token_s", "tokens_per_s")
+_FIGURES = (*_TIMES, "thinking_tokens", "ability")
 
 
 def load_catalogue(operator_file: Path | None = None) -> Catalogue:
     """The shipped catalogue, changed by `operator_file` where one is given.
 
-    Raises `ConfigurationError` naming the file, the field and the reason.
+    Raises `ConfigurationError` naming the file, the line, the field and the reason.
     """
-    files = [(SHIPPED, _read(SHIPPED))]
-    if operator_file is not None:
-        own = _read(operator_file)
-        files = [(operator_file, own)] if own.replace else [*files, (operator_file, own)]
-    sources: dict[str, _Source] = {}
-    providers: dict[str, Provider] = {}
-    raw: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    catalogue = try_load(operator_file, problems)
+    if catalogue is None:
+        raise problems[0].as_error()
+    return catalogue
+
+
+def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue | None:
+    """The catalogue, or None with everything that is wrong added to `problems`."""
+    shipped = [read_file(path, problems) for path in _shipped_files()]
+    own = None if operator_file is None else read_file(operator_file, problems)
+    if problems:
+        return None
+    layers = [[file for file in shipped if file], [own] if own else []]
+    if own and own.content.replace:
+        layers = layers[1:]
+    sources, providers = _sources(layers), _providers(layers, operator_file)
+    known: dict[str, Fields] = {}
     endpoints: dict[str, Endpoint] = {}
-    for path, content in files:
-        sources |= content.sources
-        for provider_id, provider in content.providers.items():
-            providers[provider_id] = Provider(
-                id=provider_id,
-                name=provider.name or provider_id,
-                base_url=provider.base_url.rstrip("/"),
-                key_variable=provider.key_variable,
-                own=path == operator_file,
-            )
-        for endpoint_id, fields in content.endpoints.items():
-            raw[endpoint_id] = _merged(path, endpoint_id, fields, raw)
-            endpoint = _validated(_Endpoint, raw[endpoint_id], f"{path}: endpoints.{endpoint_id}.")
-            endpoints[endpoint_id] = _endpoint(path, endpoint_id, endpoint, providers, sources)
-    if not endpoints:
-        raise ConfigurationError(f"{files[-1][0]}: a catalogue needs at least one endpoint.", param="endpoints")
-    return Catalogue(providers, tuple(endpoints[name] for name in sorted(endpoints)))
+    for layer in layers:
+        for endpoint_id, (file, fields) in _Layer(layer, known, problems).resolved().items():
+            known[endpoint_id] = fields
+            endpoint = _endpoint(file, endpoint_id, fields, providers=providers, sources=sources, problems=problems)
+            if endpoint is not None:
+                endpoints[endpoint_id] = endpoint
+    if not endpoints and not problems:
+        last = layers[-1][-1] if layers[-1] else layers[0][-1]
+        problems.append(last.problem(("endpoints",), "a catalogue needs at least one endpoint."))
+    return None if problems else Catalogue(providers, tuple(endpoints[name] for name in sorted(endpoints)))
 
 
-def _read(path: Path) -> _File:
-    try:
-        content = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}).", param="catalogue") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}", param="catalogue") from error
-    return _validated(_File, content or {}, f"{path}: ")
+def _shipped_files() -> list[Path]:
+    return [SHIPPED / "sources.yaml", *sorted((SHIPPED / "endpoints").glob("*.yaml"))]
 
 
-def _validated(model: type[Model], content: object, where: str) -> Model:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise ConfigurationError(f"{where}{field}: {problem['msg']}", param=field) from None
+def _sources(layers: Iterable[Iterable[CatalogueFile]]) -> dict[str, RawSource]:
+    return {name: source for layer in layers for file in layer for name, source in file.content.sources.items()}
 
 
-def _merged(
-    path: Path, endpoint_id: str, fields: Mapping[str, Any], known: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """The fields of an endpoint over those of the one it changes, or of the one it is `like`."""
-    own = dict(fields)
-    like = own.pop("like", None)
-    if like is None:
-        return known.get(endpoint_id, {}) | own
-    if like not in known:
-        raise ConfigurationError(f"{path}: endpoints.{endpoint_id}.like: no endpoint is called {like!r}.", param="like")
-    # Speeds belong to the server that was measured; on another one they are only an assumption.
-    speeds = {name: known[like][name] | {"kind": "prior"} for name in ("first_token_s", "tokens_per_s")}
-    return known[like] | speeds | own
+def _providers(layers: Iterable[Iterable[CatalogueFile]], operator_file: Path | None) -> dict[str, Provider]:
+    return {
+        provider_id: Provider(
+            id=provider_id,
+            name=provider.name or provider_id,
+            base_url=provider.base_url.rstrip("/"),
+            key_variable=provider.key_variable,
+            own=file.path == operator_file,
+        )
+        for layer in layers
+        for file in layer
+        for provider_id, provider in file.content.providers.items()
+    }
+
+
+class _Layer:
+    """The endpoints that some files state, filled in from each other and from those of the layer below.
+
+    Order does not matter within a layer. What a layer changes does not reach back into the one below.
+    """
+
+    def __init__(self, files: Sequence[CatalogueFile], below: Mapping[str, Fields], problems: list[Problem]) -> None:
+        self._below = below
+        self._problems = problems
+        self._stated: dict[str, tuple[CatalogueFile, Fields]] = {}
+        self._done: dict[str, Fields | None] = {}
+        for file in files:
+            for endpoint_id, fields in file.content.endpoints.items():
+                if endpoint_id in self._stated:
+                    other = self._stated[endpoint_id][0].path
+                    problems.append(file.problem(("endpoints", endpoint_id), f"is in {other} already."))
+                self._stated[endpoint_id] = (file, fields)
+
+    def resolved(self) -> dict[str, tuple[CatalogueFile, Fields]]:
+        """Every endpoint of the layer with all its fields, as far as they could be filled in."""
+        filled = {endpoint_id: self._fields(endpoint_id) for endpoint_id in self._stated}
+        return {name: (self._stated[name][0], fields) for name, fields in filled.items() if fields is not None}
+
+    def _fields(self, endpoint_id: str) -> Fields | None:
+        if endpoint_id not in self._done:
+            self._done[endpoint_id] = None  # a circle finds this
+            self._done[endpoint_id] = self._filled(endpoint_id)
+        return self._done[endpoint_id]
+
+    def _filled(self, endpoint_id: str) -> Fields | None:
+        file, stated = self._stated[endpoint_id]
+        own = dict(stated)
+        like, before = own.pop("like", None), own.pop("successor_of", None)
+        start = like if before is None else before
+        if start is None:
+            return self._below.get(endpoint_id, {}) | own
+        field = ("endpoints", endpoint_id, "like" if before is None else "successor_of")
+        if like is not None and before is not None:
+            self._problems.append(file.problem(field, "like and successor_of exclude each other."))
+            return None
+        base = self._base(endpoint_id, start)
+        if base is None:
+            reason = f"no endpoint is called {start!r}, or it cannot be filled in itself."
+            self._problems.append(file.problem(field, reason))
+            return None
+        left = {"mode"} if "@" in endpoint_id else set()
+        if before is not None or start.partition("/")[0] != endpoint_id.partition("/")[0]:
+            left.update(_TERMS)
+        taken = {name: value for name, value in base.items() if name not in left}
+        return taken | _assumed(base, start, _TIMES if before is None else _FIGURES) | own
+
+    def _base(self, endpoint_id: str, start: Any) -> Fields | None:
+        """The fields of the endpoint to start from, its effort among them as `mode`; None where there is none."""
+        if not isinstance(start, str):
+            return None
+        base = self._fields(start) if start in self._stated and start != endpoint_id else self._below.get(start)
+        effort = start.partition("@")[2]
+        return base | {"mode": effort} if base and effort else base
+
+
+def _assumed(base: Fields, start: str, names: Iterable[str]) -> Fields:
+    """Figures taken over from `start` as assumptions.
+
+    Speeds belong to the server that was measured, the figures of a model to that model: on another one they are priors.
+    An interval that was stated for the other one does not hold here.
+    """
+    taken: Fields = {}
+    for name in names:
+        figure = base.get(name)
+        if isinstance(figure, dict):
+            taken[name] = {key: part for key, part in figure.items() if key not in ("low", "high")}
+            taken[name] |= {"via": start} | ({} if name == "ability" else {"kind": "prior"})
+    return taken
 
 
 def _endpoint(
-    path: Path, endpoint_id: str, raw: _Endpoint, providers: Mapping[str, Provider], sources: Mapping[str, _Source]
-) -> Endpoint:
+    file: CatalogueFile,
+    endpoint_id: str,
+    fields: Fields,
+    *,
+    providers: Mapping[str, Provider],
+    sources: Mapping[str, RawSource],
+    problems: list[Problem],
+) -> Endpoint | None:
     provider, _, rest = endpoint_id.partition("/")
-    model, _, effort = rest.partition("@")
-    if not model or provider not in providers:
-        raise ConfigurationError(
-            f"{path}: endpoints.{endpoint_id}: the id must be provider/model or provider/model@effort, "
-            "with a provider listed under `providers`.",
-            param=endpoint_id,
-        )
-    origin = _Origin(path, endpoint_id, sources)
-    return Endpoint(
-        id=endpoint_id,
-        provider=provider,
-        model=model,
-        effort=effort or None,
-        upstream_model=raw.upstream_model,
-        price=_price(raw.price),
-        context_tokens=raw.context_tokens,
-        max_output_tokens=raw.max_output_tokens,
-        capabilities=frozenset(raw.capabilities),
-        free_tier=raw.free_tier,
-        abilities={name: origin.ability(name, raw.ability) for name in ABILITIES},
-        first_token_s=origin.figure("first_token_s", raw.first_token_s),
-        tokens_per_s=origin.figure("tokens_per_s", raw.tokens_per_s),
-        thinking_tokens=origin.figure("thinking_tokens", raw.thinking_tokens),
-    )
-
-
-def _price(raw: _ListedPrice | _FixedPrice | Literal["free"] | None) -> ListedPrice | FixedPrice | None:
-    match raw:
-        case None:
-            return None
-        case _ListedPrice():
-            return ListedPrice(raw.provider, raw.model)
-        case _FixedPrice():
-            return FixedPrice(raw.input, raw.input if raw.cached is None else raw.cached, raw.output)
-        case _:
-            return FixedPrice(0.0, 0.0, 0.0)
-
-
-class _Origin:
-    """Turns the figures of one endpoint into values that know where they come from."""
-
-    def __init__(self, path: Path, endpoint_id: str, sources: Mapping[str, _Source]) -> None:
-        self._where = f"{path}: endpoints.{endpoint_id}"
-        self._sources = sources
-
-    def figure(self, field: str, raw: _Figure) -> Figure:
-        kind, source = self._source(field, raw)
-        spread = _RELATIVE_INTERVAL[kind] * raw.value
-        return self._bounded(field, raw, kind, source, spread)
-
-    def ability(self, name: str, raw: _Ability) -> Figure:
-        value = raw.values[name]
-        if not isinstance(value, _Figure):
-            group = raw.preference if name in ("chat", "multilingual", "creative") else raw.tests
-            value = _Figure(value=value, source=group)
-        kind, source = self._source(f"ability.values.{name}", value)
-        return self._bounded(name, value, kind, source, _elo_interval(source, kind))
-
-    def _source(self, field: str, raw: _Figure) -> tuple[Kind, _Source]:
-        if raw.source not in self._sources:
-            raise ConfigurationError(f"{self._where}.{field}: no source is called {raw.source!r}.", param=field)
-        source = self._sources[raw.source]
-        return raw.kind or source.kind, source
-
-    def _bounded(self, field: str, raw: _Figure, kind: Kind, source: _Source, spread: float) -> Figure:
-        low = raw.value - spread if raw.low is None else raw.low
-        high = raw.value + spread if raw.high is None else raw.high
-        if not low <= raw.value <= high:
-            raise ConfigurationError(f"{self._where}.{field}: low ≤ value ≤ high must hold.", param=field)
-        return Figure(raw.value, max(low, 0.0), high, kind, source.title, source.date)
-
-
-def _elo_interval(source: _Source, kind: Kind) -> float:
-    return _ELO_INTERVAL[kind] if source.elo_interval is None else source.elo_interval
+    if not rest.partition("@")[0] or provider not in providers:
+        reason = "the id must be provider/model or provider/model@effort, with a provider listed under `providers`."
+        problems.append(file.problem(("endpoints", endpoint_id), reason))
+        return None
+    under = ("endpoints", endpoint_id)
+    raw = validated(RawEndpoint, fields, file.path, under, problems)
+    if raw is None:
+        return None
+    try:
+        return build_endpoint(endpoint_id, raw, sources)
+    except ConfigurationError as error:
+        problems.append(file.problem((*under, *(error.param or "").split(".")), error.message))
+        return None

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from freerelay_core.cli.catalogue import catalogue
 from freerelay_core.cli.decide import decide
 from freerelay_core.cli.key import key
 from freerelay_core.cli.report import report
@@ -22,6 +23,7 @@ for command in (serve, decide, simulate, report):
     cli.command()(command)
 cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")
+cli.add_typer(catalogue, name="catalogue")
 
 
 @cli.callback()
