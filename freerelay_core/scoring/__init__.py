@@ -6,12 +6,13 @@ r a request, e an endpoint, k a factor in (0, 1] (1 is best), w the exponents of
 is each factor's exact contribution, and the difference of two rows says why one endpoint stands above another.
 
 `kernel` sums it, `factors` computes the f, `reference` holds every constant with its reason, `explain` puts the
-contributions into words.
+contributions into words, `limits` excludes what the operator's rules do not allow.
 """
 
 from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
 from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
+from freerelay_core.scoring.limits import Limit, apply_limits
 
 __all__ = [
     "ABOUT_EQUAL",
@@ -20,6 +21,8 @@ __all__ = [
     "Directives",
     "Evaluation",
     "Excluded",
+    "Limit",
+    "apply_limits",
     "best",
     "compare",
     "comparison_sentence",
