@@ -1,7 +1,7 @@
 """Where policy, factors and scoring meet: the one place that ranks, a live request or a million simulated ones.
 
-    decide(...)        one request  -> Decision (ranking with contributions, exclusions with reasons)
-    choose(...)        R requests   -> Choice   (the winner of each, its cost, time and quality)
+    decide(...)                       one request -> Decision (ranking with contributions, exclusions with reasons)
+    evaluate_batch(...), choose(...)   R requests -> Choice   (the winner of each, its cost, time and quality)
 
 Both evaluate factors with `scoring.evaluate` and rank with `scoring.log_utility`; request i of a batch gets the
 bits that it gets alone.
@@ -9,6 +9,7 @@ bits that it gets alone.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,21 @@ import numpy.typing as npt
 
 from freerelay_core.catalogue import ABILITIES
 from freerelay_core.errors import NoEndpointLeft
-from freerelay_core.policy import NO_POLICY, Directive, Policy, matching, rule_variables
+from freerelay_core.policy import (
+    NO_DIRECTIVE,
+    NO_POLICY,
+    Conditions,
+    Directive,
+    Facts,
+    Policy,
+    Requirement,
+    conditions_of,
+    limit_of,
+    limits_of,
+    matching,
+    raised,
+    raised_batch,
+)
 from freerelay_core.preference import (
     EXPONENTS,
     FACTORS,
@@ -31,7 +46,7 @@ from freerelay_core.preference import (
     effective_preference,
     exponent_array,
 )
-from freerelay_core.profile import RequestProfile, TaskFamily
+from freerelay_core.profile import ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
     NO_DIRECTIVES,
@@ -39,6 +54,7 @@ from freerelay_core.scoring import (
     Directives,
     Evaluation,
     Excluded,
+    apply_limits,
     best,
     compare,
     comparison_sentence,
@@ -49,7 +65,17 @@ from freerelay_core.scoring import (
 from freerelay_core.scoring.reference import ABILITY_OF_FAMILY, POLICY_WEIGHT
 from freerelay_core.snapshot import KINDS, Snapshot
 
-__all__ = ["Choice", "Decision", "ExcludedEndpoint", "RankedEndpoint", "choose", "decide", "directives_of", "replay"]
+__all__ = [
+    "Choice",
+    "Decision",
+    "ExcludedEndpoint",
+    "RankedEndpoint",
+    "choose",
+    "decide",
+    "directives_of",
+    "evaluate_batch",
+    "replay",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -179,9 +205,19 @@ class Decision:
         """Endpoints that could not serve the request, each with its reason, in order of id."""
         codes = self.evaluation.excluded
         return [
-            ExcludedEndpoint(self.snapshot.endpoint_ids[e], Excluded(codes[e]).reason, self._detail(Excluded(codes[e])))
+            ExcludedEndpoint(self.snapshot.endpoint_ids[e], Excluded(codes[e]).reason, self._detail(int(e)))
             for e in np.flatnonzero(codes)
         ]
+
+    @cached_property
+    def dropped(self) -> tuple[Requirement, ...]:
+        """Requirements of rules that nothing left could meet, so that they did not count."""
+        soft = [r for r in self.directive.requirements if r.may_be_dropped]
+        return tuple(r for r in soft if not self.order or self._is_outside(r, self.order[0]))
+
+    def _is_outside(self, requirement: Requirement, endpoint: int) -> bool:
+        limit, tokens = limit_of(requirement, self.snapshot), float(self.profile.input_tokens)
+        return bool(limit.outside(self.evaluation, self.snapshot, tokens)[endpoint])
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
         """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
@@ -230,6 +266,7 @@ class Decision:
             "preference": self.preference.as_dict(),
             "profile": self.profile.as_dict(),
             "rules": list(self.directive.rules),
+            "actions": self.directive.actions(self.dropped),
             "exponents": dict(self.exponents),
             "reason": self.reason if self.order else None,
             "ranking": [row.as_dict() for row in self.ranking],
@@ -241,18 +278,27 @@ class Decision:
         weakest = max(self.snapshot.ability_kinds[ability, endpoint], self.snapshot.speed_kinds[endpoint])
         return KINDS[weakest]
 
-    def _detail(self, code: Excluded) -> str:
+    def _detail(self, endpoint: int) -> str:
+        code = Excluded(self.evaluation.excluded[endpoint])
         if code is Excluded.EXCLUDED_BY_RULE:
-            return f"excluded by rule {', '.join(self.directive.rules)}"
+            return f"excluded by rule {self.directive.excluded_by(self.snapshot.endpoint_ids[endpoint])}"
+        if code in _OF_REQUIREMENTS:
+            return next(
+                r.words
+                for r in self.directive.requirements
+                if limit_of(r, self.snapshot).reason is code and r not in self.dropped and self._is_outside(r, endpoint)
+            )
         return _DETAILS[code]
 
 
 _FAMILY = {family: index for index, family in enumerate(TaskFamily)}
+_OF_REQUIREMENTS = (Excluded.OUTSIDE_REQUIRED, Excluded.OVER_MAX_COST, Excluded.OVER_MAX_LATENCY)
 _DETAILS = {
     Excluded.CONTEXT_TOO_SMALL: "the request is longer than its context",
     Excluded.OUTPUT_LIMIT_TOO_SMALL: "the answer is longer than it may write",
     Excluded.NO_LOGPROBS: "gives no log probabilities",
     Excluded.NO_STRUCTURED_OUTPUT: "cannot keep a strict JSON schema",
+    Excluded.NO_JSON_MODE: "cannot promise JSON, which a rule enforces",
     Excluded.NO_TOOLS: "cannot call tools",
     Excluded.NO_VISION: "cannot read pictures",
     Excluded.NOT_CONFIDENTIAL: "is not cleared for confidential content",
@@ -280,14 +326,19 @@ def decide(
     live: bool = False,
     exponents: Mapping[str, float] | None = None,
     cached_share: Floats | None = None,
+    conditions: Conditions | None = None,
 ) -> Decision:
     """Rank the snapshot's endpoints for one request.
 
     `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
     `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
-    input that the profile expects in a prompt cache.
+    input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot.
     """
-    directive = policy.directive(rule_variables(profile, tenant=tenant_id, tier=tier)) if policy else _NO_DIRECTIVE
+    directive = NO_DIRECTIVE
+    if policy:
+        facts = Facts(profile, tenant_id, tier, tenant_preference, conditions or conditions_of(snapshot))
+        directive = policy.directive(facts)
+        profile = raised(profile, directive)
     preference = effective_preference(
         tenant=tenant_preference,
         request=request_preference,
@@ -300,6 +351,8 @@ def decide(
     evaluation = evaluate(
         snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
     )
+    if limits := limits_of(directive, snapshot):
+        evaluation = apply_limits(evaluation, limits, snapshot, float(profile.input_tokens))
     log_utilities = log_utility(evaluation.log_factors, weights)
     ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
     return Decision(
@@ -378,6 +431,27 @@ def directives_of(directives: Sequence[Directive], index: npt.NDArray[np.intp], 
         exclude=np.array([nothing if d.exclude is None else d.exclude for d in each])[index],
         policy_weight=np.array([d.policy_weight for d in each])[index][:, None],
     )
+
+
+def evaluate_batch(
+    snapshot: Snapshot,
+    profiles: ProfileBatch,
+    directives: Sequence[Directive],
+    index: npt.NDArray[np.intp],
+    *,
+    live: bool = False,
+) -> Evaluation:
+    """What no preference changes for R requests, of which request r follows `directives[index[r]]`."""
+    profiles = raised_batch(profiles, directives, index)
+    evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
+    excluded = evaluation.excluded
+    for number, directive in enumerate(directives):
+        if limits := limits_of(directive, snapshot):
+            rows = np.flatnonzero(index == number)
+            part = apply_limits(evaluation.of(rows), limits, snapshot, profiles.input_tokens[rows, None])
+            excluded = np.array(excluded) if excluded is evaluation.excluded else excluded
+            excluded[rows] = part.excluded
+    return dataclasses.replace(evaluation, excluded=excluded)
 
 
 def replay(

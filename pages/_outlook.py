@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from freerelay_core.policy import Policy, batch_directives
+from freerelay_core.policy import Policy, batch_directives, conditions_of
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.simulation import ENOUGH, PreferenceResult, Trace, simulate, tenant_workload
@@ -121,12 +121,14 @@ def outlook(
         snapshot_at=snapshot.created_at,
         figures={preference: Figures.of(result) for preference, result in simulation.results.items()},
         changed={(a, b): simulation.changed(a, b) for a, b in product(RoutingPreference, repeat=2)},
-        ruled=_ruled(trace, policy, tenant_id, tier),
+        ruled=_ruled(trace, snapshot, policy, tenant_id, tier),
     )
 
 
-def _ruled(trace: Trace, policy: Policy, tenant_id: str, tier: str) -> tuple[RuledShare, ...]:
-    directives, index = batch_directives(policy, trace.profiles, tenant=tenant_id, tier=tier)
+def _ruled(trace: Trace, snapshot: Snapshot, policy: Policy, tenant_id: str, tier: str) -> tuple[RuledShare, ...]:
+    directives, index = batch_directives(
+        policy, trace.profiles, tenant=tenant_id, tier=tier, conditions=conditions_of(snapshot)
+    )
     counts = np.bincount(index, minlength=len(directives))
     fractions: dict[tuple[str, RoutingPreference], float] = {}
     for directive, number in zip(directives, counts, strict=True):

@@ -168,9 +168,10 @@ def _stated(scope: Scope) -> dict[bytes, str]:
 
 def _reason(decision: Decision, execution: Execution) -> str:
     """Why this endpoint answers, in one line."""
-    failed = [f"{attempt.endpoint} ({attempt.error})" for attempt in execution.attempts[:-1]]
-    if not failed:
+    if execution.attempt is execution.attempts[0]:
         return decision.reason
+    others = (attempt for attempt in execution.attempts if attempt is not execution.attempt)
+    failed = [f"{attempt.endpoint} ({attempt.error})" for attempt in others]
     return f"{execution.endpoint} after {', '.join(failed)}; chosen first: {decision.reason}"
 
 

@@ -26,7 +26,7 @@ from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
 from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable, UnprocessableRequest
 from freerelay_core.fleet import Fleet
-from freerelay_core.policy import Directive, Policy, load_policy, rule_variables
+from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy, load_policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
@@ -40,7 +40,7 @@ __all__ = ["SESSION_LIFETIME", "Application", "GradedDecision", "SettingsView", 
 
 SESSION_LIFETIME = timedelta(hours=12)
 
-_TENANT_VARIABLES = frozenset({"tenant", "tier"})
+_TENANT_VARIABLES = frozenset({"tenant", "tier", "preference"})
 """What a rule may read that is the same for all requests of a tenant."""
 
 
@@ -303,9 +303,11 @@ class Application:
 
     def _effective(self, tenant: Tenant) -> EffectivePreference:
         """What decides this tenant's requests. A rule that looks at the request speaks for itself, one by one."""
-        directive = Directive()
+        directive = NO_DIRECTIVE
         if _TENANT_VARIABLES.issuperset(self.policy.variables):
-            directive = self.policy.directive(rule_variables(RequestProfile(), tenant=tenant.id, tier=tenant.tier))
+            directive = self.policy.directive(
+                Facts(RequestProfile(), tenant.id, tenant.tier, tenant.routing_preference)
+            )
         return effective_preference(
             tenant=tenant.routing_preference, rule=directive.routing_preference, rule_name=directive.preference_rule
         )

@@ -82,6 +82,10 @@ class UpstreamAnswer(Protocol):
 class ProviderClient(Protocol):
     """Speaks to one or many providers."""
 
+    @property
+    def pace(self) -> float:
+        """Seconds that pass here for each second that an answer takes; 1 unless waits are scaled."""
+
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """The provider's answer, of whatever status. Raises `UpstreamError`."""
 

@@ -27,6 +27,8 @@ class OpenAIWire:
     The host comes from the catalogue alone, redirects are not followed, and neither cookies nor proxy variables count.
     """
 
+    pace = 1.0
+
     def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
         self._targets: dict[str, tuple[URL, dict[str, str]]] = {}
         for provider in providers.values():

@@ -37,7 +37,7 @@ class SimulatedProvider:
     def __init__(self, behaviour: Behaviour, clock: Clock, *, time_scale: float, seed: int = 0) -> None:
         self._behaviour = behaviour
         self._clock = clock
-        self._time_scale = time_scale
+        self.pace = time_scale
         self._seed = seed
 
     async def send(self, request: UpstreamRequest) -> _Answer:
@@ -50,7 +50,7 @@ class SimulatedProvider:
             return self._error(400, refusal.message, UpstreamTimes(0.0, 0.0))
         thinking = max(0, round(request.decoded_tokens - request.profile.output_tokens))
         first_s, decode_s = self._times(request, draws, content.tokens, thinking)
-        await self._clock.sleep(first_s * self._time_scale)
+        await self._clock.sleep(first_s * self.pace)
         if draws[2] < self._behaviour.failure_rate[request.index]:
             limited = draws[3] < RATE_LIMITED_SHARE
             status, words = (429, "is out of quota for the moment") if limited else (503, "is overloaded")
@@ -58,7 +58,7 @@ class SimulatedProvider:
                 status, f"Simulated failure: {request.endpoint.id} {words}.", UpstreamTimes(first_s, first_s)
             )
         answer = _Completion(request, content, thinking, int(self._clock.now().timestamp()), _wants_usage(body))
-        return _Answer(answer, self._clock, UpstreamTimes(first_s, first_s + decode_s), decode_s * self._time_scale)
+        return _Answer(answer, self._clock, UpstreamTimes(first_s, first_s + decode_s), decode_s * self.pace)
 
     async def close(self) -> None:
         """Nothing is held."""

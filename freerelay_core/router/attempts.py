@@ -6,15 +6,16 @@ a failure like any other. Until the first content has arrived nothing is sent to
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
-from freerelay_core.catalogue import Catalogue, Endpoint
+from freerelay_core.catalogue import Catalogue
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
@@ -30,7 +31,9 @@ from freerelay_core.providers import (
 )
 from freerelay_core.providers.chat_format import error_message
 from freerelay_core.providers.retry_after import retry_after_s
-from freerelay_core.router.execution import Attempt, Execution, Stream
+from freerelay_core.router.directed import directed_body
+from freerelay_core.router.execution import Answer, Attempt, AttemptFailed, Execution, Stream
+from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
 
 __all__ = ["Router"]
@@ -54,10 +57,6 @@ _NO_VERDICT = frozenset({403, 409, 429})
 log = logging.getLogger(__name__)
 
 
-class _Failed(Exception):
-    """This attempt failed; the next endpoint may be asked."""
-
-
 class Router:
     """Carries decisions out. `real` answers for the providers in `real_providers`, `simulated` for all others."""
 
@@ -75,6 +74,7 @@ class Router:
         self._providers = catalogue.providers
         self._fleet = fleet
         self._clock = clock
+        self._hedges = HedgeBudget()
         self._clients = {name: real if name in real_providers else simulated for name in catalogue.providers}
 
     def begin(self, decision: Decision, *, stream: bool) -> Execution:
@@ -91,22 +91,52 @@ class Router:
         An interrupted execution keeps its attempts.
         """
         deadline = self._clock.monotonic() + TOTAL_LIMIT_S
-        for index in self._candidates(execution.decision):
-            endpoint = self._endpoints[index]
-            attempt = Attempt(index, endpoint.id, self._clock.monotonic())
-            execution.attempts.append(attempt)
+        body = directed_body(body, execution.decision)
+        candidates = self._candidates(execution.decision)
+        self._hedges.earn()
+
+        def tried(attempt: Attempt) -> Coroutine[Any, Any, Answer]:
+            return self._tried(execution, attempt, body, deadline - attempt.started)
+
+        for index in candidates:
+            attempt = self._begin_attempt(execution, index)
             try:
-                await self._try(execution, attempt, endpoint, body, deadline - attempt.started)
-            except _Failed as failure:
-                attempt.error = str(failure)
-                attempt.first_token_s = None
-                if not attempt.duration_s:
-                    execution.time(attempt)
+                if execution.decision.directive.hedge and len(execution.attempts) == 1:
+                    execution.accept(*await self._hedged(execution, attempt, candidates, tried))
+                else:
+                    execution.accept(attempt, await tried(attempt))
+            except AttemptFailed:
                 if self._clock.monotonic() < deadline:
                     continue
                 break
             return
         execution.fail(_verdict(execution.attempts), gave_up=bool(execution.attempts))
+
+    async def _hedged(
+        self, execution: Execution, first: Attempt, candidates: Iterator[int], tried: Try
+    ) -> tuple[Attempt, Answer]:
+        """The answer of `first`, or of the next candidate where that is quicker."""
+        pace = self._client(first).pace
+        after_s = patience_s(execution.decision, first.index, streaming=execution.streaming)
+
+        def second() -> Attempt | None:
+            index = next(candidates, None) if self._hedges.allows else None
+            if index is None:
+                return None
+            self._hedges.spend()
+            attempt = self._begin_attempt(execution, index)
+            attempt.hedge_after_s = after_s
+            return attempt
+
+        return await hedged(first, second, tried, after_s=after_s * pace)
+
+    def _begin_attempt(self, execution: Execution, index: int) -> Attempt:
+        attempt = Attempt(index, self._endpoints[index].id, self._clock.monotonic())
+        execution.attempts.append(attempt)
+        return attempt
+
+    def _client(self, attempt: Attempt) -> ProviderClient:
+        return self._clients[self._endpoints[attempt.index].provider]
 
     def _candidates(self, decision: Decision) -> Iterator[int]:
         providers: set[str] = set()
@@ -119,33 +149,47 @@ class Router:
             if len(providers) == MAX_ATTEMPTS:
                 return
 
-    async def _try(
-        self, execution: Execution, attempt: Attempt, endpoint: Endpoint, body: Mapping[str, Any], left_s: float
-    ) -> None:
-        """Raises `_Failed` where another endpoint may do better."""
-        request = self._request(execution, attempt, endpoint, body, left_s)
-        answer: UpstreamAnswer | None = None
+    async def _tried(self, execution: Execution, attempt: Attempt, body: Mapping[str, Any], left_s: float) -> Answer:
+        """What the attempt gives. Raises `AttemptFailed` where another endpoint may do better."""
         try:
-            answer = await self._clients[endpoint.provider].send(request)
-            attempt.status = answer.status
-            if not 200 <= answer.status < 300:
-                await self._refused(execution, attempt, answer)
+            return await self._try(execution, attempt, self._request(execution, attempt, body, left_s))
+        except AttemptFailed as failure:
+            attempt.error = str(failure)
+            attempt.first_token_s = None
+            if not attempt.duration_s:
+                execution.time(attempt)
+            raise
+        except asyncio.CancelledError:
+            if not attempt.duration_s:
+                execution.time(attempt)
+                attempt.duration_s /= self._client(attempt).pace or 1.0
+            raise
+
+    async def _try(self, execution: Execution, attempt: Attempt, request: UpstreamRequest) -> Answer:
+        upstream: UpstreamAnswer | None = None
+        answer: Answer | None = None
+        try:
+            upstream = await self._client(attempt).send(request)
+            attempt.status = upstream.status
+            if not 200 <= upstream.status < 300:
+                answer = await self._refused(attempt, upstream)
             elif execution.streaming:
-                await self._commit(execution, attempt, answer)
+                answer = await self._commit(attempt, upstream)
             else:
-                await self._complete(execution, attempt, answer)
+                answer = await self._complete(attempt, upstream)
         except UpstreamError as error:
             attempt.timed_out = error.kind == "timeout"
             raise self._failed(attempt, error.message) from error
         finally:
-            if answer is not None and execution.stream is None:
-                execution.time(attempt, answer)
-                await answer.close()
+            if upstream is not None and (answer is None or answer.stream is None):
+                execution.time(attempt, upstream)
+                await upstream.close()
+        return answer
 
     def _request(
-        self, execution: Execution, attempt: Attempt, endpoint: Endpoint, body: Mapping[str, Any], left_s: float
+        self, execution: Execution, attempt: Attempt, body: Mapping[str, Any], left_s: float
     ) -> UpstreamRequest:
-        decision, index = execution.decision, attempt.index
+        decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
         behaviour = decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
         expected_s = (
@@ -162,23 +206,22 @@ class Router:
             profile=decision.profile,
             decoded_tokens=decoded,
             decision_id=decision.id,
-            attempt=len(execution.attempts),
+            attempt=execution.attempts.index(attempt) + 1,
             first_byte_limit_s=max(FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * expected_s),
             total_limit_s=left_s,
         )
 
-    async def _complete(self, execution: Execution, attempt: Attempt, answer: UpstreamAnswer) -> None:
-        body = await answer.body()
+    async def _complete(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:
+        body = await upstream.body()
         read = read_answer(body)
         if read.error is not None:
             raise self._failed(attempt, read.error)
-        execution.status, execution.body = 200, body
-        execution.usage, execution.text = read.usage, "" if read.usage else read.text
         self._fleet.record(attempt.index, ok=True)
+        return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
-    async def _commit(self, execution: Execution, attempt: Attempt, answer: UpstreamAnswer) -> None:
+    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:
         """Wait for the first content of a stream."""
-        reader, chunks, opening = EventReader(), answer.chunks(), b""
+        reader, chunks, opening = EventReader(), upstream.chunks(), b""
         async for chunk in chunks:
             opening += reader.feed(chunk)
             if reader.error is not None or reader.malformed:
@@ -186,12 +229,10 @@ class Router:
                 raise self._failed(attempt, wrong)
             if reader.has_content:
                 attempt.first_token_s = self._clock.monotonic() - attempt.started
-                execution.status = 200
-                execution.stream = Stream(answer, chunks, reader, opening)
-                return
+                return Answer(200, stream=Stream(upstream, chunks, reader, opening))
         raise self._failed(attempt, "the stream ended before it began")
 
-    async def _refused(self, execution: Execution, attempt: Attempt, answer: UpstreamAnswer) -> None:
+    async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:
         """An answer of another status than success: a failure, or something to tell the client."""
         status, body = answer.status, await answer.body()
         message = _error_of(body)
@@ -206,13 +247,12 @@ class Router:
                 )
             raise self._failed(attempt, f"status {status}", counts=status not in _NO_VERDICT)
         attempt.error = f"status {status}"
-        execution.status = status
-        execution.body = body if message is not None else orjson.dumps(_refusal(attempt.endpoint, status))
+        return Answer(status, body if message is not None else orjson.dumps(_refusal(attempt.endpoint, status)))
 
-    def _failed(self, attempt: Attempt, reason: str, *, counts: bool = True) -> _Failed:
+    def _failed(self, attempt: Attempt, reason: str, *, counts: bool = True) -> AttemptFailed:
         if counts:
             self._fleet.record(attempt.index, ok=False)
-        return _Failed(reason)
+        return AttemptFailed(reason)
 
 
 def _error_of(body: bytes) -> str | None:

@@ -21,7 +21,7 @@ from freerelay_core.errors import FreeRelayError, Interrupted
 from freerelay_core.fleet import Fleet
 from freerelay_core.providers import EventReader, UpstreamAnswer, UpstreamError, Usage
 
-__all__ = ["CLIENT_LEFT", "Attempt", "Execution", "Interrupted", "Stream", "error_event"]
+__all__ = ["CLIENT_LEFT", "Answer", "Attempt", "AttemptFailed", "Execution", "Interrupted", "Stream", "error_event"]
 
 CLIENT_LEFT = 499
 """Status on record when the client went away before the end; nobody receives it."""
@@ -43,16 +43,27 @@ class Attempt:
     rate_limited: bool = False
     retry_after_s: float | None = None
     timed_out: bool = False
+    hedge_after_s: float | None = None
+    """How long the first attempt had been waited for when this one was made beside it; None for any other."""
+    lost: bool = False
+    """Cancelled because another one answered first, or nobody waited any more."""
+    usage: Usage | None = None
+    """What a lost one is known to have used."""
 
     def as_dict(self) -> dict[str, Any]:
         """The shape in which it goes on record."""
-        return {
+        shape: dict[str, Any] = {
             "endpoint": self.endpoint,
             "status": self.status,
             "error": self.error,
             "first_token_s": self.first_token_s,
             "duration_s": self.duration_s,
         }
+        return shape if self.hedge_after_s is None else shape | {"hedge_after_s": self.hedge_after_s}
+
+
+class AttemptFailed(Exception):
+    """This attempt failed; the next endpoint may be asked."""
 
 
 @dataclass(slots=True)
@@ -65,6 +76,21 @@ class Stream:
     opening: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt gave: a whole answer, a stream whose first content is there, or a refusal to pass on."""
+
+    status: int
+    body: bytes = b""
+    stream: Stream | None = None
+    usage: Usage | None = None
+    text: str = ""
+
+    @property
+    def refused(self) -> bool:
+        return self.status != 200
+
+
 @dataclass(slots=True, eq=False)
 class Execution:
     """What became of a decision. Made and filled by `Router`; `relay` is for whoever holds the client."""
@@ -74,6 +100,8 @@ class Execution:
     clock: Clock
     streaming: bool
     attempts: list[Attempt] = field(default_factory=list)
+    answering: Attempt | None = None
+    """The attempt that answers, once one does."""
     status: int = 0
     """HTTP status of the answer; 0 while there is none."""
     body: bytes = b""
@@ -92,14 +120,24 @@ class Execution:
     @property
     def endpoint(self) -> str | None:
         """The endpoint that answers; None while there is none, and when all failed."""
-        return self.attempts[-1].endpoint if self.attempts and self.error is None else None
+        return self.attempt.endpoint if self.attempt is not None and self.error is None else None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that answers, else the last."""
+        return self.answering or (self.attempts[-1] if self.attempts else None)
+
+    def accept(self, attempt: Attempt, answer: Answer) -> None:
+        """Take an attempt's answer for the answer to the request."""
+        self.answering = attempt
+        self.status, self.body, self.stream = answer.status, answer.body, answer.stream
+        self.usage, self.text = answer.usage, answer.text
 
     async def relay(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Pass the committed stream on, whole events at a time, to its proper end or to an error event."""
-        stream = self.stream
-        if stream is None:
+        stream, attempt = self.stream, self.attempt
+        if stream is None or attempt is None:
             raise RuntimeError("relay is for a committed stream")
-        attempt = self.attempts[-1]
         try:
             if stream.opening:
                 await write(stream.opening)
@@ -143,11 +181,11 @@ class Execution:
     def interrupt(self, status: int, reason: str) -> None:
         """Note that the answer ended before its time, with this status on record."""
         self.status = status
-        if self.attempts:
-            attempt = self.attempts[-1]
-            attempt.error = attempt.error or reason
-            if not attempt.duration_s:
-                self.time(attempt)
+        for attempt in self.attempts:
+            if attempt is self.attempt or attempt.lost:
+                attempt.error = attempt.error or reason
+                if not attempt.duration_s:
+                    self.time(attempt)
 
     def fail(self, error: FreeRelayError, *, gave_up: bool = False) -> None:
         """Note that there is no answer, and why."""

@@ -9,6 +9,7 @@ from freerelay_core.decision import Decision
 from freerelay_core.fleet import Fleet
 from freerelay_core.profile import OutputContract
 from freerelay_core.providers import Usage, keeps_contract, read_answer
+from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Execution
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
 
@@ -22,12 +23,13 @@ _LARGEST_RATIO = 8.0
 
 def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
     """Take in an ended execution; sets its `schema_pass`. What was cut short or estimated teaches nothing."""
-    if execution.status != 200 or execution.error is not None or execution.attempts[-1].error is not None:
+    answering = execution.answering
+    if answering is None or answering.error is not None or execution.status != 200 or execution.error is not None:
         return
-    decision, endpoint = execution.decision, execution.attempts[-1].index
+    decision, endpoint = execution.decision, answering.index
     contract = decision.profile.contract
     if contract is not OutputContract.TEXT and body.get("n") in (None, 1):
-        execution.schema_pass = keeps_contract(body.get("response_format"), _text(execution))
+        execution.schema_pass = keeps_contract(directed_body(body, decision).get("response_format"), _text(execution))
         if execution.schema_pass is not None:
             fleet.learn("schema", contract.label, endpoint, float(execution.schema_pass))
     if execution.usage is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from freerelay_core.preference import FACTORS
 from freerelay_core.profile.text import estimate_tokens
 from freerelay_core.providers import Usage
 from freerelay_core.router.execution import Attempt, Execution
+from freerelay_core.router.hedging import lost_usage
 from freerelay_core.scoring import Excluded
 from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
 
@@ -60,34 +62,63 @@ def _excluded(codes: bytes, endpoint_ids: tuple[str, ...]) -> tuple[Mapping[str,
 
 
 def _outcome(decision: Decision, execution: Execution, duration_s: float) -> Outcome:
-    attempts: Sequence[Attempt] = execution.attempts
-    last = attempts[-1] if attempts else None
-    simulated = last is not None and bool(decision.snapshot.simulated[last.index])
+    answering = execution.attempt
+    simulated = answering is not None and bool(decision.snapshot.simulated[answering.index])
     usage, estimated = _usage(decision, execution)
-    cost = None
-    if usage is not None and last is not None:
-        cost = decision.snapshot.prices.cost_at(
-            last.index,
-            decision.profile.hour_utc,
-            input_=usage.input_tokens - usage.cached_tokens,
-            cached=usage.cached_tokens,
-            output=usage.output_tokens,
-        )
+    cost = None if usage is None or answering is None else _cost(decision, answering, usage)
+    lost = [_booked(decision, attempt) for attempt in execution.attempts if attempt.lost]
     return Outcome(
         endpoint=execution.endpoint,
         status=execution.status,
-        attempts=tuple(attempt.as_dict() for attempt in attempts),
-        first_token_s=last.first_token_s if last and execution.error is None else None,
+        attempts=_attempts(decision, execution, cost, estimated=estimated),
+        first_token_s=answering.first_token_s if answering and execution.error is None else None,
         # Simulated waits are scaled: what counts is what they stand for.
-        duration_s=sum(attempt.duration_s for attempt in attempts) if simulated else duration_s,
+        duration_s=_waited_s(execution.attempts) if simulated else duration_s,
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
-        cost_usd=cost,
+        cost_usd=None if cost is None else cost + sum(usd or 0.0 for usd, _ in lost),
         usage_estimated=estimated,
         schema_pass=execution.schema_pass,
         basis="simulated" if simulated else "measured",
     )
+
+
+def _attempts(
+    decision: Decision, execution: Execution, cost_usd: float | None, *, estimated: bool
+) -> tuple[Mapping[str, Any], ...]:
+    """Every attempt; of a hedged request each with what it has cost."""
+    shapes = [attempt.as_dict() for attempt in execution.attempts]
+    if any(attempt.hedge_after_s is not None for attempt in execution.attempts):
+        for attempt, shape in zip(execution.attempts, shapes, strict=True):
+            if attempt.lost:
+                shape["cost_usd"], shape["cost_estimated"] = _booked(decision, attempt)
+            elif attempt is execution.answering:
+                shape["cost_usd"], shape["cost_estimated"] = cost_usd, estimated
+    return tuple(shapes)
+
+
+def _booked(decision: Decision, attempt: Attempt) -> tuple[float | None, bool]:
+    """What a lost attempt has cost, USD, and whether that is an estimate."""
+    usage, estimated = lost_usage(decision, attempt)
+    return _cost(decision, attempt, usage), estimated
+
+
+def _cost(decision: Decision, attempt: Attempt, usage: Usage) -> float | None:
+    return decision.snapshot.prices.cost_at(
+        attempt.index,
+        decision.profile.hour_utc,
+        input_=usage.input_tokens - usage.cached_tokens,
+        cached=usage.cached_tokens,
+        output=usage.output_tokens,
+    )
+
+
+def _waited_s(attempts: Sequence[Attempt]) -> float:
+    """How long the attempts took, one after the other but for a hedge, which runs beside the first."""
+    beside = attempts[:2] if any(attempt.hedge_after_s is not None for attempt in attempts) else attempts[:0]
+    first = max(((a.hedge_after_s or 0.0) + a.duration_s for a in beside if not a.lost), default=0.0)
+    return first + sum(attempt.duration_s for attempt in attempts[len(beside) :])
 
 
 def _usage(decision: Decision, execution: Execution) -> tuple[Usage | None, bool]:

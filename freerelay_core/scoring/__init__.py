@@ -6,7 +6,7 @@ r a request, e an endpoint, k a factor in (0, 1] (1 is best), w the exponents of
 is each factor's exact contribution, and the difference of two rows says why one endpoint stands above another.
 
 `kernel` sums it, `factors` computes the f, `reference` holds every constant with its reason, `explain` puts the
-contributions into words.
+contributions into words, `limits` excludes what the operator's rules do not allow.
 """
 
 from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
@@ -19,6 +19,7 @@ from freerelay_core.scoring.factors import (
     evaluate,
 )
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
+from freerelay_core.scoring.limits import Limit, apply_limits
 
 __all__ = [
     "ABOUT_EQUAL",
@@ -27,6 +28,8 @@ __all__ = [
     "Directives",
     "Evaluation",
     "Excluded",
+    "Limit",
+    "apply_limits",
     "best",
     "catalogue_quality",
     "compare",

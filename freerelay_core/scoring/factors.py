@@ -51,9 +51,13 @@ class Excluded(IntEnum):
     COOLING_DOWN = 10
     BREAKER_OPEN = 11
     SIMULATED = 12
-    EXCLUDED_BY_RULE = 13
-    NOT_REQUESTED = 14
-    WITHDRAWN = 15
+    NO_JSON_MODE = 13
+    OVER_MAX_LATENCY = 14
+    OVER_MAX_COST = 15
+    OUTSIDE_REQUIRED = 16
+    EXCLUDED_BY_RULE = 17
+    NOT_REQUESTED = 18
+    WITHDRAWN = 19
 
     @property
     def reason(self) -> str:
@@ -88,6 +92,16 @@ class Evaluation:
     cost_usd: Floats
     decoded_tokens: Floats
     """Answer and thinking tokens."""
+
+    def of(self, rows: npt.NDArray[np.intp]) -> Evaluation:
+        """The same for these requests of a batch."""
+        shape = self.cost_usd.shape
+        return Evaluation(
+            [values[rows] if values.shape == shape else values for values in self.log_factors],
+            self.excluded[rows],
+            self.cost_usd[rows],
+            self.decoded_tokens[rows],
+        )
 
     @property
     def log_quality(self) -> Floats:

@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
-from freerelay_core.decision import Choice, choose, directives_of
-from freerelay_core.policy import NO_POLICY, Directive, Policy, batch_directives
+from freerelay_core.decision import Choice, choose, evaluate_batch
+from freerelay_core.policy import NO_POLICY, Directive, Policy, batch_directives, conditions_of
 from freerelay_core.preference import EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import ProfileBatch
-from freerelay_core.scoring import evaluate
 from freerelay_core.simulation.trace import Trace
 from freerelay_core.snapshot import Snapshot
 
@@ -122,14 +121,18 @@ def simulate(
     `progress` is told how many of all requests are done, after each chunk. Raises `Cancelled` within a chunk of
     `cancelled` turning true.
     """
+    conditions = conditions_of(snapshot)
     chunks: dict[RoutingPreference, list[Choice]] = {preference: [] for preference in preferences}
     for start in range(0, len(trace), CHUNK):
         if cancelled is not None and cancelled():
             raise Cancelled
         profiles = trace.profiles[start : start + CHUNK]
-        directives, index = batch_directives(policy, profiles, tenant=tenant_id, tier=tier)
-        evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
         for preference in preferences:
+            if preference is preferences[0] or "preference" in policy.variables:  # else the rules ask the same of each
+                directives, index = batch_directives(
+                    policy, profiles, tenant=tenant_id, tier=tier, preference=preference, conditions=conditions
+                )
+                evaluation = evaluate_batch(snapshot, profiles, directives, index, live=live)
             chunks[preference].append(choose(evaluation, _exponents(preference, directives, index)))
         if progress is not None:
             progress(start + len(profiles), len(trace))

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.decision import Choice, choose, directives_of
-from freerelay_core.policy import Directive, batch_directives
+from freerelay_core.decision import Choice, choose, evaluate_batch
+from freerelay_core.policy import Directive, batch_directives, conditions_of
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference, exponent_array
 from freerelay_core.profile import ProfileBatch
-from freerelay_core.scoring import evaluate
 from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
 from freerelay_core.simulation.scenario import Scenario, World
 from freerelay_core.simulation.traffic import TracedTenant, Traffic
@@ -259,22 +258,39 @@ def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Wa
 
 
 def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> Choice:
-    directives, index = batch_directives(world.policy, profiles, tenant=tenant.id, tier=tenant.tier)
-    evaluation = evaluate(world.snapshot, profiles, directives_of(directives, index, world.snapshot), live=live)
+    directives, index = _directives(profiles, tenant, world)
+    evaluation = evaluate_batch(world.snapshot, profiles, directives, index, live=live)
     exponents = _exponents(directives, tenant, world)
     return choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
 
 
 def _wanted(profiles: ProfileBatch, tenant: TracedTenant, world: World) -> Floats:
     """Exponents of each request, shape (R, K)."""
-    directives, index = batch_directives(world.policy, profiles, tenant=tenant.id, tier=tenant.tier)
+    directives, index = _directives(profiles, tenant, world)
     return _exponents(directives, tenant, world)[index]
+
+
+def _directives(
+    profiles: ProfileBatch, tenant: TracedTenant, world: World
+) -> tuple[Sequence[Directive], npt.NDArray[np.intp]]:
+    return batch_directives(
+        world.policy,
+        profiles,
+        tenant=tenant.id,
+        tier=tenant.tier,
+        preference=_own(tenant, world),
+        conditions=conditions_of(world.snapshot),
+    )
+
+
+def _own(tenant: TracedTenant, world: World) -> RoutingPreference:
+    """The tenant's preference: a scenario's word stands above its own."""
+    return world.wish(*tenant.names).preference or tenant.preference or DEFAULT_PREFERENCE
 
 
 def _exponents(directives: Sequence[Directive], tenant: TracedTenant, world: World) -> Floats:
     """One row a directive: a rule's preference wins over a scenario's, that over the tenant's own."""
-    wish = world.wish(*tenant.names)
-    own: RoutingPreference = wish.preference or tenant.preference or DEFAULT_PREFERENCE
+    wish, own = world.wish(*tenant.names), _own(tenant, world)
     return np.array([exponent_array(wish.exponents_over(d.routing_preference or own)) for d in directives])
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freerelay_core.policy import VARIABLES, batch_directives, read_policy, rule_variables
+from freerelay_core.policy import Facts, batch_directives, read_policy
 from freerelay_core.profile import (
     Determinism,
     Economics,
@@ -215,9 +215,5 @@ def test_rules_read_every_axis_of_a_batch_as_of_each_request_alone(requests):
     rules = [{"name": name, "when": when, "exclude": ["a/*"]} for name, when in conditions.items()]
     policy = read_policy({"rules": rules}, ("a/b",), source="test")
     directives, index = batch_directives(policy, ProfileBatch.of(requests))
-    alone = [policy.directive(rule_variables(request)) for request in requests]
+    alone = [policy.directive(Facts(request)) for request in requests]
     assert [directives[row] for row in index] == alone
-
-
-def test_every_variable_has_a_value():
-    assert set(rule_variables(RequestProfile())) == set(VARIABLES)

@@ -28,6 +28,7 @@ from freerelay_core.catalogue import Catalogue, Provider
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.decision import decide
 from freerelay_core.fleet import Fleet
+from freerelay_core.policy import NO_POLICY
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider
 from freerelay_core.router import Router, attempts, decision_record
@@ -61,6 +62,7 @@ class Rig:
         base = catalogue_snapshot(self.catalogue, self.clock.now(), real_providers=real)
         self.fleet = Fleet(base, self.clock, worker="w", epoch_s=0.0, prices_on=lambda _: base.prices)
         self.wire = wire(providers)
+        self.policy = NO_POLICY
         self.router = Router(
             self.catalogue, self.fleet, self.clock, real=self.wire, real_providers=real,
             simulated=SimulatedProvider(base.behaviour, self.clock, time_scale=0.0),
@@ -68,7 +70,8 @@ class Rig:
 
     def begin(self, *, stream=False, only=None, **body):
         self.body = {**BODY, "stream": stream, **body}
-        decision = decide(self.fleet.snapshot(), profile_request(self.body), decision_id=new_id(self.clock), only=only)
+        snapshot, profile = self.fleet.snapshot(), profile_request(self.body)
+        decision = decide(snapshot, profile, decision_id=new_id(self.clock), policy=self.policy, only=only)
         return self.router.begin(decision, stream=stream)
 
     async def run(self, **options):

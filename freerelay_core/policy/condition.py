@@ -1,0 +1,125 @@
+"""Conditions in CEL (Common Expression Language), compiled once and checked when they are read.
+
+The evaluator has no cost limit and holds the interpreter's lock, so nothing that can run long gets in: the length is
+bounded, comprehensions are refused, and only listed functions may be called. It checks no types before it runs, so
+every condition is run on sample requests first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from freerelay_core.policy.variables import VARIABLES, Conditions, Facts
+from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import NEEDS, Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
+
+if TYPE_CHECKING:
+    import cel
+
+__all__ = ["FUNCTIONS", "MAX_CONDITION", "Condition", "PolicyError", "context_of"]
+
+MAX_CONDITION = 2_000
+"""Characters."""
+
+FUNCTIONS = ("size", "startsWith", "endsWith", "contains", "matches", "int", "double", "string")
+"""What a condition may call. The evaluator has no min and max; `a < b ? a : b` does the same."""
+
+_OPERATORS = frozenset(
+    {"_&&_", "_||_", "!_", "_?_:_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"}
+    | {"_+_", "_-_", "_*_", "_/_", "_%_", "-_", "_[_]"}
+)
+"""As the parser names them."""
+_COMPREHENSION = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
+_LITERAL_OR_COMMENT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|//[^\n]*")
+_CEL_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError)
+_SHOWN = 300
+"""Characters of the evaluator's messages: it repeats long sources."""
+
+
+class PolicyError(Exception):
+    """A condition that cannot be read, or that failed on a request. The message says why."""
+
+
+class Condition:
+    """A condition, ready to be asked. Raises `PolicyError` where it cannot be meant."""
+
+    __slots__ = ("_program", "source", "variables")
+
+    def __init__(self, source: str) -> None:
+        import cel  # noqa: PLC0415  (0.2 s, for its own command line: only where there are rules)
+
+        if len(source) > MAX_CONDITION:
+            raise PolicyError(f"`when` is longer than {MAX_CONDITION:,} characters")
+        if _COMPREHENSION.search(_LITERAL_OR_COMMENT.sub("''", source)):
+            raise PolicyError("`when` may not use all, exists, exists_one, map or filter")
+        self.source = source
+        try:
+            self._program: cel.Program = cel.compile(source)
+        except _CEL_ERRORS as error:
+            raise PolicyError(str(error)[:_SHOWN]) from None
+        self.variables = frozenset(self._program.variables())
+        self._check_names()
+        self._try_out()
+
+    def holds(self, context: cel.Context) -> bool:
+        """Whether it is true. Raises `PolicyError` where it fails or is neither true nor false."""
+        try:
+            result = self._program.execute(context)
+        except _CEL_ERRORS as error:
+            raise PolicyError(str(error)[:_SHOWN]) from None
+        if not isinstance(result, bool):
+            raise PolicyError(f"`when` must be true or false, not {str(result)[:60]!r}")
+        return result
+
+    def _check_names(self) -> None:
+        for name in sorted(self.variables - VARIABLES.keys()):
+            raise PolicyError(f"unknown variable {name!r}; known are {', '.join(VARIABLES)}")
+        for name in sorted(set(self._program.functions()) - _OPERATORS - set(FUNCTIONS)):
+            raise PolicyError(f"`when` may not call {name!r}; allowed are {', '.join(FUNCTIONS)}")
+
+    def _try_out(self) -> None:
+        for context in _samples():
+            self.holds(context)
+
+
+def context_of(values: Mapping[str, Any]) -> cel.Context:
+    """Values of variables, as conditions take them."""
+    from cel import Context  # noqa: PLC0415  (as above)
+
+    return Context(dict(values))
+
+
+@cache
+def _samples() -> tuple[cel.Context, ...]:
+    """Typed requests that reach most branches of a condition: every family at every depth, the rest in turn."""
+    contracts, classes, hours = cycle(OutputContract), cycle(LatencyClass), cycle(range(24))
+    tiers, preferences, weekdays = (
+        cycle(("free", "bronze", "silver", "gold")),
+        cycle(RoutingPreference),
+        cycle(range(1, 8)),
+    )
+    samples = [
+        Facts(
+            RequestProfile(
+                family=family,
+                depth=depth,
+                latency_class=next(classes),
+                contract=next(contracts),
+                input_tokens=10 ** (number % 6),
+                output_tokens=10 ** (number % 5),
+                needs=frozenset(NEEDS) if number % 2 else frozenset(),
+                stream=number % 3 == 0,
+                hour_utc=next(hours),
+            ),
+            tenant="example",
+            tier=next(tiers),
+            preference=next(preferences),
+            conditions=Conditions(healthy_share=number % 5 / 4, weekday=next(weekdays)),
+        )
+        for number, (family, depth) in enumerate((family, depth) for family in TaskFamily for depth in Depth)
+    ]
+    return tuple(context_of({name: v.value(facts) for name, v in VARIABLES.items()}) for facts in samples)
