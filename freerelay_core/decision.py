@@ -41,7 +41,7 @@ from freerelay_core.scoring import (
     Excluded,
     best,
     compare,
-    comparison_sentence,
+    comparison_words,
     evaluate,
     log_utility,
     order,
@@ -180,18 +180,20 @@ class Decision:
         ]
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
-        """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
-        logs = self.evaluation.log_factors
-        comparison = compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents))
-        return comparison, self._sentence(a, b)
+        """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words.
 
-    def _sentence(self, a: int, b: int) -> str:
+        The words follow "A over B".
+        """
         first, second = self.order[a], self.order[b]
         cost, log_quality, p50 = self.evaluation.cost_usd, self.evaluation.log_quality, self.latencies_s[0]
-        return comparison_sentence(
+        logs = self.evaluation.log_factors
+        comparison = compare(logs[:, first], logs[:, second], exponent_array(self.exponents))
+        return comparison, comparison_words(
+            comparison,
             cost_usd=(float(cost[first]), float(cost[second])),
             latency_s=(float(p50[first]), float(p50[second])),
             quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
+            rules=self.directive.rules,
         )
 
     def _score(self, position: int) -> float:
@@ -204,9 +206,7 @@ class Decision:
         winner = self.snapshot.endpoint_ids[self.order[0]]
         if len(self.order) == 1:
             return f"{winner} is the only endpoint that can serve this request"
-        runner_up = self.snapshot.endpoint_ids[self.order[1]]
-        equal = ", about equal" if self._score(1) >= 1.0 - ABOUT_EQUAL else ""
-        return f"{winner} over {runner_up}: {self._sentence(0, 1)}{equal}"
+        return f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
 
     def require_endpoint(self) -> None:
         """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""

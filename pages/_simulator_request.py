@@ -115,7 +115,7 @@ def _explanations(decision: Decision, basis_line: str) -> None:
     if a == b:
         st.write("A and B are the same endpoint. Choose another one to compare.")
     else:
-        st.write(markdown(words.comparison_sentence(first, second, comparison.by_factor)))
+        st.write(markdown(words.comparison_sentence(decision, a, b)))
     left, right = st.columns(2)
     with left:
         _charts.show_chart(_charts.contributions(first), key="contributions")

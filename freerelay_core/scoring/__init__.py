@@ -9,7 +9,7 @@ is each factor's exact contribution, and the difference of two rows says why one
 contributions into words.
 """
 
-from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
+from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
 
@@ -22,7 +22,7 @@ __all__ = [
     "Excluded",
     "best",
     "compare",
-    "comparison_sentence",
+    "comparison_words",
     "evaluate",
     "log_utility",
     "order",
