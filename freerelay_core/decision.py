@@ -64,6 +64,7 @@ class RankedEndpoint:
     score: float
     """100 for the winner, in proportion to the utility for the rest."""
     utility: float
+    log_utility: float
     cost_usd: float
     latency_p50_s: float
     latency_p95_s: float
@@ -85,6 +86,7 @@ class RankedEndpoint:
             "model": self.model,
             "score": self.score,
             "utility": self.utility,
+            "log_utility": self.log_utility,
             "cost_usd": self.cost_usd,
             "latency_s": {"p50": self.latency_p50_s, "p95": self.latency_p95_s},
             "quality": self.quality,
@@ -155,6 +157,7 @@ class Decision:
             model=snapshot.models[e],
             score=100.0 * ratio,
             utility=float(np.exp(self.log_utilities[e])),
+            log_utility=float(self.log_utilities[e]),
             cost_usd=float(self.evaluation.cost_usd[e]),
             latency_p50_s=float(p50[e]),
             latency_p95_s=float(p95[e]),

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from freerelay_core.cli.decide import decide
+from freerelay_core.cli.decision import decision
 from freerelay_core.cli.key import key
 from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
@@ -22,6 +23,7 @@ for command in (serve, decide, simulate, report):
     cli.command()(command)
 cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")
+cli.add_typer(decision, name="decision")
 
 
 @cli.callback()
