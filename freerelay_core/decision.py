@@ -57,7 +57,7 @@ from freerelay_core.scoring import (
     apply_limits,
     best,
     compare,
-    comparison_sentence,
+    comparison_words,
     evaluate,
     log_utility,
     order,
@@ -90,6 +90,7 @@ class RankedEndpoint:
     score: float
     """100 for the winner, in proportion to the utility for the rest."""
     utility: float
+    log_utility: float
     cost_usd: float
     latency_p50_s: float
     latency_p95_s: float
@@ -113,6 +114,7 @@ class RankedEndpoint:
             "model": self.model,
             "score": self.score,
             "utility": self.utility,
+            "log_utility": self.log_utility,
             "cost_usd": self.cost_usd,
             "latency_s": {"p50": self.latency_p50_s, "p95": self.latency_p95_s},
             "quality": self.quality,
@@ -184,6 +186,7 @@ class Decision:
             model=snapshot.models[e],
             score=100.0 * ratio,
             utility=float(np.exp(self.log_utilities[e])),
+            log_utility=float(self.log_utilities[e]),
             cost_usd=float(self.evaluation.cost_usd[e]),
             latency_p50_s=float(p50[e]),
             latency_p95_s=float(p95[e]),
@@ -220,18 +223,20 @@ class Decision:
         return bool(limit.outside(self.evaluation, self.snapshot, tokens)[endpoint])
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
-        """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words."""
-        logs = self.evaluation.of_one
-        comparison = compare(logs[:, self.order[a]], logs[:, self.order[b]], exponent_array(self.exponents))
-        return comparison, self._sentence(a, b)
+        """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words.
 
-    def _sentence(self, a: int, b: int) -> str:
+        The words follow "A over B".
+        """
         first, second = self.order[a], self.order[b]
         cost, log_quality, p50 = self.evaluation.cost_usd, self.evaluation.log_quality, self.latencies_s[0]
-        return comparison_sentence(
+        logs = self.evaluation.of_one
+        comparison = compare(logs[:, first], logs[:, second], exponent_array(self.exponents))
+        return comparison, comparison_words(
+            comparison,
             cost_usd=(float(cost[first]), float(cost[second])),
             latency_s=(float(p50[first]), float(p50[second])),
             quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
+            rules=self.directive.rules,
         )
 
     def _score(self, position: int) -> float:
@@ -244,9 +249,7 @@ class Decision:
         winner = self.snapshot.endpoint_ids[self.order[0]]
         if len(self.order) == 1:
             return f"{winner} is the only endpoint that can serve this request"
-        runner_up = self.snapshot.endpoint_ids[self.order[1]]
-        equal = ", about equal" if self._score(1) >= 1.0 - ABOUT_EQUAL else ""
-        return f"{winner} over {runner_up}: {self._sentence(0, 1)}{equal}"
+        return f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
 
     def require_endpoint(self) -> None:
         """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""

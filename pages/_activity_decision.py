@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from freerelay_core.decision import replay
 from freerelay_core.preference import FACTORS
+from freerelay_core.router.recompute import recompute
 from freerelay_core.store.base import DecisionRecord
 from pages import _format as fmt
 from pages._format import markdown
@@ -95,15 +95,10 @@ def _ranking_title(record: DecisionRecord) -> str:
     return f"{first[0]} ranked first of {fmt.count(len(record.ranking.endpoint))}" if first else "Nothing was ranked"
 
 
-def _utilities(record: DecisionRecord) -> list[tuple[str, float]]:
-    ranking = record.ranking
-    return replay(ranking.endpoint, record.log_factors, record.exponents, ranking.cost_usd)
-
-
 def ranking_table(record: DecisionRecord) -> Table:
     """The ranking with every factor's contribution, from the log."""
     ranking, logs = record.ranking, record.log_factors
-    utilities = dict(_utilities(record))
+    utilities = dict(recompute(record).ranking)
     best = max(utilities.values(), default=0.0)
     return Table(
         "ranking",
@@ -136,14 +131,16 @@ def _recompute(record: DecisionRecord) -> None:
     """On demand, the proof that the log alone gives the order."""
     if not st.button("Recompute", icon=":material/replay:"):
         return
-    again = [endpoint for endpoint, _ in _utilities(record)]
-    if again == list(record.ranking.endpoint):
-        st.success(
-            "Recomputed from the log just now, exponents times logged factors: "
-            f"the same order of {fmt.count(len(again), 'endpoint')}."
-        )
-    else:
-        st.error("Recomputed from the log just now: another order. This is a fault; report it with the decision's id.")
+    again = recompute(record)
+    if not again.agrees:
+        what = "other scores" if again.same_order else "another order"
+        st.error(f"Recomputed from the log just now: {what}. This is a fault; report it with the decision's id.")
+        return
+    scores = {True: "and every score equal to the last bit", None: "there are no scores on record to compare"}
+    st.success(
+        "Recomputed from the log just now, exponents times logged factors and nothing else: "
+        f"the same order of {fmt.count(len(again.ranking), 'endpoint')}, {scores[again.same_bits or None]}."
+    )
 
 
 def attempts_table(record: DecisionRecord) -> Table:

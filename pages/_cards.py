@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from freerelay_core.preference import EffectivePreference, RoutingPreference
+from freerelay_core.preference import EXPONENTS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.store.base import SettingsChange
 from pages._format import count, difference, moment, percent, quality, seconds, usd
 from pages._outlook import DAYS, Figures, Outlook
 
-__all__ = ["answer", "basis_line", "cards", "change_sentence", "changes_table", "history", "title_of"]
+__all__ = ["answer", "basis_line", "cards", "change_sentence", "changes_table", "history", "purpose_of", "title_of"]
 
 LEVELS = ("default", "tenant", "request", "rule")
 """Who may decide, the later the stronger."""
 
-_PURPOSES = {
-    RoutingPreference.COST_OPTIMIZED: "Cost counts three times as much as quality and speed.",
-    RoutingPreference.BALANCED: "Cost, quality and speed count alike.",
-    RoutingPreference.PERFORMANCE_FIRST: "Quality and speed count three times as much as cost.",
-}
+_WISHES = {"cost": "cost", "quality": "quality", "latency": "speed"}
+"""The factors among which the preferences choose, as people call them."""
 
 _CARD_ENDPOINTS = 3
 _CHANGED_ENDPOINTS = 5
@@ -88,9 +85,28 @@ def _card(
 def _purpose(outlook: Outlook, preference: RoutingPreference) -> str:
     equal = outlook.equals(preference)
     if not equal:
-        return _PURPOSES[preference]
+        return purpose_of(preference)
     names = " and ".join(title_of(other) for other in equal)
-    return f"{_PURPOSES[preference]} <strong>Here it chooses exactly as {names} does.</strong>"
+    return f"{purpose_of(preference)} <strong>Here it chooses exactly as {names} does.</strong>"
+
+
+def purpose_of(preference: RoutingPreference) -> str:
+    """What a preference wants, read from its exponents: "Cost counts 3 times as much as quality and speed."."""
+    by_exponent: dict[float, list[str]] = {}
+    for factor, name in _WISHES.items():
+        by_exponent.setdefault(EXPONENTS[preference][factor], []).append(name)
+    (least, others), *more = sorted(by_exponent.items())
+    if not more:
+        return f"{_and(others).capitalize()} count alike."
+    clauses = [
+        f"{_and(names)} count{'s' if len(names) == 1 else ''} {exponent / least:g} times as much as {_and(others)}"
+        for exponent, names in reversed(more)
+    ]
+    return f"{'; '.join(clauses).capitalize()}."
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 @dataclass(frozen=True, slots=True)

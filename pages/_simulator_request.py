@@ -115,7 +115,7 @@ def _explanations(decision: Decision, basis_line: str) -> None:
     if a == b:
         st.write("A and B are the same endpoint. Choose another one to compare.")
     else:
-        st.write(markdown(words.comparison_sentence(first, second, comparison.by_factor)))
+        st.write(markdown(words.comparison_sentence(decision, a, b)))
     left, right = st.columns(2)
     with left:
         _charts.show_chart(_charts.contributions(first), key="contributions")
@@ -142,7 +142,6 @@ def _chosen(decision: Decision, place: DeltaGenerator, label: str, key: str, def
 def contributions_table(row: RankedEndpoint, basis_line: str) -> Table:
     """The factors of one endpoint; the contributions sum to ln U."""
     rows: list[tuple[str | float | None, ...]] = [(name, *row.factors[name]) for name in FACTORS]
-    total = sum(row.factors[name][2] for name in FACTORS)
     return Table(
         "contributions",
         f"Contributions of {row.endpoint}; they sum to ln U, and the utility is exp(ln U). {basis_line}",
@@ -152,7 +151,7 @@ def contributions_table(row: RankedEndpoint, basis_line: str) -> Table:
             Column("Exponent", "%.1f", width=75, help="The preference's weight of this factor."),
             Column("Exponent x ln value", "%.4f", width=140),
         ),
-        [*rows, ("all: U, ln U", row.utility, None, total)],
+        [*rows, ("all: U, ln U", row.utility, None, row.log_utility)],
     )
 
 

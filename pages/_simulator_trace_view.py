@@ -99,14 +99,15 @@ def _headline(answer: TraceAnswer) -> str:
 
 def _sentence(answer: TraceAnswer) -> str:
     """From the cheapest to the best, in words."""
-    low, high = (answer.figures[p] for p in (RoutingPreference.COST_OPTIMIZED, RoutingPreference.PERFORMANCE_FIRST))
+    cheapest, best = RoutingPreference.COST_OPTIMIZED, RoutingPreference.PERFORMANCE_FIRST
+    low, high = answer.figures[cheapest], answer.figures[best]
     unserved = f" {fmt.count(low.unserved, 'request')} cannot be served by any endpoint." if low.unserved else ""
     cost = fmt.difference(high.cost_usd_per_1000, low.cost_usd_per_1000, "cost")
     time = fmt.difference(high.latency_p50_s, low.latency_p50_s, "time")
     quality = fmt.difference(high.quality, low.quality, "quality")
     return (
-        f"Performance-first against cost-optimized: cost per 1,000 requests {cost}, median time {time}, quality "
-        f"{quality}.{unserved} Times are simulated."
+        f"{best.value.capitalize()} against {cheapest.value}: cost per 1,000 requests {cost}, median time {time}, "
+        f"quality {quality}.{unserved} Times are simulated."
     )
 
 

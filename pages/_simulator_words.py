@@ -60,9 +60,7 @@ def answer(decision: Decision) -> str:
     )
     if len(decision.order) == 1:
         return f"{figures} It is the only endpoint that can serve this request."
-    runner_up, by_factor = decision.row(1), decision.compare(0, 1)[0].by_factor
-    equal = " Within 5 % of each other, the two are about equal." if runner_up.about_equal else ""
-    return f"{figures} {comparison_sentence(winner, runner_up, by_factor, subject='It')}{equal}"
+    return f"{figures} {comparison_sentence(decision, 0, 1, subject='It')}"
 
 
 def rule_sentence(decision: Decision) -> str | None:
@@ -100,23 +98,14 @@ def comparison_title(a: RankedEndpoint, b: RankedEndpoint, by_factor: Mapping[st
     return f"{pros[0].capitalize()} puts {ahead.endpoint} above {behind.endpoint}{but}"
 
 
-def comparison_sentence(
-    a: RankedEndpoint, b: RankedEndpoint, by_factor: Mapping[str, float], *, subject: str = ""
-) -> str:
-    """Why the better of two ranks above the other, and what that means in money, time and quality.
+def comparison_sentence(decision: Decision, a: int, b: int, *, subject: str = "") -> str:
+    """Why the better of the endpoints at two positions ranks above the other, in the words that the API gives.
 
     `subject` stands for the better one's name where it has just been named.
     """
-    ahead, behind, pros, cons = _weighed(a, b, by_factor)
-    cost = fmt.difference(ahead.cost_usd * 1000, behind.cost_usd * 1000, "cost")
-    time = fmt.difference(ahead.latency_p50_s, behind.latency_p50_s, "time")
-    quality = fmt.difference(ahead.quality, behind.quality, "quality")
-    costs = {"same": "same cost", "free": "free"}.get(cost, f"{cost} per 1,000 requests")
-    figures = f"{costs}, {'same time' if time == 'same' else time}, {'same quality' if quality == 'same' else quality}"
-    if not pros:
-        return f"{ahead.endpoint} and {behind.endpoint} are equal in every factor: {figures}."
-    but = f", though {listed(cons, most=3)} {_speak(cons)} against it" if cons else ""
-    return f"{subject or ahead.endpoint} ranks above {behind.endpoint} for its {listed(pros, most=3)}{but}: {figures}."
+    better, other = min(a, b), max(a, b)
+    words = decision.compare(better, other)[1]
+    return f"{subject or decision.endpoints[better]} ranks above {decision.endpoints[other]}{words}."
 
 
 def _weighed(
@@ -130,10 +119,6 @@ def _weighed(
     return (a, b, pros, cons) if sign > 0 else (b, a, pros, cons)
 
 
-def _speak(names: Sequence[str]) -> str:
-    return "speaks" if len(names) == 1 else "speak"
-
-
 def preferences_sentence(decisions: Mapping[RoutingPreference, Decision]) -> str:
     """What choosing another preference would change for this request."""
     winners = {preference: decision.row(0) for preference, decision in decisions.items() if decision.order}
@@ -141,7 +126,8 @@ def preferences_sentence(decisions: Mapping[RoutingPreference, Decision]) -> str
         return "No preference helps: no endpoint can serve this request."
     if len({row.endpoint for row in winners.values()}) == 1:
         return f"All three preferences choose {next(iter(winners.values())).endpoint} for this request."
-    low, high = winners[RoutingPreference.COST_OPTIMIZED], winners[RoutingPreference.PERFORMANCE_FIRST]
+    cheapest, best = RoutingPreference.COST_OPTIMIZED, RoutingPreference.PERFORMANCE_FIRST
+    low, high = winners[cheapest], winners[best]
     chosen: dict[str, list[str]] = {}
     for preference, row in winners.items():
         chosen.setdefault(row.endpoint, []).append(preference.value)
@@ -156,7 +142,7 @@ def preferences_sentence(decisions: Mapping[RoutingPreference, Decision]) -> str
     ]
     if low.endpoint == high.endpoint:
         return f"{who[0].upper()}{who[1:]}."
-    return f"{who[0].upper()}{who[1:]}. From cost-optimized to performance-first: {', '.join(parts)}."
+    return f"{who[0].upper()}{who[1:]}. From {cheapest} to {best}: {', '.join(parts)}."
 
 
 def excluded_title(excluded: Sequence[ExcludedEndpoint], total: int) -> str:

@@ -23,9 +23,9 @@ __all__ = ["edit_scenario"]
 _CHANGES, _NAME, _OPENED, _NEXT = "what_if_changes", "what_if_name", "what_if_opened", "what_if_next"
 _NEW = "A new scenario"
 
-_RULES = """- name: night is cheap
+_RULES = f"""- name: night is cheap
   when: "hour < 6"
-  routing_preference: cost-optimized
+  routing_preference: {RoutingPreference.COST_OPTIMIZED}
 """
 
 KINDS = {

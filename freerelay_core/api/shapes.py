@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from freerelay_core.catalogue import Endpoint
@@ -63,18 +64,25 @@ def decision_shape(record: DecisionRecord) -> dict[str, Any]:
 
 
 def _ranking_shape(record: DecisionRecord) -> list[dict[str, Any]]:
-    """The rows, each with the utility that its log factors give."""
+    """The rows, each with the utility that its log factors give and the log utility on record, if there is one."""
     ranking = record.ranking
+    kept: Sequence[float | None] = ranking.log_utility or [None] * len(ranking.endpoint)
     utilities = dict(replay(ranking.endpoint, record.log_factors, record.exponents, ranking.cost_usd))
     return [
         {
             "endpoint": endpoint,
             "utility": math.exp(utilities[endpoint]),
+            "log_utility": logged,
             "cost_usd": cost,
             "latency_s": {"p50": p50, "p95": p95},
         }
-        for endpoint, cost, p50, p95 in zip(
-            ranking.endpoint, ranking.cost_usd, ranking.latency_p50_s, ranking.latency_p95_s, strict=True
+        for endpoint, logged, cost, p50, p95 in zip(
+            ranking.endpoint,
+            kept,
+            ranking.cost_usd,
+            ranking.latency_p50_s,
+            ranking.latency_p95_s,
+            strict=True,
         )
     ]
 

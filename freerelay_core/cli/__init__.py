@@ -8,6 +8,7 @@ import typer
 
 from freerelay_core.cli.catalogue import catalogue
 from freerelay_core.cli.decide import decide
+from freerelay_core.cli.decision import decision
 from freerelay_core.cli.key import key
 from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
@@ -24,6 +25,7 @@ for command in (serve, decide, simulate, report):
 cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")
 cli.add_typer(catalogue, name="catalogue")
+cli.add_typer(decision, name="decision")
 
 
 @cli.callback()

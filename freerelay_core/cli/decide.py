@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
-from freerelay_core.cli.inputs import read_input
+from freerelay_core.cli.inputs import read_object
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.decision import Decision
 from freerelay_core.decision import decide as decide_request
-from freerelay_core.errors import InvalidRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import profile_request
 
@@ -41,7 +40,7 @@ def decide(
     """Rank the endpoints for one request; nobody is called."""
     clock = SystemClock()
     configuration = load_configuration()
-    body = _read_body(request)
+    body = read_object(request, "the body of a chat completion")
     wishes = read_wishes(body, preference=preference, task=task, depth=depth)
     if wishes.endpoint is not None:
         configuration.catalogue.endpoint(wishes.endpoint)
@@ -57,16 +56,6 @@ def decide(
         typer.echo(orjson.dumps(decision.as_dict(clock.now()) | {"dry_run": True}, option=orjson.OPT_INDENT_2))
     else:
         _draw(decision)
-
-
-def _read_body(path: Path) -> dict[str, Any]:
-    try:
-        body = orjson.loads(read_input(path))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"{path}: is not JSON ({error}).") from None
-    if not isinstance(body, dict):
-        raise InvalidRequest(f"{path}: must hold a JSON object, the body of a chat completion.")
-    return body
 
 
 def _draw(decision: Decision) -> None:

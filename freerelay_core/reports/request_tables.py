@@ -121,14 +121,10 @@ def _contributions(rows: list[RankedEndpoint]) -> ReportTable:
             ReportColumn("ln_utility", "Sum: ln U", basis=COMPUTED, digits=4),
         ),
         [
-            (rank, row.endpoint, *(row.factors[name][2] for name in FACTORS), _log_utility(row))
+            (rank, row.endpoint, *(row.factors[name][2] for name in FACTORS), row.log_utility)
             for rank, row in enumerate(rows, start=1)
         ],
     )
-
-
-def _log_utility(row: RankedEndpoint) -> float:
-    return sum(row.factors[name][2] for name in FACTORS)
 
 
 def _exponents(decision: Decision) -> ReportTable:

@@ -46,6 +46,7 @@ def decision_record(
             cost_usd=evaluation.cost_usd.take(order).tolist(),
             latency_p50_s=p50.take(order).tolist(),
             latency_p95_s=p95.take(order).tolist(),
+            log_utility=decision.log_utilities.take(order).tolist(),
         ),
         excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,

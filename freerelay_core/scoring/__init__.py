@@ -9,7 +9,7 @@ is each factor's exact contribution, and the difference of two rows says why one
 contributions into words, `limits` excludes what the operator's rules do not allow.
 """
 
-from freerelay_core.scoring.explain import Comparison, compare, comparison_sentence
+from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import (
     NO_DIRECTIVES,
     Directives,
@@ -33,7 +33,7 @@ __all__ = [
     "best",
     "catalogue_quality",
     "compare",
-    "comparison_sentence",
+    "comparison_words",
     "evaluate",
     "log_utility",
     "order",

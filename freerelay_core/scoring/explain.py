@@ -1,7 +1,11 @@
-"""Why one endpoint stands above another: contributions that sum to the gap, and a sentence for people."""
+"""Why one endpoint stands above another: contributions that sum to the gap, and the words that people read.
+
+The words are made here alone; the header of an answer, the pages, reports and the command line show them.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freerelay_core.preference import FACTORS
+from freerelay_core.scoring.kernel import ABOUT_EQUAL
 
-__all__ = ["Comparison", "compare", "comparison_sentence"]
+__all__ = ["Comparison", "compare", "comparison_words"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,6 +23,23 @@ SAME_RATIO = 1.03
 """Ratios of cost below this are called the same."""
 SAME_SECONDS = 0.05
 SAME_QUALITY = 0.005
+
+MATERIAL = 0.05
+"""A factor is spoken of from this share of the largest contribution on; cost, time and quality always are."""
+NEGLIGIBLE = 0.001
+"""Contributions below this are spoken of only where nothing else decides."""
+
+_SLIGHTLY = {"cost": "slightly cheaper", "latency": "slightly faster", "quality": "slightly better answers"}
+"""Where a difference that its figure does not show decides."""
+
+_OTHERS = {
+    "policy": ("preferred by {rules}", "not preferred by {rules}"),
+    "safety": ("cleared for confidential content", "not cleared for confidential content"),
+    "schema": ("keeps the required JSON better", "keeps the required JSON worse"),
+    "success": ("answers more reliably", "answers less reliably"),
+    "headroom": ("has more quota left", "has less quota left"),
+}
+"""What the other factors say for an endpoint, and against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +57,43 @@ def compare(log_factors_a: Floats, log_factors_b: Floats, exponents: Floats) -> 
     return Comparison(gap=sum(by_factor.values()), by_factor=by_factor)
 
 
-def comparison_sentence(
-    *, cost_usd: tuple[float, float], latency_s: tuple[float, float], quality: tuple[float, float]
+def comparison_words(
+    comparison: Comparison,
+    *,
+    cost_usd: tuple[float, float],
+    latency_s: tuple[float, float],
+    quality: tuple[float, float],
+    rules: tuple[str, ...] = (),
 ) -> str:
-    """A against B in cost, time and quality, as (A, B) pairs: "2.3 times cheaper, 0.4 s slower, same quality".
+    """What follows "A over B": ": 2.3 times cheaper, same quality, 0.4 s slower".
 
-    Cost in USD a request, latency the median in s, quality the expected share of good answers.
+    Cost, time and quality as (A, B) pairs, in USD a request, the median in s, the expected share of good answers;
+    every other factor that matters for the gap is named, too. What speaks most for A comes first. `rules` are those
+    that matched.
     """
-    return f"{_cost(*cost_usd)}, {_latency(*latency_s)}, {_quality(*quality)}"
+    by_factor = comparison.by_factor
+    clauses = {"cost": _cost(*cost_usd), "latency": _latency(*latency_s), "quality": _quality(*quality)}
+    decisive = max(by_factor, key=by_factor.__getitem__)
+    least = max(NEGLIGIBLE, MATERIAL * max(map(abs, by_factor.values())))
+    if abs(by_factor["latency"]) >= least:
+        clauses["latency"] += _at_its_slowest(by_factor["latency"], *latency_s)
+    for name, (better, worse) in _OTHERS.items():
+        if abs(by_factor[name]) >= least or (name == decisive and by_factor[name] > 0):
+            words = better if by_factor[name] > 0 else worse
+            clauses[name] = words.format(rules=f"rule {', '.join(rules)}")
+    if by_factor[decisive] > 0 and clauses[decisive].startswith("same"):
+        clauses[decisive] = _SLIGHTLY[decisive]
+    said = ", ".join(clauses[name] for name in sorted(clauses, key=lambda name: -by_factor[name]))
+    if not any(by_factor.values()) and cost_usd[0] == cost_usd[1]:
+        said += "; their names decide"
+    return f", about equal overall: {said}" if math.exp(-abs(comparison.gap)) >= 1.0 - ABOUT_EQUAL else f": {said}"
+
+
+def _at_its_slowest(contribution: float, a: float, b: float) -> str:
+    """Words for a latency factor that contradicts the medians: it reads the 95 % quantile of the first token."""
+    if abs(a - b) < SAME_SECONDS or contribution * (b - a) > 0:
+        return ""
+    return f" as a rule but {'faster' if contribution > 0 else 'slower'} at its slowest"
 
 
 def _cost(a: float, b: float) -> str:

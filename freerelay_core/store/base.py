@@ -126,6 +126,8 @@ class LoggedRanking:
     cost_usd: Sequence[float] = ()
     latency_p50_s: Sequence[float] = ()
     latency_p95_s: Sequence[float] = ()
+    log_utility: Sequence[float] = ()
+    """ln U as the router had it, so that a repetition can be compared; empty where an older release wrote none."""
 
 
 @dataclass(frozen=True, slots=True)

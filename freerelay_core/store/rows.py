@@ -224,7 +224,11 @@ def _in_columns(ranking: list[Row], by_endpoint: Mapping[str, Sequence[float]]) 
     """A ranking that was stored as rows, with its log factors by endpoint, as columns."""
     names = [row["endpoint"] for row in ranking]
     return {
-        "ranking": {column: [row[column] for row in ranking] for column in LoggedRanking.__slots__},
+        "ranking": {
+            column: [row[column] for row in ranking]
+            for column in LoggedRanking.__slots__
+            if all(column in row for row in ranking)
+        },
         "log_factors": {factor: [by_endpoint[name][k] for name in names] for k, factor in enumerate(FACTORS)},
     }
 

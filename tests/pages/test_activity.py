@@ -95,17 +95,20 @@ def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reade
     assert list(excluded["Reason"]) == ["no_tools"]
     assert "the same order" not in said(page)
     page.button[0].click().run()
-    assert "the same order of 2 endpoints" in said(page)
+    assert "the same order of 2 endpoints, and every score equal to the last bit" in said(page)
     assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
 
 
-def test_a_log_that_contradicts_itself_is_called_a_fault(running, reader, tenant):
+@pytest.mark.parametrize(
+    ("log_factors", "fault"), [((-1.0, -0.5), "another order"), ((-0.5, -1.0 - 2**-52), "other scores")]
+)
+def test_a_log_that_contradicts_itself_is_called_a_fault(running, reader, tenant, log_factors, fault):
     record = logged_decision(running.application.clock, tenant)
-    wrong = dict.fromkeys(record.log_factors, (-1.0, -0.5))
+    wrong = dict.fromkeys(record.log_factors, log_factors)
     running.run(running.application.store.append_decisions([replace(record, log_factors=wrong)]))
     page = reader.open("activity", decision=record.id)
     page.button[0].click().run()
-    assert "This is a fault" in said(page)
+    assert f"{fault}. This is a fault" in said(page)
 
 
 @pytest.mark.parametrize("identifier", ["01a21381-ebe3-7cea-81da-200f4055f1a6", "x", "' or 1=1"])

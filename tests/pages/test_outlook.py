@@ -103,11 +103,11 @@ def test_what_a_card_says_of_a_preference_is_what_its_exponents_say() -> None:
     weights = {p: (row["cost"], row["quality"], row["latency"]) for p, row in EXPONENTS.items()}
     cost, quality, latency = weights[COST]
     assert cost == 3 * quality == 3 * latency
-    assert "three times as much as quality and speed" in _cards._PURPOSES[COST]
+    assert "3 times as much as quality and speed" in _cards.purpose_of(COST)
     assert len(set(weights[BALANCED])) == 1
     cost, quality, latency = weights[PERFORMANCE]
     assert quality == latency == 3 * cost
-    assert "three times as much as cost" in _cards._PURPOSES[PERFORMANCE]
+    assert "3 times as much as cost" in _cards.purpose_of(PERFORMANCE)
 
 
 def test_names_of_others_are_text_and_not_html() -> None:

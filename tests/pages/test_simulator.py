@@ -59,7 +59,7 @@ def test_the_answer_gives_the_winner_its_figures_and_why_it_stands_above_the_nex
     assert words.headline(decision) == "b/cheap ranks first"
     said = plain(words.answer(decision))
     assert "Under balanced it costs $0.13 per 1,000 requests" in said
-    assert "It ranks above a/dear for its cost: 98 % less per 1,000 requests, same time, same quality." in said
+    assert "It ranks above a/dear: 50.0 times cheaper, same speed, same quality." in said
 
 
 def test_near_equals_are_called_so():

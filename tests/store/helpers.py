@@ -119,7 +119,7 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
         profile={"family": "coding", "input_tokens": 812, "needs": ["tools"]},
         exponents=dict(EXPONENTS[RoutingPreference.COST_OPTIMIZED]),
         log_factors={name: (-1 / (n + 3),) for n, name in enumerate(FACTORS)},
-        ranking=LoggedRanking(("groq/llama-3.3-70b-versatile",), (1e22,), (5e-324,), (1 / 3,)),
+        ranking=LoggedRanking(("groq/llama-3.3-70b-versatile",), (1e22,), (5e-324,), (1 / 3,), (-1 / 3,)),
         excluded=({"endpoint": "x/y", "reason": "context"},),
         rules=("night",),
         outcome=outcome,

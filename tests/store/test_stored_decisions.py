@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -132,11 +132,14 @@ async def test_a_decision_that_was_stored_row_by_row_reads_as_one_in_columns(sto
     record = make_decision(tenant.id)
     await store.append_decisions([record])
     columns = asdict(record.ranking)
+    del columns["log_utility"]  # that release kept none
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     logs = {record.ranking.endpoint[0]: [column[0] for column in record.log_factors.values()]}
     sql.owner("update decisions set ranking = %s, log_factors = %s", json.dumps(rows), json.dumps(logs))
 
-    assert await store.decision(tenant.id, record.id) == record
+    assert await store.decision(tenant.id, record.id) == replace(
+        record, ranking=replace(record.ranking, log_utility=())
+    )
 
 
 async def test_the_day_of_a_decision_is_the_one_in_its_id(store, tenant, make_decision):
