@@ -75,6 +75,7 @@ __all__ = [
     "directives_of",
     "evaluate_batch",
     "replay",
+    "utility_of",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -394,32 +395,33 @@ class Choice:
     cost_usd: Floats
     quality: Floats
     decoded_tokens: Floats
-    log_factors: Floats
-    """Shape (K, R)."""
 
 
 def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
     """The winner of each of R requests; `exponents` has the shape (K,), or (R, K) where they differ by request."""
-    weights = exponents if exponents.ndim == 1 else exponents.T[:, :, None]
-    log_utilities = log_utility(evaluation.log_factors, weights)
+    log_utilities = _utilities(evaluation, exponents)
     winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded)
-    lost = winner < 0
-    rows = np.arange(len(winner))
+    quality = _picked(np.exp(evaluation.log_quality), winner)
+    return Choice(winner, _picked(evaluation.cost_usd, winner), quality, _picked(evaluation.decoded_tokens, winner))
 
-    def of_winner(values: Floats) -> Floats:
-        picked = np.broadcast_to(values, log_utilities.shape)[rows, winner]
-        picked[lost] = 0.0
-        return picked
 
-    quality = np.exp(of_winner(evaluation.log_quality))
-    quality[lost] = 0.0
-    return Choice(
-        endpoint=winner,
-        cost_usd=of_winner(evaluation.cost_usd),
-        quality=quality,
-        decoded_tokens=of_winner(evaluation.decoded_tokens),
-        log_factors=np.array([of_winner(values) for values in evaluation.log_factors]),
-    )
+def utility_of(evaluation: Evaluation, exponents: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
+    """Log utility ln U of one endpoint a request, shape (R,); 0 where that is -1. The exponents are as for `choose`."""
+    return _picked(_utilities(evaluation, exponents), endpoint)
+
+
+def _utilities(evaluation: Evaluation, exponents: Floats) -> Floats:
+    return log_utility(evaluation.log_factors, exponents if exponents.ndim == 1 else exponents.T[:, :, None])
+
+
+def _picked(values: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
+    """The value at the endpoint of each request, from (R, E) or (E,); 0 where that is -1."""
+    if values.ndim == 2:
+        picked = values.take(np.arange(0, values.size, values.shape[1]) + endpoint, mode="clip")
+    else:
+        picked = values[endpoint]
+    picked[endpoint < 0] = 0.0
+    return picked
 
 
 def directives_of(directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot) -> Directives:

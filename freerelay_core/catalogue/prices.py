@@ -68,7 +68,7 @@ class PriceTable:
     ) -> Floats:
         rates = self.rates[hour, tier]  # (R, 3, E), or (3, E)
         cost: Floats = input_ * rates[..., 0, :]
-        if not (isinstance(cached, float) and cached == 0.0):  # adding 0 changes no bit
+        if np.count_nonzero(cached):  # adding 0 changes no bit
             cost += cached * rates[..., 1, :]
         cost = cost + output * rates[..., 2, :]  # not in place: the output alone may span the endpoints
         return cost  # noqa: RET504  (typed above)

@@ -5,6 +5,7 @@ Under each routing preference, or with `--scenario` as it is now and as it would
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,20 @@ import orjson
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Column, Table
 
-from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
+from freerelay_core.cli.configuration import Configuration, SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
 from freerelay_core.clock import SystemClock
+from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.simulation import (
     PreferenceResult,
     Simulation,
     WhatIf,
     World,
+    rank_file,
     read_scenario,
     read_trace,
     traffic_of_trace,
@@ -37,7 +41,7 @@ _NUMBERS = [Column(name, justify="right") for name in ("USD/1,000", "p50 s", "p9
 
 
 def simulate(
-    trace: Annotated[Path, typer.Argument(help="CSV file with the time and the tokens of each request.")],
+    trace: Annotated[Path, typer.Argument(help="CSV or Parquet file with the time and the tokens of each request.")],
     seed: Annotated[int, typer.Option(help="Seed of the sampled durations.", min=0)] = 0,
     snapshot: Annotated[
         SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
@@ -49,10 +53,14 @@ def simulate(
         RoutingPreference, typer.Option(help="Preference in force at present, for --scenario.")
     ] = DEFAULT_PREFERENCE,
     *,
+    processes: Annotated[int, typer.Option(help="Processes that share the work on a Parquet file.", min=1)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Rank every request of a trace under all three preferences, or before and after the changes of a scenario."""
     configuration = load_configuration()
+    if trace.suffix == ".parquet":
+        _simulate_file(trace, configuration, snapshot, scenario, processes, as_json=as_json)
+        return
     requests = read_trace(read_input(trace), origin=trace.name)
     ranked_on = configuration.snapshot(snapshot, SystemClock())
     result: Simulation | WhatIf
@@ -71,6 +79,46 @@ def simulate(
         _draw_what_if(result)
     else:
         _draw(result)
+
+
+def _simulate_file(
+    path: Path,
+    configuration: Configuration,
+    snapshot: SnapshotChoice,
+    scenario: Path | None,
+    processes: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Rank a file that may be longer than memory: expectations, without rules and scenarios."""
+    if scenario is not None or configuration.policy:
+        what = "scenario" if scenario is not None else "rules of FREERELAY_RULES"
+        raise UnprocessableRequest(f"{path.name}: a Parquet file is ranked without {what}; use CSV.", param="trace")
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(path.name)
+        result = rank_file(
+            path,
+            configuration.snapshot(snapshot, SystemClock()),
+            processes=processes,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        ).as_dict()
+    if as_json:
+        typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+        return
+    console = Console()
+    console.print(f"{result['requests']:,} requests; expected on snapshot {result['snapshot']['id']}")
+    columns = [Column(name, justify="right") for name in ("USD/1,000", "mean s", "quality", "unserved")]
+    table = Table(Column("preference", no_wrap=True), *columns, "most chosen", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for preference, figures in result["preferences"].items():
+        table.add_row(
+            preference,
+            f"{figures['cost_usd_per_1000']:,.2f}",
+            f"{figures['latency_s']['mean']:.1f}",
+            f"{figures['quality']:.0%}",
+            f"{figures['unserved']:,}",
+            _most_chosen(figures["share"]),
+        )
+    console.print(table)
 
 
 def _draw_what_if(result: WhatIf) -> None:
@@ -124,5 +172,9 @@ def _figures(result: PreferenceResult) -> tuple[str, ...]:
         f"{result.latency_p50_s:.1f}",
         f"{result.latency_p95_s:.1f}",
         f"{result.quality:.0%}",
-        "\n".join(f"{share:.0%} {name}" for name, share in list(result.share.items())[:_SHOWN_SHARES]),
+        _most_chosen(result.share),
     )
+
+
+def _most_chosen(share: Mapping[str, float]) -> str:
+    return "\n".join(f"{part:.0%} {name}" for name, part in list(share.items())[:_SHOWN_SHARES])

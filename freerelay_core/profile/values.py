@@ -172,7 +172,10 @@ class ProfileBatch:
     ) -> ProfileBatch:
         """Requests that are all like `profile` but for their tokens and hour, arrays of shape (R,)."""
         one, count = cls.of([profile]), len(input_tokens)
-        repeated = {name: np.repeat(getattr(one, name), count, axis=-1) for name in cls.__slots__}
+        # Seen `count` times, held once.
+        repeated = {
+            name: np.broadcast_to(getattr(one, name), (*getattr(one, name).shape[:-1], count)) for name in cls.__slots__
+        }
         return cls(**{**repeated, "input_tokens": input_tokens, "output_tokens": output_tokens, "hour_utc": hour_utc})
 
 

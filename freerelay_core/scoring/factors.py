@@ -236,7 +236,8 @@ def _asked(profiles: ProfileBatch | RequestProfile) -> _Asked:
 def _index(column: npt.NDArray[np.intp]) -> Index:
     """The column, or its one value where all are alike: then rows of tables need not be repeated."""
     first = int(column[0]) if len(column) else 0
-    return first if np.count_nonzero(column == first) == len(column) else column
+    alike = column.strides[0] == 0 or np.count_nonzero(column == first) == len(column)
+    return first if alike else column
 
 
 @lru_cache(maxsize=256)

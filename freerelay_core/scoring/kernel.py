@@ -33,9 +33,13 @@ def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Fl
     total: Floats = log_factors[0] * exponents[0]
     for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
         term = factor * exponent
-        whole = term if term.ndim >= total.ndim and term.size >= total.size else total
-        total = np.add(total, term, out=whole if whole.shape == np.broadcast_shapes(total.shape, term.shape) else None)
+        # In place where that saves memory: the larger of the two has the shape of both.
+        total = np.add(total, term, out=max(total, term, key=_extent))
     return total
+
+
+def _extent(array: Floats) -> tuple[int, int]:
+    return array.ndim, array.size
 
 
 def order(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
@@ -59,7 +63,10 @@ def best(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8]
     `excluded` may be one row for all. Works on `log_utilities` in place.
     """
     if np.count_nonzero(excluded):
-        log_utilities[excluded.astype(np.bool_)] = -np.inf
+        if excluded.strides[0] == 0:  # one row, seen R times
+            log_utilities[:, np.flatnonzero(excluded[0])] = -np.inf
+        else:
+            log_utilities[excluded.astype(np.bool_)] = -np.inf
     winner: npt.NDArray[np.intp] = log_utilities.argmax(axis=1)
     top = log_utilities[np.arange(len(winner)), winner]
     # Whoever is nearer to the winner than a step of the grid may tie with it.

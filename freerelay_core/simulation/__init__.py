@@ -2,6 +2,7 @@
 
 from freerelay_core.simulation.replay import Cancelled, PreferenceResult, Simulation, simulate
 from freerelay_core.simulation.scenario import Scenario, World, read_scenario
+from freerelay_core.simulation.stream import FileRanking, rank_file
 from freerelay_core.simulation.trace import Trace, read_trace, trace_of
 from freerelay_core.simulation.traffic import TracedTenant, Traffic, recorded_traffic, traffic_of_trace
 from freerelay_core.simulation.whatif import TenantEffect, WhatIf, what_if
@@ -10,6 +11,7 @@ from freerelay_core.simulation.workload import ENOUGH, standard_workload, tenant
 __all__ = [
     "ENOUGH",
     "Cancelled",
+    "FileRanking",
     "PreferenceResult",
     "Scenario",
     "Simulation",
@@ -19,6 +21,7 @@ __all__ = [
     "Traffic",
     "WhatIf",
     "World",
+    "rank_file",
     "read_scenario",
     "read_trace",
     "recorded_traffic",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile import LatencyClass, ProfileBatch, RequestProfile
 
-__all__ = ["Trace", "read_trace", "trace_of"]
+__all__ = ["MAX_TOKENS", "Trace", "read_trace", "trace_columns", "trace_of"]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "arrival_time", "created_at"),
@@ -57,7 +57,8 @@ def read_trace(content: bytes, *, origin: str, like: RequestProfile | None = Non
         line = content.count(b"\n", 0, error.start) + 1
         raise UnprocessableRequest(f"{origin}: line {line} is not UTF-8 text.", param="trace") from None
     header = next(csv.reader(io.StringIO(text[:10_000])), [])
-    columns = _columns(origin, header)
+    names = trace_columns(f"{origin}: line 1", header)
+    columns = {role: header.index(name) for role, name in names.items()}
     times, input_tokens, output_tokens = _read(origin, content, header, columns)
     return Trace(
         profiles=ProfileBatch.uniform(
@@ -77,7 +78,11 @@ def trace_of(profiles: Sequence[RequestProfile], *, origin: str) -> Trace:
     return Trace(ProfileBatch.of(profiles), digest, origin)
 
 
-def _columns(origin: str, header: Sequence[str]) -> dict[str, int]:
+def trace_columns(where: str, header: Sequence[str]) -> dict[str, str]:
+    """Which columns of a trace hold the time, the tokens in (`input`) and those out (`output`).
+
+    Raises `UnprocessableRequest` naming the missing ones.
+    """
     names = [name.strip().lower() for name in header]
     found = {
         role: next((names.index(alias) for alias in aliases if alias in names), None)
@@ -86,12 +91,12 @@ def _columns(origin: str, header: Sequence[str]) -> dict[str, int]:
     missing = [_SHOWN[role] for role, index in found.items() if index is None]
     if missing:
         raise UnprocessableRequest(
-            f"{origin}: line 1 lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. A trace needs "
+            f"{where} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. A trace needs "
             f"{', '.join(_SHOWN.values())} (or timestamp, input_tokens, output_tokens); it has "
             f"{', '.join(header)[:200] or 'nothing'}.",
             param="trace",
         )
-    return {role: index for role, index in found.items() if index is not None}
+    return {role: header[index] for role, index in found.items() if index is not None}
 
 
 _Columns = tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64], npt.NDArray[np.float64]]

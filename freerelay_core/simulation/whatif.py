@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.decision import Choice, choose, evaluate_batch
+from freerelay_core.decision import Choice, choose, evaluate_batch, utility_of
 from freerelay_core.policy import Directive, batch_directives, conditions_of
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference, exponent_array
 from freerelay_core.profile import ProfileBatch
+from freerelay_core.scoring import Evaluation
 from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
 from freerelay_core.simulation.scenario import Scenario, World
 from freerelay_core.simulation.traffic import TracedTenant, Traffic
@@ -240,7 +241,6 @@ def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Wa
         cost_usd=np.zeros(size),
         quality=np.zeros(size),
         decoded_tokens=np.zeros(size),
-        log_factors=np.zeros((0, size)),  # only their sum is kept, below
     )
     utility = np.zeros(size)
     for number, tenant in enumerate(traffic.tenants):
@@ -249,19 +249,19 @@ def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Wa
             watch.check()
             part = rows[start : start + CHUNK]
             profiles = traffic.trace.profiles[part]
-            chosen = _chosen(profiles, tenant, world, live=live)
+            evaluation, chosen = _chosen(profiles, tenant, world, live=live)
             for name in ("endpoint", "cost_usd", "quality", "decoded_tokens"):
                 getattr(choice, name)[part] = getattr(chosen, name)
-            utility[part] = (_wanted(profiles, tenant, present) * chosen.log_factors.T).sum(axis=1)
+            utility[part] = utility_of(evaluation, _wanted(profiles, tenant, present), chosen.endpoint)
             watch.step(len(part))
     return _Side(choice, utility)
 
 
-def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> Choice:
+def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> tuple[Evaluation, Choice]:
     directives, index = _directives(profiles, tenant, world)
     evaluation = evaluate_batch(world.snapshot, profiles, directives, index, live=live)
     exponents = _exponents(directives, tenant, world)
-    return choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
+    return evaluation, choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
 
 
 def _wanted(profiles: ProfileBatch, tenant: TracedTenant, world: World) -> Floats:
