@@ -34,7 +34,7 @@ FAMILY_AIM, CODE_MATH_AIM, RECALL_AIM, TOKEN_AIM = 0.75, 0.85, 0.70, 0.15
 AIMED_KINDS = (
     "English", "Code", "JSON", "Chinese", "Japanese", "Korean", "Russian", "Arabic", "Hindi", "German", "French",
 )  # fmt: skip
-AIMS = {"profile_us_4kb": 200.0, "profile_ms_1mb": 20.0}
+PROFILE_US_AIM = 200.0
 _CODE_MATH = (TaskFamily.CODE, TaskFamily.MATH)
 
 
@@ -152,9 +152,9 @@ def _speed(seconds: float) -> list[dict[str, Any]]:
     for name, median in medians.items():
         print(f"{name:20}{median * 1e6:9.0f} µs", file=sys.stderr)
     return [
-        _at_most("profile_us_4kb", medians["profile 4 kB"] * 1e6, "us", AIMS["profile_us_4kb"]),
+        _at_most("profile_us_4kb", medians["profile 4 kB"] * 1e6, "us", PROFILE_US_AIM),
         _at_most("profile_4kb_ratio", medians["profile 4 kB"] / medians["floor 4 kB"], "times lower().split()", None),
-        _at_most("profile_ms_1mb", medians["profile 1 MB"] * 1e3, "ms", AIMS["profile_ms_1mb"]),
+        _at_most("profile_ms_1mb", medians["profile 1 MB"] * 1e3, "ms", None),
         _at_most("profile_1mb_ratio", medians["profile 1 MB"] / medians["floor 1 MB"], "times lower().split()", None),
     ]
 

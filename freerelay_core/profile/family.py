@@ -45,11 +45,16 @@ _CODE = (
     "```", "def ", "#include", "traceback (most recent", "();", "=> ", "import ", "public class", "<html", "</div",
     "</script", ") {", ";\n", "exception in",
 )  # fmt: skip
-_PASSAGES = (
-    "<doc", "<context", "<passage", "<source", "<article", "passage 1", "document 1", "source 1", "context:",
-    "documents:", "passages:", "search results:", "paragraph:", "kontext:", "contexte :", "contexte:", "contexto:",
-    "контекст:", "资料：", "資料：", "السياق:", "संदर्भ:",
-)  # fmt: skip
+_PASSAGES: Mapping[str, Sequence[str]] = {
+    "<": ("<doc", "<context", "<passage", "<source", "<article"),
+    ":": (
+        "context:", "documents:", "passages:", "search results:", "paragraph:", "kontext:", "contexte :", "contexte:",
+        "contexto:", "контекст:", "السياق:", "संदर्भ:",
+    ),
+    "：": ("资料：", "資料："),
+    "1": ("passage 1", "document 1", "source 1", "资料1", "資料1"),
+}  # fmt: skip
+"""What introduces passages to answer from, by a character that all of them hold: most texts lack it."""
 _MATH_SIGNS = 4
 
 
@@ -68,7 +73,7 @@ class Guess(NamedTuple):
 def guess_family(asked: str, system: str, *, wants_json: bool) -> Guess:
     """The family that the user's last message `asked` and the `system` prompt point to; chat where nothing does."""
     user, instructions = sample_of(asked), sample_of(system)
-    passages = any(mark in user or mark in instructions for mark in _PASSAGES)
+    passages = _brings_passages(user) or _brings_passages(instructions)
     options = any(second in user and third in user for second, third in _OPTIONS)
     said, instructed = list(find_signs(user)), list(find_signs(instructions))
     by_user, by_system = _points(said), _points(instructed)
@@ -109,15 +114,29 @@ def _reason(family: TaskFamily, shown: Sequence[str], words: int) -> str:
 
 def _structure(user: str, *, passages: bool, wants_json: bool) -> Iterator[tuple[TaskFamily, str, int]]:
     """What the form of a request points to: family, reason, points."""
-    marks = sum(mark in user for mark in _CODE)
-    if marks:
-        yield TaskFamily.CODE, "code in the message", _CODE_MARK * min(marks, 2)
+    if marks := _count(_CODE, user, 2):
+        yield TaskFamily.CODE, "code in the message", _CODE_MARK * marks
     if user.count("\\") + user.count("$") >= _MATH_SIGNS:
         yield TaskFamily.MATH, "formulas", _FORMULAS
     if passages:
         yield TaskFamily.RAG, "passages to answer from", _BROUGHT_PASSAGES
     if wants_json:
         yield TaskFamily.EXTRACT, "a JSON answer", _JSON
+
+
+def _brings_passages(sample: str) -> bool:
+    return any(_count(marks, sample, 1) for character, marks in _PASSAGES.items() if character in sample)
+
+
+def _count(marks: Sequence[str], sample: str, most: int) -> int:
+    """How many of the marks a sample holds, counted up to `most`."""
+    found = 0
+    for mark in marks:
+        if mark in sample:
+            found += 1
+            if found == most:
+                break
+    return found
 
 
 _ORDER = {

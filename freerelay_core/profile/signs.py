@@ -24,7 +24,7 @@ _HEAD, _TAIL = 1_000, 400
 _LEAD, _LEAD_CHARACTERS = 25, 150
 """Words, and about as many characters, at either end of that in which an instruction is expected."""
 _OPENING, _OPENING_CHARACTERS = 5, 40
-"""Words, and about as many characters, at the beginning of the first and of the last line: "Could you translate"."""
+"""Words, and about as many characters, at the beginning of the text and of its last line: "Could you translate"."""
 _PARTS_OPENING = 14
 """Characters at the beginning and the end of a text without spaces, where Chinese and Japanese put the verb."""
 _SEPARATORS = r"""!"#$%&()*,./:;<=>?@[\]^`{|}~«»“”„’¿¡…—–·。、，：；？！「」（）"""
@@ -73,13 +73,16 @@ def find_signs(sample: str) -> Iterator[tuple[Sign, Place]]:
     words = set(listed)
     lead = words if len(listed) <= 2 * _LEAD else {*listed[:_LEAD], *listed[-_LEAD:]}
     lead_text = sample if lead is words else f"{sample[:_LEAD_CHARACTERS]} {sample[-_LEAD_CHARACTERS:]}"
-    lines = (sample[:_OPENING_CHARACTERS].partition("\n")[0], sample[sample.rfind("\n") + 1 :][:_OPENING_CHARACTERS])
-    opening = {word for line in lines for word in _words(line)[:_OPENING]}
-    for word in words & _WORDS.keys():
+    opening, opening_text = set(listed[:_OPENING]), sample[:_OPENING_CHARACTERS]
+    last_line = sample.rfind("\n") + 1
+    if last_line:
+        last_words = sample[last_line : last_line + _OPENING_CHARACTERS]
+        opening.update(_words(last_words)[:_OPENING])
+        opening_text = f"{opening_text}\n{last_words}"
+    for word in words & _SINGLE:
         for sign in _WORDS[word]:
             yield sign, Place((word in lead) + (word in opening))
-    opening_text = "\n".join(lines)
-    for word in words & _PHRASES.keys():
+    for word in words & _FIRST:
         for sign, rest in _PHRASES[word]:
             if rest <= words and sign.text in sample:
                 yield sign, Place((sign.text in lead_text) + (sign.text in opening_text))
@@ -136,3 +139,4 @@ def _load() -> tuple[dict[str, list[Sign]], dict[str, list[_Phrase]], tuple[_Scr
 
 
 _WORDS, _PHRASES, _SCRIPTS = _load()
+_SINGLE, _FIRST = frozenset(_WORDS), frozenset(_PHRASES)
