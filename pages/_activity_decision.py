@@ -13,6 +13,7 @@ from freerelay_core.router.recompute import recompute
 from freerelay_core.store.base import DecisionRecord
 from pages import _format as fmt
 from pages._format import markdown
+from pages._simulator_input import RULE_AXES
 from pages._simulator_tables import Column, Table, show_table
 
 __all__ = ["attempts_table", "ranking_table", "show_decision"]
@@ -205,4 +206,5 @@ def _query(record: DecisionRecord) -> dict[str, str | list[str]]:
         query["needs"] = list(profile["needs"])
     if profile["locked_down"]:
         query["locked"] = "true"
+    query |= {name: profile[name] for name in RULE_AXES if name in profile}  # older records lack them
     return {**query, "under": record.preference.value.value}

@@ -1,61 +1,60 @@
 """Which family of task a request's structure and words point to.
 
-The lists in `words/`, one file a language, hold for each family words that name the task (strong) and words that go
-with it (weak). A word counts by where it stands: people say what they want at the beginning or the end of a message and
-put the material in between. The user's words count in full and the system prompt's for two thirds: it often states the
-only instruction there is ("Translate what the user sends"), but where both state one the user's is the nearer.
+A word counts by where it stands: people say what they want at the beginning or the end of a message and put the
+material in between. A verb that says what to do with material (translate, summarise, classify, extract, judge) counts
+most where it opens the message, more than anything the material may be about.
+
+The system prompt counts less than the user's words: for two thirds where the user's name no task, for one third where
+they do. But where it opens with such a verb ("Classify the ticket as ..."), what the user sends is the material, and
+the verb counts in full.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from freerelay_core.profile.axes import TaskFamily
+from freerelay_core.profile.signs import Place, Sign, find_signs, sample_of
 
 __all__ = ["Guess", "guess_family"]
 
-_HEAD, _TAIL = 1_000, 400
-"""How much of the beginning and end of a text is read for words, characters."""
-_LEAD = 160
-"""Characters at either end of that in which an instruction is expected."""
-
-# Points of a sign: in the lead, elsewhere. Set by hand on the development prompts.
-_STRONG, _WEAK = (6, 2), (2, 1)
-_USER, _SYSTEM = 3, 2
-"""How a text's points count by who wrote it."""
-_STRUCTURE = 12
-"""Points of a structural sign: as much as two strong words in the lead, since nobody writes one by chance."""
+_STRONG = {Place.BODY: 2, Place.LEAD: 6, Place.OPENING: 6}
+_WEAK = {Place.BODY: 1, Place.LEAD: 2, Place.OPENING: 2}
+"""Points of a word by its place. All points are set by hand on the development prompts."""
+_OPERATIONS = frozenset({
+    TaskFamily.TRANSLATE, TaskFamily.SUMMARIZE, TaskFamily.CLASSIFY, TaskFamily.EXTRACT, TaskFamily.JUDGE,
+})  # fmt: skip
+"""Families that do something with given material."""
+_MOST = 14
+"""Points that a family gets from one text at most: a subject spoken of at length is not asked for any more."""
+_INSTRUCTION = 16
+"""Points of an operation that opens a text."""
+_USER, _SYSTEM, _SYSTEM_BESIDE_TASK = 3, 2, 1
+_TASK = 6
+"""Points with which the user's words name a task: one strong word."""
+_CODE_MARK, _FORMULAS, _BROUGHT_PASSAGES, _JSON = 18, 24, 24, 12
+"""Points of structural signs, beside 18 of one strong word of the user. Nobody writes them by chance, except that many
+tasks ask for JSON."""
 _ENOUGH = 8
 """Points below which no family but chat is claimed. One weak word is too little, as is one strong one amidst a text."""
 
-_SPLIT = re.compile(r"[\s!-&(-/:-@\[-^`{-~«»“”„’¿¡…—–]+")
-_OPTION = re.compile(r"(?:^|\n)\s*\(?[A-Ea-e][).:] ?\S")
-_NUMBER = re.compile(r"\d")
+_OPTIONS = (("\nb) ", "\nc) "), ("\nb. ", "\nc. "), ("\nb: ", "\nc: "), ("(b) ", "(c) "))
+"""Second and third answer of a multiple-choice question, by layout, in lower case."""
 _CODE = (
-    "```",
-    "def ",
-    "#include",
-    "traceback (most recent",
-    "();",
-    "=> ",
-    "import ",
-    "public class",
-    "</",
-    ") {",
-    ";\n",
-    "exception in",
-)
-_PASSAGES = (
-    "<doc", "<context", "<passage", "<source", "<article", "passage 1", "document 1", "source 1", "context:",
-    "documents:", "passages:", "search results:", "paragraph:", "kontext:", "contexte :", "contexte:", "contexto:",
-    "контекст:", "资料：", "資料：", "السياق:", "संदर्भ:",
+    "```", "def ", "#include", "traceback (most recent", "();", "=> ", "import ", "public class", "<html", "</div",
+    "</script", ") {", ";\n", "exception in",
 )  # fmt: skip
-_OPTIONS_FROM = 3
+_PASSAGES: Mapping[str, Sequence[str]] = {
+    "<": ("<doc", "<context", "<passage", "<source", "<article"),
+    ":": (
+        "context:", "documents:", "passages:", "search results:", "paragraph:", "kontext:", "contexte :", "contexte:",
+        "contexto:", "контекст:", "السياق:", "संदर्भ:",
+    ),
+    "：": ("资料：", "資料："),
+    "1": ("passage 1", "document 1", "source 1", "资料1", "資料1"),
+}  # fmt: skip
+"""What introduces passages to answer from, by a character that all of them hold: most texts lack it."""
 _MATH_SIGNS = 4
 
 
@@ -71,41 +70,40 @@ class Guess(NamedTuple):
     """Whether it asks for a proof."""
 
 
-class _Sign(NamedTuple):
-    text: str
-    family: TaskFamily
-    points: tuple[int, int]
-
-
-class _Script(NamedTuple):
-    """Parts of words that are looked for in texts of a script that does not set words apart, or bends them."""
-
-    seen: re.Pattern[str]
-    signs: tuple[_Sign, ...]
-
-
 def guess_family(asked: str, system: str, *, wants_json: bool) -> Guess:
     """The family that the user's last message `asked` and the `system` prompt point to; chat where nothing does."""
-    user, instructions = _sample(asked), _sample(system)
-    passages = any(mark in user or mark in instructions for mark in _PASSAGES)
-    options = len(_OPTION.findall(user)) >= _OPTIONS_FROM
-    points: dict[TaskFamily, int] = {}
+    user, instructions = sample_of(asked), sample_of(system)
+    passages = _brings_passages(user) or _brings_passages(instructions)
+    options = any(second in user and third in user for second, third in _OPTIONS)
+    said, instructed = list(find_signs(user)), list(find_signs(instructions))
+    by_user, by_system = _points(said), _points(instructed)
+    share = _SYSTEM_BESIDE_TASK if max(by_user.values(), default=0) >= _TASK else _SYSTEM
+    points = {family: _USER * value for family, value in by_user.items()}
+    for family, value in by_system.items():
+        points[family] = points.get(family, 0) + (_USER if value == _INSTRUCTION else share) * value
     shown: dict[TaskFamily, list[str]] = {}
-    words: dict[TaskFamily, int] = {}
-    proof = False
-    for family, reason, signs in _structure(user, passages=passages, wants_json=wants_json):
-        points[family] = points.get(family, 0) + _STRUCTURE * signs
+    for family, reason, value in _structure(user, passages=passages, wants_json=wants_json):
+        points[family] = points.get(family, 0) + value
         shown.setdefault(family, []).append(reason)
-    for sample, share in ((user, _USER), (instructions, _SYSTEM)):
-        for sign, lead in _signs(sample):
-            points[sign.family] = points.get(sign.family, 0) + share * sign.points[0 if lead else 1]
-            words[sign.family] = words.get(sign.family, 0) + 1
-            proof |= sign.text in _PROOF
+    proof = any(sign.text in _PROOF for sign, _ in said)
     best = max(points, key=lambda family: (points[family], -_ORDER[family]), default=TaskFamily.CHAT)
     if points.get(best, 0) < _ENOUGH:
         reason = "a multiple-choice question" if options else "no sign of another task"
         return Guess(TaskFamily.CHAT, reason, passages, options, proof)
-    return Guess(best, _reason(best, shown.get(best, []), words.get(best, 0)), passages, options, proof)
+    words = sum(sign.family is best for sign, _ in (*said, *instructed))
+    return Guess(best, _reason(best, shown.get(best, []), words), passages, options, proof)
+
+
+def _points(signs: Sequence[tuple[Sign, Place]]) -> Mapping[TaskFamily, int]:
+    """The points of each family from one text."""
+    points: dict[TaskFamily, int] = {}
+    for sign, place in signs:
+        if place is Place.OPENING and sign.strong and sign.family in _OPERATIONS:
+            points[sign.family] = _INSTRUCTION
+        elif points.get(sign.family) != _INSTRUCTION:
+            value = (_STRONG if sign.strong else _WEAK)[place]
+            points[sign.family] = min(points.get(sign.family, 0) + value, _MOST)
+    return points
 
 
 def _reason(family: TaskFamily, shown: Sequence[str], words: int) -> str:
@@ -114,76 +112,33 @@ def _reason(family: TaskFamily, shown: Sequence[str], words: int) -> str:
     return ", ".join([*shown, *counted])
 
 
-def _sample(text: str) -> str:
-    """What is read of a text, in lower case."""
-    return (text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}").lower()
-
-
-def _signs(sample: str) -> Iterator[tuple[_Sign, bool]]:
-    """The signs in a text, each with whether it stands at the beginning or the end."""
-    if not sample:
-        return
-    lead = sample if len(sample) <= 2 * _LEAD else f"{sample[:_LEAD]} {sample[-_LEAD:]}"
-    words = set(_SPLIT.split(sample))
-    first = words if lead is sample else set(_SPLIT.split(lead))
-    for word in words & _WORDS.keys():
-        for sign in _WORDS[word]:
-            yield sign, word in first
-    for word in words & _PHRASES.keys():
-        for sign in _PHRASES[word]:
-            if sign.text in sample:
-                yield sign, sign.text in lead
-    if sample.isascii():
-        return
-    for script in _SCRIPTS:
-        if script.seen.search(sample):
-            for sign in script.signs:
-                if sign.text in sample:
-                    yield sign, sign.text in lead
-
-
 def _structure(user: str, *, passages: bool, wants_json: bool) -> Iterator[tuple[TaskFamily, str, int]]:
-    """What the form of a request points to: family, reason, weight."""
-    code = sum(mark in user for mark in _CODE)
-    if code:
-        yield TaskFamily.CODE, "code in the message", min(code, 2)
+    """What the form of a request points to: family, reason, points."""
+    if marks := _count(_CODE, user, 2):
+        yield TaskFamily.CODE, "code in the message", _CODE_MARK * marks
     if user.count("\\") + user.count("$") >= _MATH_SIGNS:
-        yield TaskFamily.MATH, "formulas", 1
+        yield TaskFamily.MATH, "formulas", _FORMULAS
     if passages:
-        yield TaskFamily.RAG, "passages to answer from", 1
+        yield TaskFamily.RAG, "passages to answer from", _BROUGHT_PASSAGES
     if wants_json:
-        yield TaskFamily.EXTRACT, "a JSON answer", 1
+        yield TaskFamily.EXTRACT, "a JSON answer", _JSON
 
 
-def _load() -> tuple[dict[str, list[_Sign]], dict[str, list[_Sign]], tuple[_Script, ...]]:
-    """Single words, phrases by their first word, and parts of words by script."""
-    spaced: dict[tuple[str, TaskFamily], _Sign] = {}  # a word that several languages share counts once
-    words: dict[str, list[_Sign]] = {}
-    phrases: dict[str, list[_Sign]] = {}
-    scripts: list[_Script] = []
-    for path in sorted(Path(__file__).with_name("words").glob("*.yaml")):
-        content: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
-        script = content.pop("script", None)
-        signs = [
-            _Sign(text.strip(), TaskFamily(family), points)
-            for family, listed in content.items()
-            for points, texts in ((_STRONG, listed.get("strong", "")), (_WEAK, listed.get("weak", "")))
-            for text in texts.split(",")
-            if text.strip()
-        ]
-        if script is not None:
-            scripts.append(_Script(re.compile(script, re.DOTALL), tuple(signs)))
-            continue
-        for sign in signs:
-            known = spaced.get((sign.text, sign.family), sign)
-            spaced[sign.text, sign.family] = max(sign, known, key=lambda each: each.points)
-    for sign in spaced.values():
-        first = sign.text.partition(" ")[0]
-        (words if first == sign.text else phrases).setdefault(first, []).append(sign)
-    return words, phrases, tuple(scripts)
+def _brings_passages(sample: str) -> bool:
+    return any(_count(marks, sample, 1) for character, marks in _PASSAGES.items() if character in sample)
 
 
-_WORDS, _PHRASES, _SCRIPTS = _load()
+def _count(marks: Sequence[str], sample: str, most: int) -> int:
+    """How many of the marks a sample holds, counted up to `most`."""
+    found = 0
+    for mark in marks:
+        if mark in sample:
+            found += 1
+            if found == most:
+                break
+    return found
+
+
 _ORDER = {
     family: position
     for position, family in enumerate(

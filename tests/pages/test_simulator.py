@@ -247,6 +247,31 @@ def test_a_pasted_body_fills_in_the_form_and_is_ranked(tenant_reader, expected):
     assert ranking_of(page) == list(expected(corrected, CHEAP).endpoints)
 
 
+def test_a_pasted_conversation_says_what_was_sent_before_and_fills_in_what_rules_read(tenant_reader):
+    long = "The quick brown fox jumps over the lazy dog. " * 300
+    turns = [("user", long), ("assistant", "Noted."), ("user", "Solve x + 2 = 5")]
+    text = json.dumps(
+        {
+            "messages": [{"role": role, "content": content} for role, content in turns],
+            "temperature": 0,
+            "service_tier": "priority",
+            "routing": {"confidential": True},
+        }
+    )
+    page = tenant_reader.open("simulator", input="body")
+    page.text_area(key="body_text").set_value(text).run()
+    page.button(key="read_body").click().run()
+    assert not page.exception
+    read = read_body(text, 0).profile
+    assert page.number_input(key="cached").value == read.cached_tokens > 1_024
+    assert page.toggle(key="locked").value
+    axes = ("precision", "topology", "tool_dependence", "determinism", "economics")
+    assert [page.selectbox(key=axis).value for axis in axes] == ["exact", "conversation", "none", "fixed", "priority"]
+    assert "One right answer, a conversation, the same answer wanted each time, may cost more to be first." in shown(
+        page
+    )
+
+
 def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expected):
     page = tenant_reader.open("simulator", input="body")
     page.text_area(key="body_text").set_value("{oops").run()

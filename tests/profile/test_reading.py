@@ -126,3 +126,68 @@ def test_a_profile_survives_its_own_record(data):
 
     profile = data.draw(builders.profiles)
     assert RequestProfile.from_dict(profile.as_dict()) == profile
+
+
+# -- whatever is sent
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(alphabet=st.characters(categories=["L", "N", "P", "Cs", "Zs"]), max_size=20)
+    | st.sampled_from(["user", "assistant", "tool", "system", "text", "image_url", "json_schema", "high", "flex"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "function", "name", "arguments", "mode", "strict"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "system", "developer", "?"])},
+    optional={"content": anything, "tool_calls": anything},
+)
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(messages | anything, max_size=4)},
+    optional=dict.fromkeys(
+        [
+            "tools", "functions", "tool_choice", "function_call", "response_format", "reasoning_effort", "service_tier",
+            "temperature", "seed", "max_tokens", "max_completion_tokens", "stream", "logprobs", "routing",
+        ],
+        anything,
+    ),
+)  # fmt: skip
+
+
+@given(bodies)
+def test_any_body_has_a_profile_or_is_refused_naming_the_field(sent):
+    refused = None
+    try:
+        profile = profile_request(sent)
+    except UnprocessableRequest as refusal:
+        refused = refusal.param
+    assert refused or profile.input_tokens >= profile.cached_tokens >= 0 < profile.output_tokens
+
+
+def test_parts_that_are_no_text_count_for_nothing():
+    odd = [{"type": "text", "text": "hello"}, 7, None, {"type": "text", "text": 5}, {"type": "input_audio"}, [], "x"]
+    plain = profile_request(body("hello"))
+    assert profile_request({"messages": [{"role": "user", "content": odd}]}) == plain
+    assert profile_request({"messages": [{"role": "user", "content": 12345}]}).input_tokens == 4
+
+
+def test_tools_nested_without_end_are_refused():
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(UnprocessableRequest, match="nested too deeply"):
+        profile_request(body(tools=nested))
+    while nested:  # taken apart by hand: its own destruction would nest as deeply
+        nested = nested.pop()
+
+
+def test_a_megabyte_is_read_and_counted():
+    assert 150_000 < profile_request(body("four words of text. " * 50_000)).input_tokens < 350_000
