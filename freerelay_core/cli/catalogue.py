@@ -140,9 +140,10 @@ def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> Non
     effort = f", effort {endpoint.mode}" if endpoint.mode else ""
     tier = ", free tier" if endpoint.free_tier else ""
     typer.echo(f"{endpoint.id}: {endpoint.upstream_model} at {provider}{effort}{tier}; quota {endpoint.quota_group}")
-    table = Table(
-        "field", Column("value", justify="right"), "unit", "interval", "kind", "source", "row", "date", box=SIMPLE_HEAD
-    )
+    columns = [Column(name, no_wrap=True) for name in ("field", "value", "unit", "interval", "kind")]
+    columns[1] = Column("value", justify="right")
+    dated = Column("date", no_wrap=True)
+    table = Table(*columns, "source", "row", dated, box=SIMPLE_HEAD, padding=0)
     for row in rows:
         table.add_row(
             row.field,
