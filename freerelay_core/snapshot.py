@@ -116,7 +116,8 @@ class Snapshot:
                 models=tuple(head["models"]),
                 prices=PriceTable(*(stored[f"prices.{name}"] for name in _names(PriceTable))),
                 behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in _names(Behaviour))),
-                **{name: stored[name] for name in _ARRAYS},
+                **{name: stored[name] for name in _ARRAYS if name != "capabilities"},
+                capabilities=_with_newer_capabilities(stored["capabilities"]),
             )
 
 
@@ -134,6 +135,12 @@ _ARRAYS = (
     "simulated",
     "live",
 )
+
+
+def _with_newer_capabilities(stored: Bools) -> Bools:
+    """A snapshot of an earlier release lacks the capabilities at the end: nobody is known to have them."""
+    missing = len(CAPABILITIES) - len(stored)
+    return np.pad(stored, ((0, missing), (0, 0))) if missing > 0 else stored
 
 
 def _names(table: type) -> list[str]:

@@ -60,7 +60,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         """The mapping, refused where a key stands twice."""
         keys: set[str] = set()
-        for key, _ in node.value:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in keys:
                 raise ConstructorError(None, None, f"{key.value!r} stands twice.", key.start_mark)
             keys.add(key.value)
