@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from freerelay_core.catalogue import compile_prices, load_catalogue
+from freerelay_core.catalogue import compile_prices, load, load_catalogue
 
 AIMS_MS = {"catalogue_load_ms": 100.0}
 
@@ -27,7 +27,7 @@ def main() -> None:
     endpoints, today = load_catalogue().endpoints, datetime.now(UTC)
     compile_prices(endpoints, today)  # reads the price list, once a process
     values = {
-        "catalogue_load_ms": _median_ms(load_catalogue, arguments.runs),
+        "catalogue_load_ms": _median_ms(_load_anew, arguments.runs),
         "catalogue_prices_ms": _median_ms(lambda: compile_prices(endpoints, today), arguments.runs),
     }
     figures = [_figure(name, value) for name, value in values.items()]
@@ -36,6 +36,11 @@ def main() -> None:
         print(f"{name:24}{value:8.1f}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(figures))
+
+
+def _load_anew() -> None:
+    load._shipped.cache_clear()  # noqa: SLF001  (as in a new process)
+    load_catalogue()
 
 
 def _median_ms(call: Callable[[], object], runs: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from freerelay_core.catalogue.endpoint import (
     ABILITIES,
+    UNSOURCED,
     Endpoint,
     Figure,
     FixedPrice,
@@ -33,8 +34,6 @@ _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, 
 _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
 
 PRICE_LIST = Origin("published", "genai-prices, list price now", "")
-
-_UNSOURCED = Origin("prior", "the catalogue file, without a source", "")
 
 
 def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Endpoint:
@@ -88,7 +87,7 @@ def _origin(name: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Or
         return PRICE_LIST
     source_id = raw.facts if isinstance(raw.facts, str) else raw.facts.get(name, raw.facts.get("rest"))
     if source_id is None:
-        return _UNSOURCED
+        return UNSOURCED
     source = _known(source_id, "facts", sources)
     return Origin(source.kind, source.title, source.date)
 

@@ -12,6 +12,7 @@ from builders import NOON, request
 from freerelay_core import catalogue as package
 from freerelay_core.catalogue import ABILITIES, FixedPrice, Limits, ListedPrice, load_catalogue
 from freerelay_core.catalogue.describe import describe, figures_of
+from freerelay_core.catalogue.endpoint import UNSOURCED
 from freerelay_core.decision import decide
 from freerelay_core.errors import ConfigurationError, NotFound
 from freerelay_core.snapshot import catalogue_snapshot
@@ -47,7 +48,7 @@ def test_the_shipped_catalogue_has_sixty_endpoints_of_fifteen_providers_and_ever
             assert figure.low <= figure.value <= figure.high
         for row in describe(endpoint, None):
             assert row.source, row
-            assert row.source != "the catalogue file, without a source", row
+            assert row.source != UNSOURCED.source, row
             assert row.kind in ("measured", "published", "prior"), row
             assert row.date or row.field.startswith("price."), row
         assert set(endpoint.abilities) == set(ABILITIES)
@@ -154,6 +155,14 @@ def test_what_a_file_changes_does_not_reach_endpoints_that_are_shipped_like_it(f
     shipped = load_catalogue().endpoint("sambanova-free/llama-3.3-70b")
     assert catalogue.endpoint("sambanova-free/llama-3.3-70b") == shipped
     assert catalogue.endpoint("fireworks/deepseek-v4-flash") == load_catalogue().endpoint("fireworks/deepseek-v4-flash")
+
+
+def test_a_fact_without_a_source_says_so(file):
+    text = "endpoints: {openai/gpt-4o-mini: {facts: {}, price: {input: 1, output: 2}}}"
+    rows = describe(load_catalogue(file(text)).endpoint("openai/gpt-4o-mini"), None)
+    facts = [row for row in rows if row.low is None]
+    assert {(row.kind, row.source) for row in facts} == {("prior", UNSOURCED.source)}
+    assert rows[0].value == "unpriced"
 
 
 def test_facts_are_sourced_together_or_one_by_one(file):
