@@ -7,7 +7,7 @@ wherever it is loaded. Arrays over endpoints have the shape (E,) in the order of
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -165,8 +165,9 @@ class Snapshot:
                 models=tuple(head["models"]),
                 prices=PriceTable(*(stored[f"prices.{name}"] for name in _names(PriceTable))),
                 behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in _names(Behaviour))),
-                learned=Learned(*(stored[f"learned.{name}"] for name in _names(Learned))),
-                **{name: stored[name] for name in _ARRAYS},
+                learned=_learned(stored),
+                **{name: stored[name] for name in _ARRAYS if name != "capabilities"},
+                capabilities=_with_newer_capabilities(stored["capabilities"]),
             )
 
 
@@ -183,6 +184,19 @@ _ARRAYS = (
     "simulated",
     "live",
 )
+
+
+def _learned(stored: Mapping[str, Any]) -> Learned:
+    """What was learned; a snapshot of the first release knew only the catalogue's thinking tokens."""
+    if "thinking_tokens" in stored:
+        return Learned.nothing(stored["thinking_tokens"])
+    return Learned(*(stored[f"learned.{name}"] for name in _names(Learned)))
+
+
+def _with_newer_capabilities(stored: Bools) -> Bools:
+    """A snapshot of an earlier release lacks the capabilities at the end: nobody is known to have them."""
+    missing = len(CAPABILITIES) - len(stored)
+    return np.pad(stored, ((0, missing), (0, 0))) if missing > 0 else stored
 
 
 def _names(table: type) -> list[str]:

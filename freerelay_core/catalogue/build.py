@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from freerelay_core.catalogue.endpoint import (
     ABILITIES,
+    UNSOURCED,
     Endpoint,
     Figure,
     FixedPrice,
@@ -32,9 +33,7 @@ __all__ = ["build_endpoint"]
 _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, "prior": 0.5}
 _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
 
-PRICE_LIST = Origin("published", "genai-prices, the list price of the day", "")
-
-_UNSOURCED = Origin("prior", "the catalogue file, without a source", "")
+PRICE_LIST = Origin("published", "genai-prices, list price now", "")
 
 
 def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Endpoint:
@@ -43,6 +42,10 @@ def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, Raw
     model, _, effort = rest.partition("@")
     if effort and raw.mode and raw.mode != effort:
         raise ConfigurationError(f"the id says @{effort}; leave `mode` out.", param="mode")
+    lists = {source.list for source in sources.values()}
+    for name in raw.rows:
+        if name not in lists:
+            raise ConfigurationError(f"no source is of a list called {name!r}.", param=f"rows.{name}")
     figures = _Figures(raw, effort or raw.mode, sources)
     return Endpoint(
         id=endpoint_id,
@@ -84,7 +87,7 @@ def _origin(name: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Or
         return PRICE_LIST
     source_id = raw.facts if isinstance(raw.facts, str) else raw.facts.get(name, raw.facts.get("rest"))
     if source_id is None:
-        return _UNSOURCED
+        return UNSOURCED
     source = _known(source_id, "facts", sources)
     return Origin(source.kind, source.title, source.date)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from freerelay_core.catalogue.endpoint import ABILITIES, Endpoint, Figure, Kind, Limits
+from freerelay_core.catalogue.endpoint import ABILITIES, UNSOURCED, Endpoint, Figure, Kind, Limits
 from freerelay_core.catalogue.prices import PriceTable
 
 __all__ = ["FieldRow", "UsdPerMillion", "describe", "figures_of", "stated", "usd_per_million"]
@@ -84,5 +84,5 @@ def _prices(price: UsdPerMillion | None) -> list[tuple[str, float | None]]:
 
 
 def _fact(endpoint: Endpoint, origin: str, field: str, value: float | str, unit: str) -> FieldRow:
-    where = endpoint.origins[origin]
+    where = endpoint.origins.get(origin, UNSOURCED)
     return FieldRow(field, value, unit, None, None, where.kind, where.source, where.date)

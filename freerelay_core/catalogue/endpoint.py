@@ -14,6 +14,7 @@ from freerelay_core.errors import NotFound
 __all__ = [
     "ABILITIES",
     "CAPABILITIES",
+    "UNSOURCED",
     "Catalogue",
     "Endpoint",
     "Figure",
@@ -70,6 +71,10 @@ class Origin:
     kind: Kind
     source: str
     date: str
+
+
+UNSOURCED = Origin("prior", "stated without a source", "")
+"""Of a fact for which nobody named one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,8 @@ class Endpoint:
     quota_group: str = ""
     """Endpoints of one group share their limits; provider/model unless the catalogue names another."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    """Where `price`, `context_tokens`, `max_output_tokens`, `capabilities` and `limits` come from."""
+    """Where `price`, `context_tokens`, `max_output_tokens`, `capabilities` and `limits` come from; what is not here is
+    `UNSOURCED`."""
     rows: Mapping[str, str] = field(default_factory=dict)
     """By list of figures, the name of this endpoint's row there."""
 

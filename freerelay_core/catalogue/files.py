@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from freerelay_core.catalogue.shapes import TAGS, RawFile
 from freerelay_core.errors import ConfigurationError
@@ -53,10 +54,23 @@ class CatalogueFile:
         return Problem(self.path, _line(self.path, field), ".".join(field), reason)
 
 
+class _Loader(yaml.CSafeLoader):
+    """YAML lets the last of two equal keys win without a word, and with it the field that somebody meant to set."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """The mapping, refused where a key stands twice."""
+        keys: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in keys:
+                raise ConstructorError(None, None, f"{key.value!r} stands twice.", key.start_mark)
+            keys.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_file(path: Path, problems: list[Problem]) -> CatalogueFile | None:
     """The file, or None with the reasons added to `problems`."""
     try:
-        content = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        content = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  (a safe loader)
     except OSError as error:
         problems.append(Problem(path, None, "", f"cannot be read ({error.strerror})."))
         return None

@@ -8,6 +8,7 @@ that nobody has rated yet from the model before it, whose figures then count as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,12 @@ def load_catalogue(operator_file: Path | None = None) -> Catalogue:
 
 def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue | None:
     """The catalogue, or None with everything that is wrong added to `problems`."""
-    shipped = [read_file(path, problems) for path in _shipped_files()]
+    shipped, wrong = _shipped()
+    problems += wrong
     own = None if operator_file is None else read_file(operator_file, problems)
     if problems:
         return None
-    layers = [[file for file in shipped if file], [own] if own else []]
+    layers: list[Sequence[CatalogueFile]] = [shipped, [own] if own else []]
     if own and own.content.replace:
         layers = layers[1:]
     sources, providers = _sources(layers), _providers(layers, operator_file)
@@ -67,8 +69,13 @@ def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue |
     return None if problems else Catalogue(providers, tuple(endpoints[name] for name in sorted(endpoints)))
 
 
-def _shipped_files() -> list[Path]:
-    return [SHIPPED / "sources.yaml", *sorted((SHIPPED / "endpoints").glob("*.yaml"))]
+@cache
+def _shipped() -> tuple[tuple[CatalogueFile, ...], tuple[Problem, ...]]:
+    """The shipped files, read once a process: they do not change while it runs. Nobody alters what they hold."""
+    problems: list[Problem] = []
+    paths = [SHIPPED / "sources.yaml", *sorted((SHIPPED / "endpoints").glob("*.yaml"))]
+    files = [read_file(path, problems) for path in paths]
+    return tuple(file for file in files if file), tuple(problems)
 
 
 def _sources(layers: Iterable[Iterable[CatalogueFile]]) -> dict[str, RawSource]:

@@ -28,6 +28,8 @@ catalogue = typer.Typer(help="Check the catalogue and see where its figures come
 _SUMMARY = ("chat", "code", "agent")
 """The abilities that the list shows; `show` has all of them."""
 
+_KINDS = {"measured": "m", "published": "p", "prior": "a"}
+
 _SORTS = {
     "stale": "Old figures",
     "unpriced": "Endpoints without a price",
@@ -110,12 +112,12 @@ def _say_cautions(report: Report) -> None:
 
 
 def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -> None:
-    numbers = ("USD in", "USD out", "context", "first s", "tokens/s", "/".join(_SUMMARY))
+    numbers = ("USD in", "out", "context", "first s", "tok/s", "/".join(_SUMMARY))
     table = Table(
         Column("endpoint", no_wrap=True),
-        *(Column(name, justify="right") for name in numbers),
-        "limits",
-        "figures",
+        *(Column(name, justify="right", no_wrap=True) for name in numbers),
+        Column("figures", no_wrap=True),
+        Column("limits", overflow="fold"),
         box=SIMPLE_HEAD,
         padding=0,
     )
@@ -125,23 +127,35 @@ def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -
             Text(endpoint.id),
             "unpriced" if price is None else f"{price.input:g}",
             "" if price is None else f"{price.output:g}",
-            f"{endpoint.context_tokens:,}",
+            _short(endpoint.context_tokens),
             f"{endpoint.first_token_s.value:g}",
             f"{endpoint.tokens_per_s.value:g}",
             "/".join(f"{endpoint.abilities[name].value:.0f}" for name in _SUMMARY),
-            " ".join(f"{limit:,} {name}" for name, limit in stated(endpoint.limits).items()),
-            ", ".join(f"{count} {kind}" for kind, count in _kinds(endpoint).items()),
+            " ".join(f"{count}{_KINDS[kind]}" for kind, count in _kinds(endpoint).items()),
+            " ".join(f"{_short(limit)} {name}" for name, limit in stated(endpoint.limits).items()),
         )
     Console().print(table)
-    typer.echo("Prices are USD per million tokens at this hour.")
+    typer.echo("USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed.")
+
+
+def _short(number: int) -> str:
+    """A count in few characters: 131072 is 131k."""
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
 
 
 def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> None:
     effort = f", effort {endpoint.mode}" if endpoint.mode else ""
-    tier = ", free tier" if endpoint.free_tier else ""
-    typer.echo(f"{endpoint.id}: {endpoint.upstream_model} at {provider}{effort}{tier}; quota {endpoint.quota_group}")
+    typer.echo(f"{endpoint.id}: {endpoint.upstream_model} at {provider}{effort}; quota {endpoint.quota_group}")
+    sources = list(dict.fromkeys(map(_source, rows)))
     table = Table(
-        "field", Column("value", justify="right"), "unit", "interval", "kind", "source", "row", "date", box=SIMPLE_HEAD
+        Column("field", no_wrap=True),
+        Column("value", justify="right"),
+        *("unit", "interval", "kind", "date", "source"),
+        box=SIMPLE_HEAD,
+        padding=0,
     )
     for row in rows:
         table.add_row(
@@ -150,22 +164,23 @@ def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> Non
             row.unit,
             "" if row.low is None or row.high is None else f"{row.low:,.6g} – {row.high:,.6g}",
             row.kind,
-            Text(row.source),
-            Text(_of(row)),
             row.date,
+            f"[{sources.index(_source(row)) + 1}]",
         )
     Console().print(table)
+    for number, source in enumerate(sources, start=1):
+        typer.echo(f"[{number}] {source}")
 
 
-def _of(row: FieldRow) -> str:
-    """What the source's figure is of: its row there, the effort, the endpoint that it was taken over from."""
-    parts = (row.row, row.mode and f"effort {row.mode}", row.via and f"from {row.via}")
-    return ", ".join(part for part in parts if part)
+def _source(row: FieldRow) -> str:
+    """The source, the row there, the row's effort, and the endpoint that the figure was taken over from."""
+    parts = (row.row and f"row {row.row}", row.mode and f"effort {row.mode}", row.via and f"taken over from {row.via}")
+    return ", ".join([row.source, *(part for part in parts if part)])
 
 
 def _kinds(endpoint: Endpoint) -> dict[str, int]:
     kinds = [figure.kind for _, _, figure in figures_of(endpoint)]
-    return {kind: kinds.count(kind) for kind in ("measured", "published", "prior") if kind in kinds}
+    return {kind: kinds.count(kind) for kind in _KINDS if kind in kinds}
 
 
 def _identity(endpoint: Endpoint) -> dict[str, Any]:

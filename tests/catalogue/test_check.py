@@ -1,0 +1,112 @@
+"""What a check says of a catalogue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from freerelay_core.catalogue import ABILITIES
+from freerelay_core.catalogue.check import check_catalogue
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+VALUES = ", ".join(f"{name}: 1300" for name in ABILITIES)
+
+
+def own(*, date="2026-11-01", price="free", speed="mine"):
+    return f"""
+replace: true
+sources:
+  mine: {{title: own tests, date: "{date}", kind: measured}}
+  guess: {{title: a guess, date: "2026-11-01", kind: prior}}
+providers: {{p: {{base_url: "https://example.org/v1"}}}}
+endpoints:
+  p/m:
+    upstream_model: m
+    price: {price}
+    context_tokens: 8000
+    max_output_tokens: 1000
+    capabilities: []
+    facts: mine
+    first_token_s: {{value: 0.5, source: mine}}
+    tokens_per_s: {{value: 50, source: {speed}}}
+    thinking_tokens: {{value: 0, source: mine}}
+    ability: {{preference: mine, tests: mine, values: {{{VALUES}}}}}
+"""
+
+
+@pytest.fixture
+def report(tmp_path):
+    def check(text):
+        path = tmp_path / "catalogue.yaml"
+        path.write_text(text, "utf-8")
+        return check_catalogue(path, NOW)
+
+    return check
+
+
+def said(report, sort):
+    return [f"{caution.subject}: {caution.text}" for caution in report.cautions if caution.sort == sort]
+
+
+def test_fresh_measured_priced_figures_give_no_caution(report):
+    found = report(own())
+    assert (list(found.problems), list(found.cautions)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("date", "stale"), [("2026-08-26", False), ("2026-08-25", True), ("2026-08", True), ("2026", True)]
+)
+def test_figures_older_than_ninety_days_are_stale_by_the_earliest_day_their_date_may_mean(report, date, stale):
+    assert (said(report(own(date=date)), "stale") != []) is stale
+
+
+def test_a_stale_source_says_how_much_rests_on_it(report):
+    (text,) = said(report(own(date="2026-01-01")), "stale")
+    assert text == "own tests: is of 2026-01-01, over 90 days ago; 1 endpoint rests on it"
+
+
+def test_assumptions_are_counted_by_endpoint(report):
+    assert said(report(own(speed="guess")), "prior") == ["p/m: 1 of 12 figures are assumptions"]
+
+
+def test_an_endpoint_without_a_price_is_named(report):
+    (text,) = said(report(own(price="null")), "unpriced")
+    assert text.startswith("p/m: has no price")
+
+
+def test_a_price_that_the_list_does_not_know_is_a_problem_at_its_line(report):
+    found = report(own(price="{provider: openai, model: gpt-nonsense}"))
+    (problem,) = found.problems
+    assert problem.field == "endpoints.p/m.price"
+    assert problem.file.read_text("utf-8").splitlines()[problem.line - 1].strip().startswith("price:")
+    assert "gpt-nonsense" in problem.reason
+
+
+def test_every_problem_of_a_file_is_found_not_only_the_first(report):
+    text = (
+        own()
+        .replace("8000", "-1")
+        .replace("max_output_tokens: 1000", "max_output_tokens: many")
+        .replace("value: 50", "value: .nan")
+    )
+    found = report(text)
+    assert found.catalogue is None
+    fields = {problem.field.removeprefix("endpoints.p/m.") for problem in found.problems}
+    assert fields == {"context_tokens", "max_output_tokens", "tokens_per_s.value"}
+
+
+def test_an_assumption_that_rests_on_another_effort_is_a_caution(report):
+    found = report(own().replace("value: 50, source: mine", "value: 50, source: guess, mode: high"))
+    assert said(found, "mode") == ["p/m: assumptions rest on the effort high"]
+
+
+def test_a_source_that_does_not_name_the_effort_is_a_caution(report):
+    found = report(own().replace("p/m:", "p/m@high:"))
+    assert said(found, "mode") == ["p/m@high: 12 figures are of rows that do not name the effort"]
+
+
+def test_the_shipped_catalogue_has_no_problem_and_every_endpoint_a_price():
+    found = check_catalogue(None, NOW)
+    assert found.problems == []
+    assert said(found, "unpriced") == []

@@ -1,0 +1,140 @@
+"""`freerelay catalogue`: once as a shell runs it, for the rest in this process, which is quicker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, NamedTuple
+
+import pytest
+
+from freerelay_core.catalogue import load_catalogue
+from freerelay_core.catalogue.describe import figures_of
+from freerelay_core.cli import main
+from tests.cli import test_decide as shell
+
+
+class Run(NamedTuple):
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def freerelay(monkeypatch, capsys):
+    """Runs a command as `main` does, without the settings of this process."""
+
+    def run(*arguments: object, **settings: str) -> Run:
+        for name in ("FREERELAY_CATALOGUE", "DATABASE_URL", "SUPABASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in ({"COLUMNS": "100"} | settings).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["freerelay", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        status, said = (
+            (1, f"{ended.value.code}\n") if isinstance(ended.value.code, str) else (ended.value.code or 0, "")
+        )
+        shown = capsys.readouterr()
+        return Run(status, shown.out, shown.err + said)
+
+    return run
+
+
+@pytest.fixture
+def printed(freerelay):
+    """The JSON that a command prints."""
+
+    def run(*arguments: object) -> Any:
+        it = freerelay(*arguments, "--json")
+        assert it.status == 0, it.stderr
+        return json.loads(it.stdout)
+
+    return run
+
+
+@pytest.fixture
+def refused(freerelay):
+    """The one line with which a command fails."""
+
+    def run(*arguments: object) -> str:
+        it = freerelay(*arguments)
+        assert (it.status, it.stdout) == (1, "")
+        (line,) = it.stderr.splitlines()
+        return line
+
+    return run
+
+
+WRONG = """
+endpoints:
+  openai/gpt-4o-mini:
+    context_tokens: none
+    capabilities: [flying]
+"""
+
+
+@pytest.fixture
+def wrong(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(WRONG, "utf-8")
+    return path
+
+
+def test_the_shipped_catalogue_passes_and_its_assumptions_are_counted(freerelay):
+    run = freerelay("catalogue", "check")
+    assert (run.status, run.stderr) == (0, "")
+    assert run.stdout.startswith(f"No problems: {len(load_catalogue().endpoints)} endpoints of ")
+    assert "openai/gpt-6.1-sol@xhigh: 12 of 12 figures are assumptions" in run.stdout
+
+
+def test_every_problem_of_a_file_is_printed_with_its_line_and_the_status_is_1(wrong):
+    run = shell.freerelay("catalogue", "check", wrong)
+    assert (run.returncode, run.stdout) == (1, "")
+    first, *_, last = run.stderr.splitlines()
+    assert first.startswith(f"{wrong}:4: endpoints.openai/gpt-4o-mini.context_tokens: ")
+    assert last == "1 problem."
+
+
+def test_the_file_of_the_settings_is_checked_where_none_is_named(freerelay, wrong):
+    assert freerelay("catalogue", "check", FREERELAY_CATALOGUE=str(wrong)).status == 1
+    missing = freerelay("catalogue", "check", wrong.with_name("none.yaml"))
+    assert missing.status == 1
+    assert "none.yaml: cannot be read" in missing.stderr
+
+
+def test_list_shows_prices_limits_and_kinds_and_can_be_narrowed_to_a_provider(freerelay, printed, refused):
+    rows = printed("catalogue", "list")
+    assert [row["endpoint"] for row in rows] == [e.id for e in load_catalogue().endpoints]
+    (row,) = (row for row in rows if row["endpoint"] == "groq-free/llama-3.3-70b")
+    assert row["usd_per_million"] == {"input": 0, "cached": 0, "output": 0}
+    assert row["limits"] == {"rpm": 30, "tpm": 12000, "rpd": 1000, "tpd": 100000}
+    assert sum(row["kinds"].values()) == 12
+    narrowed = printed("catalogue", "list", "--provider", "groq")
+    assert {row["provider"] for row in narrowed} == {"groq"}
+    table = freerelay("catalogue", "list", "--provider", "groq-free").stdout
+    assert "groq-free/llama-3.3-70b" in table
+    assert "openai/" not in table
+    assert "known are anthropic" in refused("catalogue", "list", "--provider", "nobody")
+
+
+def test_show_prints_every_field_with_kind_source_and_date(freerelay, printed):
+    name = "openai/gpt-6-luna@xhigh"
+    shown = printed("catalogue", "show", name)
+    assert (shown["endpoint"], shown["effort"], shown["quota_group"]) == (name, "xhigh", "openai/gpt-6-luna")
+    fields = {row["field"]: row for row in shown["fields"]}
+    expected = {field for field, _, _ in figures_of(load_catalogue().endpoint(name))}
+    expected |= {"price.input", "price.cached", "price.output", "context_tokens", "max_output_tokens", "capabilities"}
+    assert set(fields) == expected
+    assert all(row["source"] and row["kind"] for row in fields.values())
+    code = fields["ability.code"]
+    assert (code["kind"], code["via"], code["unit"]) == ("prior", "openai/gpt-5.6-luna@xhigh", "Elo")
+    assert code["low"] < code["value"] < code["high"]
+    assert fields["price.input"]["value"] > 0
+    table = freerelay("catalogue", "show", name).stdout
+    assert "ability.code" in table
+    assert "prior" in table
+
+
+def test_an_unknown_endpoint_is_refused_in_one_line(refused):
+    assert "nobody/none" in refused("catalogue", "show", "nobody/none")
