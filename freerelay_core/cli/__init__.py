@@ -8,6 +8,7 @@ import typer
 
 from freerelay_core.cli.decide import decide
 from freerelay_core.cli.key import key
+from freerelay_core.cli.policy import policy
 from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
 from freerelay_core.cli.simulate import simulate
@@ -22,6 +23,7 @@ for command in (serve, decide, simulate, report):
     cli.command()(command)
 cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")
+cli.add_typer(policy, name="policy")
 
 
 @cli.callback()
