@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.policy.condition import FAILURES, Condition, PolicyError, context_of
+from freerelay_core.policy.condition import FAILURES, Condition, Contexts, PolicyError, context_of
 from freerelay_core.policy.directive import NO_DIRECTIVE, Directive
 from freerelay_core.policy.rule import Rule
 from freerelay_core.policy.variables import VARIABLES, Conditions, Facts
@@ -35,6 +35,7 @@ class Policy:
         self._rules = tuple(rules)
         self.variables = tuple(name for name in VARIABLES if any(name in c.variables for _, c in self._rules))
         self._read = tuple(VARIABLES[name].value for name in self.variables)
+        self._contexts = Contexts(self.variables)
         self._asked = tuple(condition.ask for _, condition in self._rules)
         self._directive_of = lru_cache(maxsize=_REMEMBERED)(self._evaluated)
         self._together = lru_cache(maxsize=_REMEMBERED)(self._added_up)
@@ -62,7 +63,7 @@ class Policy:
     def _evaluated(self, values: tuple[Any, ...]) -> Directive:
         if not self._rules:
             return NO_DIRECTIVE
-        context = context_of(dict(zip(self.variables, values, strict=True)))
+        context = self._contexts.take(values)
         matched: list[int] = []
         for number, ask in enumerate(self._asked):
             try:
@@ -73,6 +74,7 @@ class Policy:
                 matched.append(number)
                 if not self._rules[number][0].continue_:
                     break
+        self._contexts.give(context, values)
         return self._together(tuple(matched))
 
     def _added_up(self, matched: tuple[int, ...]) -> Directive:

@@ -7,6 +7,8 @@ import json
 import builders
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freerelay_core.decision import decide, directives_of
 from freerelay_core.errors import ConfigurationError
@@ -225,6 +227,21 @@ def test_a_batch_tells_requests_apart_by_every_variable_of_its_own(rules):
         policy = read_policy({"rules": text}, IDS, source="test")
         directives, index = batch_directives(policy, ProfileBatch.of(profiles))
         assert [directives[i] for i in index] == [policy.directive(Facts(profile)) for profile in profiles], name
+
+
+@given(st.lists(builders.profiles, min_size=2, max_size=20))
+def test_what_earlier_requests_were_changes_nothing(profiles):
+    content = {
+        "rules": [
+            {"name": "a", "when": 'task == "code" || input_tokens > 5000', "exclude": ["groq/*"], "continue": True},
+            {"name": "b", "when": "hour < 12 && depth >= 2", "set_temperature": 0},
+            {"name": "c", "when": 'contract != "text" && output_tokens < 4000', "require": ["openai/*"]},
+        ]
+    }
+    used = read_policy(content, IDS, source="test")
+    for profile in profiles:
+        fresh = read_policy(content, IDS, source="test")
+        assert used.directive(Facts(profile)) == fresh.directive(Facts(profile))
 
 
 def test_a_comprehension_named_inside_a_text_is_no_comprehension(rules):
