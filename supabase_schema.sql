@@ -216,6 +216,7 @@ begin
       ('decisions',           'ranking',            'jsonb',                    true,  null,                  null),
       ('decisions',           'excluded',           'jsonb',                    true,  null,                  null),
       ('decisions',           'rules',              'jsonb',                    true,  null,                  null),
+      ('decisions',           'actions',            'jsonb',                    false, null,                  null),
       ('decisions',           'attempts',           'jsonb',                    true,  null,                  null),
       ('decisions',           'demo',               'boolean',                  true,  'false',               null),
 
@@ -687,7 +688,7 @@ grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, r
 grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
 grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
-              usage_estimated, schema_pass, profile, exponents, log_factors, ranking, excluded, rules, attempts, demo)
+              usage_estimated, schema_pass, profile, exponents, log_factors, ranking, excluded, rules, actions, attempts, demo)
   on public.decisions to authenticated;
 
 grant select, insert (email, tier, allow_override), update (routing_preference, tier, allow_override)

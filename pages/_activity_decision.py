@@ -185,7 +185,17 @@ def _facts(record: DecisionRecord) -> list[str]:
     ]
     if record.rules:
         facts.insert(1, f"Rules that matched: {', '.join(record.rules)}.")
+    if record.actions:
+        facts.insert(2, f"What they did: {'; '.join(map(_action, record.actions))}.")
     return facts
+
+
+def _action(row: Mapping[str, Any]) -> str:
+    """An action of a rule in words: `eu only: require mistral/* (dropped: nothing left met it)`."""
+    value = row.get("value")
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is True else str(value)
+    dropped = " (dropped: nothing left met it)" if row.get("dropped") else ""
+    return f"{row.get('rule')}: {row.get('action')} {shown}".rstrip() + dropped
 
 
 def _query(record: DecisionRecord) -> dict[str, str | list[str]]:

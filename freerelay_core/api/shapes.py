@@ -55,6 +55,7 @@ def decision_shape(record: DecisionRecord) -> dict[str, Any]:
         "preference": record.preference.as_dict(),
         "profile": dict(record.profile),
         "rules": list(record.rules),
+        "actions": [dict(row) for row in record.actions],
         "exponents": dict(record.exponents),
         "log_factors": dict(record.log_factors),
         "ranking": _ranking_shape(record),

@@ -10,6 +10,7 @@ from freerelay_core.cli.catalogue import catalogue
 from freerelay_core.cli.decide import decide
 from freerelay_core.cli.decision import decision
 from freerelay_core.cli.key import key
+from freerelay_core.cli.policy import policy
 from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
 from freerelay_core.cli.simulate import simulate
@@ -26,6 +27,7 @@ cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")
 cli.add_typer(catalogue, name="catalogue")
 cli.add_typer(decision, name="decision")
+cli.add_typer(policy, name="policy")
 
 
 @cli.callback()

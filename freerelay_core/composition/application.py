@@ -20,13 +20,14 @@ from freerelay_core.clock import Clock, SystemClock, new_id
 from freerelay_core.composition.accounts import Accounts
 from freerelay_core.composition.beside import Beside
 from freerelay_core.composition.keys import own_keys
+from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
 from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable, UnprocessableRequest
 from freerelay_core.fleet import Fleet
-from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy, load_policy
+from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
@@ -72,7 +73,7 @@ class Application:
         self.clock = clock
         self.loop = asyncio.get_running_loop()
         self.catalogue: Catalogue = load_catalogue(settings.catalogue)
-        self.policy: Policy = load_policy(settings.rules, [e.id for e in self.catalogue.endpoints])
+        self.rules = RulesInForce(settings.rules, [e.id for e in self.catalogue.endpoints])
         self.vendor_keys: VendorKeys = find_vendor_keys(
             self.catalogue.providers, settings.enabled_providers, environment
         )
@@ -145,6 +146,7 @@ class Application:
             self.decision_log,
             self.fleet,
             self.clock,
+            rules=self.rules,
             demo_key=keys.demo_key,
             demo_week=self.settings.demo_week,
             lease=lease,
@@ -166,6 +168,11 @@ class Application:
             await self.decision_log.close()
 
     # -- what is asked of it
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self.rules.policy
 
     @property
     def ready(self) -> bool:

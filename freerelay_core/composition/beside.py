@@ -1,4 +1,4 @@
-"""What runs beside the requests: hearing of changes, writing the log, publishing snapshots, minding the database."""
+"""What runs beside the requests: hearing of changes, log, snapshots, and minding the database and the rules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import islice
 
 from freerelay_core.clock import Clock
 from freerelay_core.composition.demo_week import demo_week
+from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
 from freerelay_core.fleet import Fleet
 from freerelay_core.store import (
@@ -30,6 +31,7 @@ _PUBLISH_EVERY_S = 5.0
 _FLUSH_USES_EVERY_S = 10.0
 _SHARE_LESSONS_EVERY_S = 5.0
 _MIND_DATABASE_EVERY_S = 0.5
+_RENEW_RULES_EVERY_S = 1.0
 _REACH_AGAIN_S = 1.0
 _SHOWN_PREFIX = 12
 _DEMO_BATCH = 50
@@ -50,6 +52,7 @@ class Beside:
         fleet: Fleet,
         clock: Clock,
         *,
+        rules: RulesInForce,
         demo_key: str | None,
         demo_week: bool,
         lease: DatabaseLease | None,
@@ -59,6 +62,7 @@ class Beside:
         self._decision_log = decision_log
         self._fleet = fleet
         self._clock = clock
+        self._rules = rules
         self._demo_key = demo_key
         self._demo_week = demo_week
         self._lease = lease
@@ -72,6 +76,7 @@ class Beside:
         except StoreUnavailable as error:
             log.warning("the database does not answer yet; FreeRelay is not ready until it does: %s", error.message)
         self._begin(self._run(), "beside requests")
+        self._begin(self._renew_rules(), "renew the rules")
         if self._lease is not None and self._lease.owner:
             self._begin(self._mind(self._lease), "mind the database")
 
@@ -148,6 +153,11 @@ class Beside:
             self._fleet.lessons.restore(unsaved)
             raise
         self._fleet.adopt(together)
+
+    async def _renew_rules(self) -> None:
+        while True:
+            await self._clock.sleep(_RENEW_RULES_EVERY_S)
+            await asyncio.to_thread(self._rules.renew)
 
     async def _mind(self, lease: DatabaseLease) -> None:
         """Start the database that this process owns again whenever it has died."""

@@ -8,7 +8,7 @@ every condition is run on sample requests first.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from freerelay_core.profile import NEEDS, Depth, LatencyClass, OutputContract, R
 if TYPE_CHECKING:
     import cel
 
-__all__ = ["FUNCTIONS", "MAX_CONDITION", "Condition", "PolicyError", "context_of"]
+__all__ = ["FAILURES", "FUNCTIONS", "MAX_CONDITION", "Condition", "Contexts", "PolicyError", "context_of"]
 
 MAX_CONDITION = 2_000
 """Characters."""
@@ -35,7 +35,8 @@ _OPERATORS = frozenset(
 """As the parser names them."""
 _COMPREHENSION = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 _LITERAL_OR_COMMENT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|//[^\n]*")
-_CEL_ERRORS = (ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError)
+FAILURES = (ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError)
+"""What the evaluator raises."""
 _SHOWN = 300
 """Characters of the evaluator's messages: it repeats long sources."""
 
@@ -47,7 +48,7 @@ class PolicyError(Exception):
 class Condition:
     """A condition, ready to be asked. Raises `PolicyError` where it cannot be meant."""
 
-    __slots__ = ("_program", "source", "variables")
+    __slots__ = ("_program", "ask", "source", "variables")
 
     def __init__(self, source: str) -> None:
         import cel  # noqa: PLC0415  (0.2 s, for its own command line: only where there are rules)
@@ -59,8 +60,10 @@ class Condition:
         self.source = source
         try:
             self._program: cel.Program = cel.compile(source)
-        except _CEL_ERRORS as error:
+        except FAILURES as error:
             raise PolicyError(str(error)[:_SHOWN]) from None
+        self.ask: Callable[[cel.Context], object] = self._program.execute
+        """What it comes to, without the checks of `holds`; raises one of `FAILURES`."""
         self.variables = frozenset(self._program.variables())
         self._check_names()
         self._try_out()
@@ -69,11 +72,11 @@ class Condition:
         """Whether it is true. Raises `PolicyError` where it fails or is neither true nor false."""
         try:
             result = self._program.execute(context)
-        except _CEL_ERRORS as error:
+        except FAILURES as error:
             raise PolicyError(str(error)[:_SHOWN]) from None
-        if not isinstance(result, bool):
-            raise PolicyError(f"`when` must be true or false, not {str(result)[:60]!r}")
-        return result
+        if result is True or result is False:
+            return result
+        raise PolicyError(f"`when` must be true or false, not {str(result)[:60]!r}")
 
     def _check_names(self) -> None:
         for name in sorted(self.variables - VARIABLES.keys()):
@@ -91,6 +94,29 @@ def context_of(values: Mapping[str, Any]) -> cel.Context:
     from cel import Context  # noqa: PLC0415  (as above)
 
     return Context(dict(values))
+
+
+class Contexts:
+    """Contexts over the same variables, one a thread at a time. To change a value costs less than a new context."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._spare: list[tuple[cel.Context, tuple[Any, ...]]] = []
+
+    def take(self, values: tuple[Any, ...]) -> cel.Context:
+        """A context with these values; `give` it back afterwards."""
+        try:
+            context, held = self._spare.pop()
+        except IndexError:
+            return context_of(dict(zip(self._names, values, strict=True)))
+        for name, old, new in zip(self._names, held, values, strict=True):
+            if old != new:
+                context.add_variable(name, new)
+        return context
+
+    def give(self, context: cel.Context, values: tuple[Any, ...]) -> None:
+        """Keep a context with the values that it holds for the next."""
+        self._spare.append((context, values))
 
 
 @cache

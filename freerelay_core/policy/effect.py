@@ -21,6 +21,8 @@ _JSON_MODE, _STRUCTURED = CAPABILITIES.index("json_mode"), CAPABILITIES.index("s
 
 def limits_of(directive: Directive, snapshot: Snapshot) -> tuple[Limit, ...]:
     """The limits that a directive sets, those that may be dropped last: so that none is dropped for nothing."""
+    if directive.enforce_mode is None and not directive.requirements:
+        return ()
     limits = [] if directive.enforce_mode is None else [Limit(Excluded.NO_JSON_MODE, keep=_writes_json(snapshot))]
     ordered = sorted(directive.requirements, key=lambda r: r.may_be_dropped)
     return (*limits, *(limit_of(requirement, snapshot) for requirement in ordered))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.policy.rule import Patterns, StrictModel
+from freerelay_core.policy.variables import Conditions
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import RequestProfile, profile_request
 
-__all__ = ["Example", "Expectation"]
+__all__ = ["Example", "ExampleTenant", "Expectation"]
 
 
 class Expectation(StrictModel):
@@ -45,10 +48,33 @@ class Example(StrictModel):
     name: str = Field(min_length=1, max_length=80)
     request: dict[str, Any] | None = Field(None, description="Body of a chat completion.")
     profile: dict[str, Any] | None = Field(
-        None, description="Or the profile itself: family, depth, contract, input_tokens, output_tokens, needs, …"
+        None, description="Or its profile: family, depth, contract, input_tokens, output_tokens, needs, stream, …"
     )
     tenant: ExampleTenant = ExampleTenant()
     hour: int = Field(12, ge=0, le=23, description="Hour of the day (UTC).")
-    weekday: int | None = Field(None, ge=1, le=7, description="1 is Monday; today where absent.")
-    healthy_share: float | None = Field(None, ge=0, le=1, description="Of the snapshot where absent.")
-    expect: Expectation = Expectation()
+    weekday: int = Field(3, ge=1, le=7, description="1 is Monday.")
+    healthy_share: float = Field(1.0, ge=0, le=1, description="Share of the endpoints whose breaker is closed.")
+    expect: Expectation
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Example:
+        if (self.request is None) == (self.profile is None):
+            raise ValueError("state either request, the body of a chat completion, or profile")
+        return self
+
+    def request_profile(self, *, task: str | None = None, depth: str | None = None) -> RequestProfile:
+        """The profile of the request; `task` and `depth` stand above what its body suggests.
+
+        Raises `UnprocessableRequest` for what cannot be meant.
+        """
+        if self.request is not None:
+            return profile_request(self.request, hour_utc=self.hour, task=task, depth=depth)
+        usual = RequestProfile(input_tokens=500, output_tokens=200).as_dict()
+        try:
+            return RequestProfile.from_dict({**usual, **(self.profile or {}), "hour_utc": self.hour})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UnprocessableRequest(f"the profile cannot be meant: {error}", param="profile") from None
+
+    def conditions(self) -> Conditions:
+        """The state of the world around the request."""
+        return Conditions(healthy_share=self.healthy_share, weekday=self.weekday)

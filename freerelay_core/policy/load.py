@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import Field, ValidationError
 
-from freerelay_core.errors import ConfigurationError
+from freerelay_core.errors import ConfigurationError, UnprocessableRequest
 from freerelay_core.policy.condition import Condition, PolicyError
 from freerelay_core.policy.directive import matching
 from freerelay_core.policy.example import Example
@@ -115,6 +115,11 @@ class _Checker:
 
     def check_example(self, number: int, example: Example, rules: Sequence[Rule]) -> None:
         where = ("examples", number, "expect")
+        try:
+            example.request_profile()
+        except UnprocessableRequest as error:
+            kind = "profile" if example.request is None else "request"
+            raise self.wrong(("examples", number, kind), error.message) from None
         self.refuse_unknown_endpoints(where, example.expect.patterns)
         for place, name in enumerate(example.expect.rules or ()):
             if name not in {rule.name for rule in rules}:

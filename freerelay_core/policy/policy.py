@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.policy.condition import Condition, PolicyError, context_of
+from freerelay_core.policy.condition import FAILURES, Condition, Contexts, PolicyError, context_of
 from freerelay_core.policy.directive import NO_DIRECTIVE, Directive
 from freerelay_core.policy.rule import Rule
 from freerelay_core.policy.variables import VARIABLES, Conditions, Facts
@@ -18,7 +18,7 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import ProfileBatch, RequestProfile
 
 if TYPE_CHECKING:
-    import cel
+    pass
 
 __all__ = ["NO_POLICY", "Policy", "batch_directives"]
 
@@ -35,7 +35,10 @@ class Policy:
         self._rules = tuple(rules)
         self.variables = tuple(name for name in VARIABLES if any(name in c.variables for _, c in self._rules))
         self._read = tuple(VARIABLES[name].value for name in self.variables)
+        self._contexts = Contexts(self.variables)
+        self._asked = tuple(condition.ask for _, condition in self._rules)
         self._directive_of = lru_cache(maxsize=_REMEMBERED)(self._evaluated)
+        self._together = lru_cache(maxsize=_REMEMBERED)(self._added_up)
         self._failed: set[str] = set()
 
     def __len__(self) -> int:
@@ -51,29 +54,41 @@ class Policy:
         context = context_of(values)
         for rule, condition in self._rules:
             read = {name: value for name, value in values.items() if name in condition.variables}
-            yield rule, self._matches(rule, condition, context), read
+            try:
+                holds = condition.holds(context)
+            except PolicyError as error:
+                holds = self._say_failed(rule, error)
+            yield rule, holds, read
 
     def _evaluated(self, values: tuple[Any, ...]) -> Directive:
-        directive = NO_DIRECTIVE
         if not self._rules:
-            return directive
-        context = context_of(dict(zip(self.variables, values, strict=True)))
-        for rule, condition in self._rules:
-            if not self._matches(rule, condition, context):
-                continue
-            directive = rule.added_to(directive)
-            if not rule.continue_:
-                break
+            return NO_DIRECTIVE
+        context = self._contexts.take(values)
+        matched: list[int] = []
+        for number, ask in enumerate(self._asked):
+            try:
+                result = ask(context)
+            except FAILURES as error:
+                result = self._say_failed(self._rules[number][0], error)
+            if result is True:
+                matched.append(number)
+                if not self._rules[number][0].continue_:
+                    break
+        self._contexts.give(context, values)
+        return self._together(tuple(matched))
+
+    def _added_up(self, matched: tuple[int, ...]) -> Directive:
+        directive = NO_DIRECTIVE
+        for number in matched:
+            directive = self._rules[number][0].added_to(directive)
         return directive
 
-    def _matches(self, rule: Rule, condition: Condition, context: cel.Context) -> bool:
-        try:
-            return condition.holds(context)
-        except PolicyError as error:
-            if rule.name not in self._failed:
-                self._failed.add(rule.name)
-                log.warning("rule %s failed and did not match: %s", rule.name, error)
-            return False
+    def _say_failed(self, rule: Rule, error: Exception) -> bool:
+        """That this rule does not match, and once in the log why."""
+        if rule.name not in self._failed:
+            self._failed.add(rule.name)
+            log.warning("rule %s failed and did not match: %s", rule.name, str(error)[:200])
+        return False
 
 
 NO_POLICY = Policy()

@@ -50,8 +50,13 @@ def decision_record(
         ),
         excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
+        actions=_actions(decision),
         outcome=_outcome(decision, execution, duration_s),
     )
+
+
+def _actions(decision: Decision) -> tuple[Mapping[str, Any], ...]:
+    return tuple(decision.directive.actions(decision.dropped)) if decision.directive.rules else ()
 
 
 @lru_cache(maxsize=256)

@@ -424,6 +424,8 @@ def _log_policy(directives: Directives) -> Figure:
     """1 for what a rule prefers and for all where none does, 1 / weight for the rest."""
     if directives.prefer is None:
         return 0.0
+    if directives.prefer.ndim == 1 and directives.prefer.any():
+        return np.where(directives.prefer, 0.0, -np.log(directives.policy_weight))
     speaks = directives.prefer.any(axis=-1, keepdims=True)
     return np.where(directives.prefer | ~speaks, 0.0, -np.log(directives.policy_weight))
 

@@ -104,7 +104,8 @@ class Outcome:
     """The endpoint that answered, or None when every attempt failed."""
     status: int
     attempts: tuple[Mapping[str, Any], ...]
-    """Each try in order: `{endpoint, status, error, first_token_s, duration_s}`."""
+    """Each try in order: `{endpoint, status, error, first_token_s, duration_s}`; a hedge with `hedge_after_s`, and of a
+    hedged request each that costs something with `{cost_usd, cost_estimated}`, which `cost_usd` below sums up."""
     first_token_s: float | None
     duration_s: float
     input_tokens: int | None
@@ -153,6 +154,8 @@ class DecisionRecord:
     excluded: tuple[Mapping[str, str], ...]
     rules: tuple[str, ...]
     outcome: Outcome
+    actions: tuple[Mapping[str, Any], ...] = ()
+    """What the rules asked: `{rule, action, value}` each, a requirement with `{fallback, dropped}` too."""
     demo: bool = False
     """Generated for a first look; never real traffic."""
 

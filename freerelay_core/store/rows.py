@@ -87,6 +87,7 @@ DECISION_COLUMNS: Mapping[str, str] = {
     "ranking": "jsonb",
     "excluded": "jsonb",
     "rules": "jsonb",
+    "actions": "jsonb",
     "attempts": "jsonb",
     "demo": "boolean",
 }
@@ -202,6 +203,7 @@ def decision_from_row(row: Row) -> DecisionRecord:
         ranking=LoggedRanking(**{name: tuple(map(_number, column)) for name, column in stored["ranking"].items()}),
         excluded=tuple(stored["excluded"]),
         rules=tuple(stored["rules"]),
+        actions=tuple(stored["actions"] or ()),  # none in a row of an earlier release
         outcome=Outcome(
             endpoint=row["endpoint"],
             status=row["status"],
@@ -306,6 +308,7 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "ranking": record.ranking,
         "excluded": record.excluded,
         "rules": record.rules,
+        "actions": record.actions,
         "attempts": outcome.attempts,
         "demo": record.demo,
     }

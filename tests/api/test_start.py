@@ -172,3 +172,29 @@ def test_a_rule_for_a_tenant_decides_above_its_own_preference_and_is_named(start
         assert saved["effective"] == {"value": "cost-optimized", "level": "rule", "rule": "cheap-by-night"}
         chosen = server.chat(key=key).headers["x-freerelay-preference"]
         assert chosen == "cost-optimized; level=rule; rule=cheap-by-night"
+
+
+def test_an_edited_rules_file_takes_effect_and_a_wrong_one_changes_nothing(start, tmp_path, caplog):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: first, exclude: ['groq/*'], set_temperature: 0}]")
+    with start(rules=rules) as server:
+
+        def fired():
+            answer = server.chat()
+            assert answer.status_code == 200, answer.text
+            return server.decision(answer)
+
+        assert fired()["actions"] == [
+            {"rule": "first", "action": "set_temperature", "value": 0},
+            {"rule": "first", "action": "exclude", "value": ["groq/*"]},
+        ]
+        rules.write_text("rules:\n  - name: wrong\n    exclude: ['nobody/*']\n")
+        eventually(lambda: "rules.yaml:3: rule 'wrong'" in caplog.text)
+        assert fired()["rules"] == ["first"]
+        rules.write_text("rules: [{name: second, require: ['groq/*'], max_cost_usd: 1.0e-12, fallback: none}]")
+
+        def refused():
+            answer = server.chat()
+            return answer.status_code == 503 and "more than rule second allows" in answer.json()["error"]["message"]
+
+        eventually(refused)

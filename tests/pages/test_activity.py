@@ -99,6 +99,18 @@ def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reade
     assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
 
 
+def test_what_the_rules_did_is_said(running, reader, tenant):
+    required = {"rule": "eu", "action": "require", "value": ["c/*"], "fallback": "any", "dropped": True}
+    record = replace(
+        logged_decision(running.application.clock, tenant),
+        rules=("eu", "cool"),
+        actions=(required, {"rule": "cool", "action": "set_temperature", "value": 0}),
+    )
+    running.run(running.application.store.append_decisions([record]))
+    shown = texts(reader.open("activity", decision=record.id)).replace("\\", "")
+    assert "eu: require c/* (dropped: nothing left met it); cool: set_temperature 0." in shown
+
+
 @pytest.mark.parametrize(
     ("log_factors", "fault"), [((-1.0, -0.5), "another order"), ((-0.5, -1.0 - 2**-52), "other scores")]
 )

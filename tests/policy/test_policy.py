@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import builders
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freerelay_core.decision import decide, directives_of
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.policy import batch_directives, load_policy
+from freerelay_core.policy import VARIABLES, Facts, batch_directives, load_policy, read_policy
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.profile import ProfileBatch, TaskFamily
+from freerelay_core.profile import Depth, LatencyClass, OutputContract, ProfileBatch, TaskFamily
 from freerelay_core.scoring import evaluate
 
 IDS = ("groq/llama", "openai/gpt", "openai/gpt@high")
@@ -119,6 +123,25 @@ rules:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("rules: [{name: a, policy_weight: 2, exclude: ['groq/*']}]", "no effect without prefer"),
+        ("rules: [{name: a, fallback: none, exclude: ['groq/*']}]", "no effect without require"),
+        ("rules: [{name: a, require: ['x/*']}]", "matches no endpoint"),
+        ("rules: [{name: a, max_cost_usd: 0}]", "max_cost_usd: Input should be greater than 0"),
+        ("rules: [{name: a, max_cost_usd: .inf}]", "finite"),
+        ("rules: [{name: a, set_temperature: 3}]", "less than or equal to 2"),
+        ("rules: [{name: a, enforce_mode: xml}]", "'json' or 'strict'"),
+        (
+            "rules: [{name: a, when: 'duration(\"1s\") == duration(task)', prefer: ['groq/*']}]",
+            "may not call 'duration'",
+        ),
+        ("rules: [{name: a, when: 'min(depth, 2) == 2', prefer: ['groq/*']}]", "may not call 'min'"),
+        ("rules: [{name: a, when: '[task].filter(task, true) == []', prefer: ['groq/*']}]", "may not use"),
+        ("rules: [{name: a, when: '[1] . exists_one (task, true)', prefer: ['groq/*']}]", "may not use"),
+        ("rules: [{name: a, when: 'task == \"legal\" && depth == 4 && tier > 3', prefer: ['groq/*']}]", "rule 'a'"),
+        ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2000 characters"),
+        ("rules: [{name: a, exclude: ['groq/*'], exclude: ['openai/*']}]", "'exclude' is stated twice"),
+        ("rules: 3", "rules: "),
+        ("- a", "valid dictionary"),
         ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
         ("rules: [{name: a}]", "asks for nothing"),
         ("rules: [{name: a, when: 'task ==', prefer: ['groq/*']}]", "rule 'a'"),
@@ -136,6 +159,89 @@ def test_a_wrong_rule_file_is_refused_naming_the_rule_and_the_reason(rules, text
     with pytest.raises(ConfigurationError, match=named) as caught:
         rules(text)
     assert "rules.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("rules:\n  - name: a\n    exclude: [groq/*]\n    hedge: true\n", 4),
+        ("rules:\n  - name: a\n    exclude:\n      - groq/*\n      - x/*\n", 5),
+        ("rules:\n  - name: a\n    exclude: [groq/*]\n  - name: b\n", 4),
+        ("rules:\n  - {name: a, exclude: [groq/*]}\n  - {exclude: [groq/*], name: a}\n", 3),
+        ("rules:\n  - name: a\n    exclude: [groq/*]\n    when: |\n      task ==\n", 4),
+        ("rules:\n  - name: a\n\n    when: hour\n    exclude: [groq/*]\n", 4),
+        ("rules:\n  - name: a\n    exclude: [groq/*]\n    name: b\n", 4),
+        ("rules:\n  - name: a\n    exclude: [groq/*\n    when: a\n", 4),
+        ("tenants: 1\nrules: []\n", 1),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(rules, text, line):
+    with pytest.raises(ConfigurationError) as caught:
+        rules(text)
+    assert f"rules.yaml:{line}: " in str(caught.value)
+
+
+def test_a_condition_that_fails_on_a_request_does_not_match_and_is_logged_once(rules, caplog):
+    policy = rules(
+        """
+rules:
+  - {name: fragile, when: 'tenant == "t-1" && int(tenant) > 1', exclude: ['groq/*']}
+  - {name: next, when: 'tenant == "t-1"', exclude: ['openai/gpt']}
+"""
+    )
+    for tokens in (10, 20):
+        result = decision(policy, builders.request(input_tokens=tokens), tenant_id="t-1")
+        assert result.directive.rules == ("next",)
+    assert caplog.text.count("rule fragile failed") == 1
+
+
+def test_every_level_of_preference_gives_way_to_the_one_above(rules):
+    named = {"tenant_preference": RoutingPreference.BALANCED, "request_preference": RoutingPreference.COST_OPTIMIZED}
+    rule = rules("rules: [{name: r, routing_preference: performance-first}]")
+    none = rules("rules: [{name: r, set_temperature: 1}]")
+    won = [
+        decision(none).preference,
+        decision(none, tenant_preference=named["tenant_preference"]).preference,
+        decision(none, **named).preference,
+        decision(rule, **named).preference,
+    ]
+    assert [(p.level, p.rule) for p in won] == [("default", None), ("tenant", None), ("request", None), ("rule", "r")]
+
+
+def test_a_batch_tells_requests_apart_by_every_variable_of_its_own(rules):
+    """Whatever a condition may read, a request in a batch fires the rules that it fires alone."""
+    profiles = [
+        builders.request(
+            family=family, depth=depth, latency_class=latency_class, contract=contract, hour_utc=hour,
+            input_tokens=tokens, output_tokens=tokens // 2, needs=frozenset(needs),
+        )
+        for family, depth, latency_class, contract, hour, tokens, needs in [
+            (TaskFamily.CODE, Depth.HARD, LatencyClass.BATCH, OutputContract.JSON, 3, 10, {"tools"}),
+            (TaskFamily.CHAT, Depth.EASY, LatencyClass.REALTIME, OutputContract.TEXT, 12, 900, {"vision"}),
+            (TaskFamily.RAG, Depth.EXPERT, LatencyClass.STANDARD, OutputContract.STRICT, 23, 5000, {"confidential"}),
+        ]
+    ]  # fmt: skip
+    for name in VARIABLES:
+        seen = {VARIABLES[name].value(Facts(profile)) for profile in profiles}
+        text = [{"name": "r", "when": f"{name} == {json.dumps(max(seen))}", "exclude": ["groq/*"]}]
+        policy = read_policy({"rules": text}, IDS, source="test")
+        directives, index = batch_directives(policy, ProfileBatch.of(profiles))
+        assert [directives[i] for i in index] == [policy.directive(Facts(profile)) for profile in profiles], name
+
+
+@given(st.lists(builders.profiles, min_size=2, max_size=20))
+def test_what_earlier_requests_were_changes_nothing(profiles):
+    content = {
+        "rules": [
+            {"name": "a", "when": 'task == "code" || input_tokens > 5000', "exclude": ["groq/*"], "continue": True},
+            {"name": "b", "when": "hour < 12 && depth >= 2", "set_temperature": 0},
+            {"name": "c", "when": 'contract != "text" && output_tokens < 4000', "require": ["openai/*"]},
+        ]
+    }
+    used = read_policy(content, IDS, source="test")
+    for profile in profiles:
+        fresh = read_policy(content, IDS, source="test")
+        assert used.directive(Facts(profile)) == fresh.directive(Facts(profile))
 
 
 def test_a_comprehension_named_inside_a_text_is_no_comprehension(rules):

@@ -178,3 +178,19 @@ def test_at_most_one_request_in_twenty_is_hedged(slow):
             budget.spend()
             hedges += 1
         assert hedges <= number * 0.05
+
+
+async def test_simulated_attempts_are_hedged_and_on_record_in_unscaled_time(upstream, monkeypatch):
+    monkeypatch.setattr("freerelay_core.behaviour.FAILURE_RATE", 0.0)
+    async with rigged(upstream, real=frozenset()) as rig:
+        rig.policy = read_policy(RULE, rig.fleet.snapshot().endpoint_ids, source="test")
+        for _ in range(30):
+            execution, _ = await rig.run(stream=True)
+            if any(attempt.hedge_after_s is not None for attempt in execution.attempts):
+                break
+        outcome = rig.record(execution).outcome
+        first, hedge = outcome.attempts
+        assert outcome.basis == "simulated"
+        assert hedge["hedge_after_s"] > 0.5
+        won = hedge if outcome.endpoint == hedge["endpoint"] else first
+        assert outcome.duration_s == pytest.approx(won.get("hedge_after_s", 0.0) + won["duration_s"])

@@ -28,7 +28,7 @@ from freerelay_core.catalogue import Catalogue, Provider
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.decision import decide
 from freerelay_core.fleet import Fleet
-from freerelay_core.policy import NO_POLICY
+from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider
 from freerelay_core.router import Router, attempts, decision_record
@@ -412,3 +412,59 @@ async def test_an_unpriced_endpoint_costs_nobody_knows_what(rig):
     decision = replace(execution.decision, snapshot=replace(execution.decision.snapshot, prices=unpriced))
     record = decision_record(decision, execution, tenant_id="t", request_id="r", model="m", duration_s=1.0)
     assert record.outcome.cost_usd is None
+
+
+# -- what rules change in the request
+
+
+def ruled(rig, **actions):
+    content = {"rules": [{"name": "r", **actions}]}
+    rig.policy = read_policy(content, rig.fleet.snapshot().endpoint_ids, source="test")
+
+
+async def test_a_rule_sets_the_temperature_of_the_request_that_goes_upstream(rig, upstream):
+    ruled(rig, set_temperature=0)
+    upstream.plan("first", status(500))
+    await rig.run(temperature=0.9)
+    assert [request.body["temperature"] for request in upstream.received] == [0, 0]
+    assert rig.body["temperature"] == 0.9
+
+
+async def test_enforced_json_is_asked_for_upstream_in_words_too(rig, upstream):
+    ruled(rig, enforce_mode="json")
+    await rig.run()
+    await rig.run(messages=[{"role": "system", "content": "Be brief."}, *BODY["messages"]])
+    plain, instructed = (request.body for request in upstream.received)
+    assert plain["response_format"] == instructed["response_format"] == {"type": "json_object"}
+    assert plain["messages"] == [{"role": "system", "content": "Answer with one JSON object."}, *BODY["messages"]]
+    assert instructed["messages"][0]["content"] == "Be brief.\n\nAnswer with one JSON object."
+    assert rig.body["messages"][1:] == BODY["messages"], "the client's own body was changed"
+
+
+async def test_a_client_that_asks_for_json_itself_gets_nothing_added(rig, upstream):
+    ruled(rig, enforce_mode="json")
+    asked = {"messages": [{"role": "user", "content": "As JSON please"}], "response_format": {"type": "json_object"}}
+    await rig.run(**asked)
+    assert upstream.received[0].body == {**BODY, "model": "first", "stream": False, **asked}
+
+
+async def test_a_schema_is_made_strict_only_where_a_rule_says_so(rig, upstream):
+    schema = {"name": "s", "schema": {"type": "object"}}
+    asked = {"type": "json_schema", "json_schema": schema}
+    ruled(rig, enforce_mode="json")
+    await rig.run(response_format=asked)
+    ruled(rig, enforce_mode="strict")
+    await rig.run(response_format=asked)
+    loose, strict = (request.body["response_format"] for request in upstream.received)
+    assert loose == asked
+    assert strict == {"type": "json_schema", "json_schema": {**schema, "strict": True}}
+
+
+async def test_what_rules_did_is_on_record(rig):
+    ruled(rig, set_temperature=0, require=["first/*"], max_cost_usd=1e-12)
+    execution, _ = await rig.run()
+    assert rig.record(execution).actions == (
+        {"rule": "r", "action": "set_temperature", "value": 0},
+        {"rule": "r", "action": "require", "value": ["first/*"], "fallback": "any", "dropped": False},
+        {"rule": "r", "action": "max_cost_usd", "value": 1e-12, "fallback": "any", "dropped": True},
+    )

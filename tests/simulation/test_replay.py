@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
 from freerelay_core.decision import decide
-from freerelay_core.policy import load_policy
+from freerelay_core.policy import NO_POLICY, load_policy, read_policy
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.simulation import Cancelled, simulate, standard_workload, tenant_workload, trace_of
 from freerelay_core.simulation.replay import CHUNK
@@ -85,6 +85,18 @@ def test_a_rule_that_names_a_preference_decides_for_its_requests(tmp_path):
         cheap = without[RoutingPreference.COST_OPTIMIZED].winners
         assert np.array_equal(with_rule[preference].winners[long], cheap[long])
         assert np.array_equal(with_rule[preference].winners[~long], without[preference].winners[~long])
+
+
+def test_a_rule_that_reads_the_preference_is_asked_under_each():
+    snapshot = builders.snapshot(*ENDPOINTS)
+    winner = simulate(standard_workload(50), snapshot).results[RoutingPreference.BALANCED].winners[0]
+    rule = {"name": "r", "when": 'preference == "balanced"', "exclude": [snapshot.endpoint_ids[winner]]}
+    policy = read_policy({"rules": [rule]}, snapshot.endpoint_ids, source="test")
+    ruled, free = (simulate(standard_workload(50), snapshot, policy=p).results for p in (policy, NO_POLICY))
+    for preference in RoutingPreference:
+        same = np.array_equal(ruled[preference].winners, free[preference].winners)
+        assert same is (preference is not RoutingPreference.BALANCED)
+    assert winner not in ruled[RoutingPreference.BALANCED].winners
 
 
 def test_keyed_draws_depend_on_their_own_key_alone_and_look_normal():

@@ -133,6 +133,20 @@ def test_new_rules_stand_above_preferences_and_see_the_tier():
     assert (removed.changed.winners == result.baseline.winners).all()
 
 
+def test_rules_that_require_and_bound_are_rehearsed():
+    one, none = 'tier == "gold"', {"fallback": "none"}
+    rules = [
+        {"name": "fence", "when": one, "require": ["b/*"], "continue": True},
+        {"name": "ceiling", "when": one, "max_cost_usd": 1e-12, "continue": True},
+        {"name": "json", "when": one, "enforce_mode": "json", "set_temperature": 0, "require_hedging": True},
+        {"name": "nobody", "when": 'tier != "gold"', "max_latency_s": 1e-6, **none},
+    ]
+    result = what_if(two_tenants(), WORLD, scenario({"rules": rules}))
+    gold = np.arange(400) % 3 == 1
+    assert (result.changed.winners[gold] == WORLD.snapshot.providers.index("b")).all()
+    assert (result.changed.winners[~gold] == -1).all()
+
+
 def test_whoever_is_no_longer_served_is_harmed_most():
     result = what_if(
         two_tenants(),

@@ -122,6 +122,7 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
         ranking=LoggedRanking(("groq/llama-3.3-70b-versatile",), (1e22,), (5e-324,), (1 / 3,), (-1 / 3,)),
         excluded=({"endpoint": "x/y", "reason": "context"},),
         rules=("night",),
+        actions=({"rule": "night", "action": "routing_preference", "value": "cost-optimized"},),
         outcome=outcome,
     )
     of_outcome = {name: changes.pop(name) for name in list(changes) if name in Outcome.__slots__}
