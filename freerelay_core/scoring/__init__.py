@@ -6,12 +6,13 @@ r a request, e an endpoint, k a factor in (0, 1] (1 is best), w the exponents of
 is each factor's exact contribution, and the difference of two rows says why one endpoint stands above another.
 
 `kernel` sums it, `factors` computes the f, `reference` holds every constant with its reason, `explain` puts the
-contributions into words.
+contributions into words, `sensitivity` says how far the winner is from losing.
 """
 
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
-from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate
+from freerelay_core.scoring.factors import NO_DIRECTIVES, Directives, Evaluation, Excluded, evaluate, reference_cost_usd
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
+from freerelay_core.scoring.sensitivity import Sensitivity, sensitivity
 
 __all__ = [
     "ABOUT_EQUAL",
@@ -20,10 +21,13 @@ __all__ = [
     "Directives",
     "Evaluation",
     "Excluded",
+    "Sensitivity",
     "best",
     "compare",
     "comparison_words",
     "evaluate",
     "log_utility",
     "order",
+    "reference_cost_usd",
+    "sensitivity",
 ]

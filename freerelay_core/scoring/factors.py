@@ -24,7 +24,7 @@ from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, RequestP
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, Snapshot
 
-__all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "evaluate"]
+__all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "evaluate", "reference_cost_usd"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -279,6 +279,12 @@ def _relative_time(snapshot: Snapshot, asked: _Asked, decoded: Floats) -> Floats
     time = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
     relative: Floats = time / (_figure(reference.LATENCY_TOLERANCE, asked.latency_class) * reference_time)
     return relative
+
+
+def reference_cost_usd(profile: RequestProfile) -> float:
+    """USD of the request at reference prices: the cost that halves the factor."""
+    asked = _asked(profile)
+    return float(_reference_cost(asked, asked.input_tokens - asked.cached_tokens))
 
 
 def _reference_cost(asked: _Asked, fresh: Figure) -> Figure:
