@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -37,6 +37,10 @@ _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, 
 _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
 
 
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Every number in a catalogue file: NaN, infinite and negative ones would rank first or last for ever."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,16 +49,16 @@ class _Source(_Strict):
     title: str
     date: str
     kind: Kind
-    elo_interval: float | None = Field(None, ge=0)
+    elo_interval: _Amount | None = None
     """Half the width of the interval of abilities from this source; the usual one of its kind where absent."""
 
 
 class _Figure(_Strict):
-    value: float = Field(ge=0, allow_inf_nan=False)
+    value: _Amount
     source: str
     kind: Kind | None = None
-    low: float | None = Field(None, ge=0)
-    high: float | None = Field(None, ge=0)
+    low: _Amount | None = None
+    high: _Amount | None = None
 
 
 class _ListedPrice(_Strict):
@@ -63,9 +67,9 @@ class _ListedPrice(_Strict):
 
 
 class _FixedPrice(_Strict):
-    input: float = Field(ge=0, allow_inf_nan=False)
-    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
-    output: float = Field(ge=0, allow_inf_nan=False)
+    input: _Amount
+    cached: _Amount | None = None
+    output: _Amount
 
 
 class _Provider(_Strict):
@@ -81,7 +85,7 @@ class _Ability(_Strict):
     """Source of chat, multilingual and creative."""
     tests: str
     """Source of the other abilities."""
-    values: dict[str, float | _Figure]
+    values: dict[str, _Amount | _Figure]
 
     @model_validator(mode="after")
     def _every_ability(self) -> _Ability:
