@@ -32,17 +32,16 @@ OTHER_ABILITIES = ", ".join(f"{name}: 1300" for name in ABILITIES if name != "ch
         ("tokens_per_s.value", "tokens_per_s: {{value: {0}, source: assumed}}"),
         ("tokens_per_s.low", "tokens_per_s: {{value: 1, low: {0}, source: assumed}}"),
         ("thinking_tokens.value", "thinking_tokens: {{value: {0}, source: assumed}}"),
-        ("ability.values.chat", "ability: {{preference: assumed, tests: assumed, values: {{chat: {0}, OTHERS}}}}"),
+        ("ability.values.chat", "ability: {{preference: assumed, tests: assumed, values: {{chat: {0}, MORE}}}}"),
         (
             "ability.values.chat",
-            "ability: {{preference: assumed, tests: assumed, "
-            "values: {{chat: {{value: {0}, source: assumed}}, OTHERS}}}}",
+            "ability: {{preference: assumed, tests: assumed, values: {{chat: {{value: {0}, source: assumed}}, MORE}}}}",
         ),
     ],
 )
 def test_a_catalogue_file(tmp_path, field, change, value):
     path = tmp_path / "catalogue.yaml"
-    stated = change.format(value).replace("OTHERS", OTHER_ABILITIES)
+    stated = change.format(value).replace("MORE", OTHER_ABILITIES)
     path.write_text(f"endpoints: {{openai/gpt-4o-mini: {{{stated}}}}}", "utf-8")
     with pytest.raises(ConfigurationError, match=rf"catalogue\.yaml: endpoints\.openai/gpt-4o-mini\..*{field}"):
         load_catalogue(path)
