@@ -55,12 +55,15 @@ from freerelay_core.scoring import (
     Evaluation,
     Excluded,
     apply_limits,
+    Sensitivity,
     best,
     compare,
     comparison_words,
     evaluate,
     log_utility,
     order,
+    reference_cost_usd,
+    sensitivity,
 )
 from freerelay_core.scoring.reference import ABILITY_OF_FAMILY, POLICY_WEIGHT
 from freerelay_core.snapshot import KINDS, Snapshot
@@ -252,6 +255,13 @@ class Decision:
             return f"{winner} is the only endpoint that can serve this request"
         return f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
 
+    @cached_property
+    def sensitivity(self) -> Sensitivity | None:
+        """What, changed alone, would put another endpoint first; None with fewer than two."""
+        logs = self.evaluation.of_one.take(self.order, axis=1)
+        usd = reference_cost_usd(self.snapshot, self.profile)
+        return sensitivity(self.endpoints, logs, exponent_array(self.exponents), usd)
+
     def require_endpoint(self) -> None:
         """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""
         if self.order:
@@ -273,6 +283,7 @@ class Decision:
             "actions": self.directive.actions(self.dropped),
             "exponents": dict(self.exponents),
             "reason": self.reason if self.order else None,
+            "sensitivity": self.sensitivity.as_dict() if self.sensitivity else None,
             "ranking": [row.as_dict() for row in self.ranking],
             "excluded": [row.as_dict() for row in self.excluded],
         }

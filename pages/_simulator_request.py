@@ -16,6 +16,7 @@ from pages._format import basis, markdown
 from pages._report_download import download_row
 from pages._session import application
 from pages._simulator_scatter import cost_against_time
+from pages._simulator_sensitivity import show_sensitivity
 from pages._simulator_tables import Column, Table, show_table
 
 __all__ = ["details", "ranking", "unknown_endpoints"]
@@ -92,6 +93,8 @@ def details(decision: Decision, decisions: Mapping[RoutingPreference, Decision],
         _charts.show_chart(cost_against_time(decision.ranking, words.scatter_title(decision)), key="cost-against-time")
         st.caption("The lower left is better: cheaper and faster. The ranking above is the table behind this chart.")
         _explanations(decision, basis_line)
+        if decision.sensitivity:
+            show_sensitivity(decision.sensitivity, basis_line)
         _preferences(decisions, basis_line)
     if decision.excluded:
         _exclusions(decision, basis_line)

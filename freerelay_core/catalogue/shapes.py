@@ -44,7 +44,7 @@ class RawSource(_Strict):
     title: str
     date: str = Field(pattern=r"^\d{4}(-\d\d(-\d\d)?)?$")
     kind: Kind
-    elo_interval: float | None = Field(None, ge=0)
+    elo_interval: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Half the width of the interval of abilities from this source; the usual one of its kind where absent."""
     list: str | None = None
     """Name of the list that its figures are rows of; an endpoint's `rows` says which row."""
@@ -56,8 +56,8 @@ class RawFigure(_Strict):
     value: float = Field(ge=0, allow_inf_nan=False)
     source: str
     kind: Kind | None = None
-    low: float | None = Field(None, ge=0)
-    high: float | None = Field(None, ge=0)
+    low: float | None = Field(None, ge=0, allow_inf_nan=False)
+    high: float | None = Field(None, ge=0, allow_inf_nan=False)
     mode: str | None = None
     """The effort that the source's figure is of, where no row says so."""
     via: str | None = None

@@ -35,6 +35,9 @@ def decide(
         SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
     ] = SnapshotChoice.CATALOGUE,
     *,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Say how far each figure is from changing the winner.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole decision as JSON.")] = False,
 ) -> None:
     """Rank the endpoints for one request; nobody is called."""
@@ -56,6 +59,9 @@ def decide(
         typer.echo(orjson.dumps(decision.as_dict(clock.now()) | {"dry_run": True}, option=orjson.OPT_INDENT_2))
     else:
         _draw(decision)
+        if sensitivity and decision.sensitivity:
+            for sentence in decision.sensitivity.sentences():
+                typer.echo(f"{sentence}.")
 
 
 def _draw(decision: Decision) -> None:

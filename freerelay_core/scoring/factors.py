@@ -24,7 +24,15 @@ from freerelay_core.profile import NEEDS, Depth, OutputContract, ProfileBatch, R
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, Snapshot
 
-__all__ = ["NO_DIRECTIVES", "Directives", "Evaluation", "Excluded", "catalogue_quality", "evaluate"]
+__all__ = [
+    "NO_DIRECTIVES",
+    "Directives",
+    "Evaluation",
+    "Excluded",
+    "catalogue_quality",
+    "evaluate",
+    "reference_cost_usd",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -392,6 +400,11 @@ def _relative_time(snapshot: Snapshot, tables: _Tables, asked: _Asked, decoded: 
     time = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
     relative: Floats = time / (_figure(reference.LATENCY_TOLERANCE, asked.latency_class) * reference_time)
     return relative
+
+
+def reference_cost_usd(snapshot: Snapshot, profile: RequestProfile) -> float:
+    """USD of the request at reference prices: the cost that halves the factor."""
+    return float(_reference_cost(_tables(snapshot), _asked(profile)))
 
 
 def _reference_cost(tables: _Tables, asked: _Asked) -> Figure:

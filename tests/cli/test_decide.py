@@ -109,6 +109,15 @@ def test_decide_reads_standard_input_and_draws_a_table(request_file):
     assert winner in run.stdout
 
 
+def test_decide_says_what_would_change_the_winner(request_file):
+    told = printed("decide", request_file)
+    run = freerelay("decide", request_file, "--sensitivity")
+    first, second = (row["endpoint"] for row in told["ranking"][:2])
+    assert told["sensitivity"]["winner"]["endpoint"] == first
+    assert f"If the price of {first} " in run.stdout
+    assert f"{second} wins." in run.stdout
+
+
 def test_another_preference_ranks_another_endpoint_first(request_file):
     winners = {
         printed("decide", request_file, "--preference", name)["ranking"][0]["endpoint"]

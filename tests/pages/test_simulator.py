@@ -18,6 +18,7 @@ from pages import _simulator_request as view
 from pages import _simulator_words as words
 from pages._simulator_body import read_body
 from pages._simulator_input import DEFAULT, bad_parameters
+from pages._simulator_sensitivity import exponents_table, figures_table
 from pages._simulator_trace import JOBS, Setting, rank_trace
 
 CHEAP, BALANCED, FAST = RoutingPreference
@@ -83,6 +84,22 @@ def test_the_two_columns_of_a_comparison_sum_to_the_gap():
     assert label == "sum"
     assert [a, b, gap] == [pytest.approx(sum(row[i] for row in factors)) for i in (1, 2, 3)]
     assert gap == pytest.approx(a - b) == pytest.approx(comparison.gap)
+
+
+def test_how_far_everything_must_move_before_the_winner_changes_is_told():
+    fleet = snapshot(endpoint("a/m", ability=1250.0), endpoint("b/m", usd=(3.0, 0.3, 9.0)))
+    decision = decide(fleet, request(depth=Depth.HARD), decision_id="d")
+    said = decision.sensitivity
+    exponents = {row[0]: row[1:] for row in exponents_table(said, "").rows}
+    for turn in said.exponents:
+        stated, turns_at, move, winner = exponents[turn.factor]
+        assert (stated, turns_at, winner) == (turn.exponent, turn.turns_at, turn.winner)
+        assert move is None if turns_at is None else stated + move == pytest.approx(turns_at)
+    assert any(winner == decision.endpoints[1] for *_, winner in exponents.values())
+    assert [(row[0], row[-1]) for row in figures_table(said, "").rows] == [
+        (decision.endpoints[0], decision.endpoints[1]),
+        (decision.endpoints[1], decision.endpoints[1]),
+    ]
 
 
 def test_the_contributions_of_an_endpoint_sum_to_its_log_utility():
@@ -157,8 +174,8 @@ def test_the_ranking_stands_before_chart_explanations_preferences_and_exclusions
     kinds = [element.type for element in page.main if element.type in {"title", "header", "subheader", "dataframe"}]
     assert kinds[:4] == ["title", "header", "dataframe", "subheader"]
     headers = [plain(header.value) for header in page.header]
-    assert headers[1:3] == ["Why A, not B", "The three preferences"]
-    assert "endpoints are excluded" in headers[3]
+    assert headers[1:4] == ["Why A, not B", "What would change the winner", "The three preferences"]
+    assert "endpoints are excluded" in headers[4]
 
 
 def test_another_preference_ranks_otherwise_and_changes_nothing_else(tenant_reader, expected, running):

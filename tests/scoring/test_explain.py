@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builders
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,28 +138,3 @@ def test_a_decision_repeats_from_its_log_to_the_last_bit(endpoints, profile):
         assert again == [
             (name, decision.log_utilities[e]) for name, e in zip(decision.endpoints, decision.order, strict=True)
         ]
-
-
-def relative_to_the_pool(cost, latency):
-    """How two open-source routers score: cost and latency over the largest of the candidates at hand."""
-    cost, latency = np.array(cost), np.array(latency)
-    return (1 - cost / cost.max()) + (1 - latency / latency.max())
-
-
-def test_a_dear_slow_candidate_reorders_others_where_scores_are_relative_to_the_pool_but_not_here():
-    cost, latency = [1.0, 2.0], [3.0, 2.2]
-    assert relative_to_the_pool(cost, latency).argmax() == 0
-    assert relative_to_the_pool([*cost, 100.0], [*latency, 3.0])[:2].argmax() == 1
-
-    one = builders.endpoint("a/one", usd=(1, 1, 10), tokens_per_s=70.0)
-    two = builders.endpoint("b/two", usd=(1, 1, 20), tokens_per_s=100.0)
-    dear_and_slow = builders.endpoint("c/three", usd=(1000, 1000, 1000), tokens_per_s=1.0)
-    for preference in RoutingPreference:
-        alone = decide(builders.snapshot(one, two), builders.request(), decision_id="d", tenant_preference=preference)
-        joined = decide(
-            builders.snapshot(one, two, dear_and_slow),
-            builders.request(),
-            decision_id="d",
-            tenant_preference=preference,
-        )
-        assert joined.endpoints[:2] == alone.endpoints

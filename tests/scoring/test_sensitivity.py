@@ -1,0 +1,209 @@
+"""A little more than the stated change puts the named endpoint first; a little less, either way, changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import builders
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
+from freerelay_core.decision import decide
+from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
+from freerelay_core.profile import Depth, LatencyClass
+from freerelay_core.scoring import reference_cost_usd
+
+A_LITTLE = 1e-3
+"""Share of a change by which a test goes beyond it, or stays short of it."""
+CLEAR = 1e-8
+"""Difference in ln U that no rounding and no tie-break hides."""
+
+preferences = st.sampled_from(RoutingPreference)
+
+
+def decided(snapshot, profile, exponents):
+    return decide(snapshot, profile, decision_id="d", exponents=exponents)
+
+
+def lead(decision, a, b):
+    """How far a is above b, in ln U."""
+    of = dict(zip(decision.snapshot.endpoint_ids, decision.log_utilities, strict=True))
+    return of[a] - of[b]
+
+
+def requires_the_change(decision, winner, beyond, short):
+    """`beyond` the change the new winner leads (or ties within rounding with the one that does), `short` of it not."""
+    old = decision.endpoints[0]
+    if abs(lead(short, old, winner)) > CLEAR:
+        assert short.endpoints[0] == old
+    if abs(lead(beyond, winner, old)) > CLEAR:
+        assert beyond.endpoints[0] != old
+        assert lead(beyond, winner, beyond.endpoints[0]) > -10 * A_LITTLE
+        assert lead(beyond, winner, old) > 0
+
+
+@given(builders.endpoints(2, 6), builders.profiles, preferences)
+def test_an_exponent_turns_the_winner_where_it_is_said_to(endpoints, profile, preference):
+    snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
+    decision = decided(snapshot, profile, exponents)
+    assume(lead(decision, *decision.endpoints[:2]) > 1e-4)
+
+    def at(factor, exponent):
+        return decided(snapshot, profile, {**exponents, factor: exponent})
+
+    for turn in decision.sensitivity.exponents:
+        assert turn.exponent == exponents[turn.factor]
+        if turn.turns_at is None:
+            winners = {at(turn.factor, e).endpoints[0] for e in (1e-6, 0.1, 0.7, 1.3, 2.5, 5.0, 20.0)}
+            assert winners == {decision.endpoints[0]}
+            continue
+        change = turn.turns_at - turn.exponent
+        beyond = at(turn.factor, max(turn.exponent + change * (1 + A_LITTLE), 0.0))
+        requires_the_change(decision, turn.winner, beyond, at(turn.factor, turn.exponent + change * (1 - A_LITTLE)))
+        mirrored = turn.exponent - change * (1 - A_LITTLE)
+        if mirrored > 0:
+            assert at(turn.factor, mirrored).endpoints[0] == decision.endpoints[0]
+
+
+def priced(snapshot, endpoint, times):
+    rates = snapshot.prices.rates.copy()
+    rates[..., endpoint] *= times
+    return replace(snapshot, prices=replace(snapshot.prices, rates=rates))
+
+
+def timed(snapshot, endpoint, times, decision):
+    """The endpoint's whole time, prefill included, times this."""
+    prefill = decision.profile.input_tokens / PREFILL_TOKENS_PER_S
+    behaviour = snapshot.behaviour
+    own = (
+        behaviour.first_token_p95[endpoint]
+        + decision.evaluation.decoded_tokens[endpoint] / behaviour.speed_median[endpoint]
+    )
+    own_times = (times * (own + prefill) - prefill) / own
+    first, speed = behaviour.first_token_median.copy(), behaviour.speed_median.copy()
+    first[endpoint] *= own_times
+    speed[endpoint] /= own_times
+    return replace(snapshot, behaviour=replace(behaviour, first_token_median=first, speed_median=speed))
+
+
+def abler(snapshot, endpoint, elo):
+    abilities = snapshot.abilities.copy()
+    abilities[:, endpoint] += elo
+    return replace(snapshot, abilities=abilities)
+
+
+@given(builders.endpoints(2, 6), builders.profiles, preferences)
+def test_a_price_a_time_and_an_ability_turn_the_winner_where_they_are_said_to(endpoints, profile, preference):
+    profile = replace(profile, cached_tokens=min(profile.cached_tokens, profile.input_tokens))
+    snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
+    decision = decided(snapshot, profile, exponents)
+    assume(lead(decision, *decision.endpoints[:2]) > 1e-4)
+    said = decision.sensitivity
+    assert [turn.endpoint for turn in (said.winner, *said.challengers)] == list(decision.endpoints)
+    assert said.winner.winner == decision.endpoints[1]
+    for turn in (said.winner, *said.challengers):
+        index = snapshot.endpoint_ids.index(turn.endpoint)
+        if turn.price_times is not None:
+            assert (turn.price_times > 1) is (turn is said.winner)
+            assert turn.cost_usd == pytest.approx(decision.evaluation.cost_usd[index] * turn.price_times)
+            both = (decided(priced(snapshot, index, t), profile, exponents) for t in _around(turn.price_times, 1.0))
+            requires_the_change(decision, turn.winner, *both)
+        if turn.time_times is not None and turn.time_times < 1e6:
+            assert (turn.time_times > 1) is (turn is said.winner)
+            times = _around(turn.time_times, 1.0)
+            prefill = profile.input_tokens / PREFILL_TOKENS_PER_S
+            own = decision.latencies_s[0][index]
+            if times[0] * own > 2 * prefill:  # else no speed of its own makes the endpoint that fast
+                both = (decided(timed(snapshot, index, t, decision), profile, exponents) for t in times)
+                requires_the_change(decision, turn.winner, *both)
+        if turn.ability_elo is not None:
+            assert (turn.ability_elo < 0) is (turn is said.winner)
+            both = (decided(abler(snapshot, index, e), profile, exponents) for e in _around(turn.ability_elo, 0.0))
+            requires_the_change(decision, turn.winner, *both)
+
+
+def _around(value, present):
+    """A little beyond the change from the present value, and a little short of it."""
+    return present + (value - present) * (1 + A_LITTLE), present + (value - present) * (1 - A_LITTLE)
+
+
+@given(builders.endpoints(2, 4), builders.profiles, preferences)
+def test_where_no_price_or_ability_of_its_own_is_said_to_help_the_best_one_does_not(endpoints, profile, preference):
+    snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
+    decision = decided(snapshot, profile, exponents)
+    for turn in decision.sensitivity.challengers:
+        index = snapshot.endpoint_ids.index(turn.endpoint)
+        best = {
+            "price_times": priced(snapshot, index, 1e-12),
+            "ability_elo": abler(snapshot, index, 1e5),
+        }
+        for figure, changed_snapshot in best.items():
+            if getattr(turn, figure) is None:
+                changed = decided(changed_snapshot, profile, exponents)
+                assert lead(changed, decision.endpoints[0], turn.endpoint) > -CLEAR
+
+
+def test_a_free_winner_is_told_from_which_cost_on_it_loses():
+    free, paid = builders.endpoint("a/free", usd=(0, 0, 0)), builders.endpoint("b/paid", usd=(1, 0.1, 4))
+    profile = builders.request(depth=Depth.HARD)
+    decision = decide(builders.snapshot(free, paid), profile, decision_id="d")
+    turn = decision.sensitivity.winner
+    assert turn.price_times is None
+    assert turn.cost_usd == pytest.approx(decision.row(1).cost_usd)
+    assert "were not free but cost" in turn.sentences()[0]
+    (challenger,) = decision.sensitivity.challengers
+    assert challenger.price_times is None  # nothing is cheaper than free
+    all_free = [free, builders.endpoint("b/free", usd=(0, 0, 0), ability=1200.0)]
+    slower = decide(builders.snapshot(*all_free), profile, decision_id="d").sensitivity
+    assert slower.winner.cost_usd > 0
+
+
+def test_in_a_batch_no_time_matters():
+    fast, slow = builders.endpoint("a/fast"), builders.endpoint("b/slow", tokens_per_s=1.0, usd=(2, 2, 2))
+    profile = builders.request(latency_class=LatencyClass.BATCH)
+    said = decide(builders.snapshot(fast, slow), profile, decision_id="d").sensitivity
+    assert [turn.time_times for turn in (said.winner, *said.challengers)] == [None, None]
+    assert next(turn for turn in said.exponents if turn.factor == "latency").turns_at is None
+
+
+def test_with_no_other_endpoint_there_is_nothing_to_say():
+    decision = decide(builders.snapshot(builders.endpoint()), builders.request(), decision_id="d")
+    assert decision.sensitivity is None
+    assert decision.as_dict(builders.NOON)["sensitivity"] is None
+
+
+def test_the_reference_cost_is_the_one_that_halves_the_factor():
+    at_reference = builders.endpoint(usd=(1.25, 0.125, 6.25))
+    profile = builders.request(input_tokens=5000, cached_tokens=3000, output_tokens=700)
+    snapshot = builders.snapshot(at_reference)
+    row = decide(snapshot, profile, decision_id="d").row(0)
+    assert row.factors["cost"][0] == pytest.approx(0.5)
+    assert reference_cost_usd(snapshot, profile) == pytest.approx(row.cost_usd)
+
+
+def test_the_sentences_name_the_change_and_who_wins():
+    cheap, able = builders.endpoint("a/cheap", usd=(1, 1, 4)), builders.endpoint("b/able", usd=(9, 9, 36), ability=1320)
+    profile = builders.request(depth=Depth.HARD)
+    decision = decide(builders.snapshot(cheap, able), profile, decision_id="d")
+    said = decision.sensitivity.sentences()
+    assert decision.endpoints == ("a/cheap", "b/able")
+    turn = next(turn for turn in decision.sensitivity.exponents if turn.factor == "cost")
+    assert f"If the exponent of cost falls below {turn.turns_at:.2f}, b/able wins" in said
+    assert f"If a/cheap were {-decision.sensitivity.winner.ability_elo:.2g} Elo less able, b/able wins" in said
+    assert any(text.startswith("If the price of a/cheap rises ") and text.endswith("b/able wins") for text in said)
+    assert said[-1].startswith("No exponent of policy, safety, schema, ")
+    assert set(decision.sensitivity.as_dict()) == {"exponents", "winner", "challengers"}
+    assert [turn["factor"] for turn in decision.sensitivity.as_dict()["exponents"]] == list(FACTORS)
+
+
+def test_among_twins_any_change_of_a_figure_decides_and_no_exponent_does():
+    twins = [builders.endpoint("a/twin"), builders.endpoint("b/twin")]
+    said = decide(builders.snapshot(*twins), builders.request(), decision_id="d").sensitivity
+    assert all(turn.turns_at is None for turn in said.exponents)
+    assert said.winner.price_times == said.winner.time_times == 1
+    assert said.winner.ability_elo == 0
+    assert "If the price of a/twin moves at all, b/twin wins" in said.winner.sentences()
+    assert np.isfinite(said.challengers[0].price_times)
