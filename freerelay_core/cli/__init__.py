@@ -10,6 +10,7 @@ from freerelay_core.cli.catalogue import catalogue
 from freerelay_core.cli.decide import decide
 from freerelay_core.cli.decision import decision
 from freerelay_core.cli.key import key
+from freerelay_core.cli.learned import learned
 from freerelay_core.cli.policy import policy
 from freerelay_core.cli.report import report
 from freerelay_core.cli.serve import serve
@@ -21,7 +22,7 @@ __all__ = ["main"]
 
 # A traceback of typer's shows local variables, and those may be keys.
 cli = typer.Typer(help="FreeRelay, an LLM router.", pretty_exceptions_enable=False, add_completion=False)
-for command in (serve, decide, simulate, report):
+for command in (serve, decide, simulate, report, learned):
     cli.command()(command)
 cli.add_typer(tenant, name="tenant")
 cli.add_typer(key, name="key")

@@ -1,0 +1,51 @@
+"""`freerelay learned`: what answers have taught, as every worker shares it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import orjson
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from freerelay_core.cli.store import with_store
+from freerelay_core.cli.tenant import AsJson
+from freerelay_core.clock import SystemClock
+from freerelay_core.config import load_settings
+from freerelay_core.fleet.lessons import KINDS
+from freerelay_core.store import Lesson
+
+__all__ = ["learned"]
+
+
+def learned(*, as_json: AsJson = False) -> None:
+    """List what answers have taught, beside the weight of the prior that it corrects (docs/learning.md)."""
+    lessons = with_store(load_settings(), SystemClock(), lambda store: store.lessons())
+    lessons.sort(key=lambda lesson: (lesson.kind, lesson.scope, lesson.endpoint, lesson.simulated))
+    if as_json:
+        rows = [asdict(lesson) | {"mean": lesson.total / lesson.weight} for lesson in lessons]
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    elif lessons:
+        _draw(lessons)
+    else:
+        typer.echo("Nothing yet: no request has been answered.")
+
+
+def _draw(lessons: list[Lesson]) -> None:
+    numbers = [Column(name, justify="right") for name in ("outcomes", "weight", "prior's weight", "mean")]
+    table = Table("what", "by", "endpoint", *numbers, "basis", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for lesson in lessons:
+        kind = KINDS.get(lesson.kind)
+        table.add_row(
+            lesson.kind,
+            lesson.scope,
+            lesson.endpoint,
+            f"{lesson.outcomes:,}",
+            f"{lesson.weight:,.1f}",
+            "" if kind is None else f"{kind.prior_weight:.0f}",
+            f"{lesson.total / lesson.weight:,.3g}",
+            "simulated" if lesson.simulated else "measured",
+        )
+    Console().print(table)

@@ -1,0 +1,37 @@
+"""`freerelay learned`: what the database knows beyond the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from freerelay_core.clock import SystemClock
+from freerelay_core.store import Lesson, PostgresStore
+from tests.cli.test_tenant import printed
+
+
+async def add(dsn, *lessons):
+    store = PostgresStore(dsn, clock=SystemClock())
+    await store.open()
+    await store.add_lessons(lessons)
+    await store.close()
+
+
+def test_what_was_learned_is_listed_with_its_weight_and_basis(database):
+    where = {"DATABASE_URL": database}
+    assert "Nothing yet" in printed("learned", **where)
+    graded = Lesson(
+        "quality", "chat", "a/x", simulated=False, outcomes=3, decay=0.9, weight=2.0, total=1.5, expected=1.8
+    )
+    asyncio.run(add(database, graded))
+    (row,) = json.loads(printed("learned", "--json", **where))
+    assert (row["kind"], row["scope"], row["endpoint"], row["outcomes"], row["mean"]) == (
+        "quality",
+        "chat",
+        "a/x",
+        3,
+        0.75,
+    )
+    drawn = printed("learned", **where)
+    assert "measured" in drawn
+    assert "0.75" in drawn
