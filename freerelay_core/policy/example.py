@@ -54,6 +54,7 @@ class Example(StrictModel):
     hour: int = Field(12, ge=0, le=23, description="Hour of the day (UTC).")
     weekday: int = Field(3, ge=1, le=7, description="1 is Monday.")
     healthy_share: float = Field(1.0, ge=0, le=1, description="Share of the endpoints whose breaker is closed.")
+    schema_success: float = Field(1.0, ge=0, le=1, description="Share of the checked answers that kept their contract.")
     expect: Expectation
 
     @model_validator(mode="after")
@@ -77,4 +78,4 @@ class Example(StrictModel):
 
     def conditions(self) -> Conditions:
         """The state of the world around the request."""
-        return Conditions(healthy_share=self.healthy_share, weekday=self.weekday)
+        return Conditions(healthy_share=self.healthy_share, schema_success=self.schema_success, weekday=self.weekday)

@@ -24,6 +24,8 @@ class Conditions:
 
     healthy_share: float = 1.0
     """Share of the endpoints in service whose breaker is closed; in [0, 1]."""
+    schema_success: float = 1.0
+    """Share of the checked answers that kept their output contract, over all endpoints (older ones count less)."""
     weekday: int = 1
     """ISO day of the week (UTC), 1 is Monday."""
 
@@ -32,9 +34,11 @@ class Conditions:
 def conditions_of(snapshot: Snapshot) -> Conditions:
     """The conditions at the moment of `snapshot`. Its day is the day whose prices count, too."""
     in_service = snapshot.live & (snapshot.availability != WITHDRAWN)
+    learned = snapshot.learned
     healthy = in_service & (snapshot.availability != BREAKER_OPEN)
     return Conditions(
         healthy_share=float(healthy.sum()) / max(int(in_service.sum()), 1) if in_service.any() else 1.0,
+        schema_success=float(learned.schema_kept.sum() / seen) if (seen := learned.schema_seen.sum()) else 1.0,
         weekday=snapshot.created_at.isoweekday(),
     )
 
@@ -121,6 +125,10 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         "healthy_share": Variable(
             "share of the endpoints in service whose breaker is closed, 0.0 to 1.0",
             lambda f: f.conditions.healthy_share,
+        ),
+        "schema_success": Variable(
+            "share of the checked answers that kept their output contract, 0.0 to 1.0; 1.0 where none was checked",
+            lambda f: f.conditions.schema_success,
         ),
     }
 )

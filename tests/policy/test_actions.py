@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from freerelay_core.decision import choose, decide, evaluate_batch
 from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.policy import Conditions, batch_directives, conditions_of, read_policy
 from freerelay_core.preference import EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import OutputContract, ProfileBatch
@@ -39,7 +40,7 @@ def decided(*rules, profile=REQUEST, snapshot=SNAPSHOT, **options):
     evaluation = evaluate_batch(snapshot, batch, directives, index)
     if not options:
         assert np.array_equal(evaluation.excluded[0], decision.evaluation.excluded)
-        assert evaluation.log_factors[:, 0].tobytes() == decision.evaluation.log_factors.tobytes()
+        assert builders.row_of(evaluation, 0).tobytes() == decision.evaluation.of_one.tobytes()
         winner = choose(evaluation, exponent_array(EXPONENTS[decision.preference.value])).endpoint[0]
         assert winner == (decision.order[0] if decision.order else -1)
     return decision
@@ -201,6 +202,18 @@ def test_a_condition_reads_the_health_of_the_fleet_and_the_day_of_the_snapshot()
     failing = replace(SNAPSHOT, availability=np.array([BREAKER_OPEN, 0, 0], dtype=np.int8))
     assert conditions_of(failing) == Conditions(healthy_share=2 / 3, weekday=2)
     assert reasons(decided(*rules, snapshot=failing))["plain/text"] == "excluded_by_rule"
+
+
+def test_a_condition_reads_how_often_answers_keep_their_contract():
+    rule = {"when": "contract == 'json' && schema_success < 0.9", "routing_preference": "performance-first"}
+    json = builders.request(contract=OutputContract.JSON)
+    assert decided(rule, profile=json).preference.level == "default"
+    lessons = Lessons(SNAPSHOT)
+    for kept in (1.0, 0.0):
+        lessons.record("schema", "json", 0, kept)
+    strained = replace(SNAPSHOT, learned=lessons.learned())
+    assert conditions_of(strained).schema_success == pytest.approx(0.5, abs=0.01)
+    assert decided(rule, snapshot=strained, profile=json).preference.rule == "r1"
 
 
 def test_endpoints_out_of_service_say_nothing_of_health():
