@@ -5,13 +5,14 @@
 #   make lint | types | layers     one check each
 #   make check                     all of them
 #   make screenshots               take the pictures in docs/screenshots
+#   make mutation [MUTANTS=...]    change what decides, line by line, and see that a test fails each time (an hour or two)
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots lock
+.PHONY: run test lint types layers check screenshots mutation lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -43,6 +44,12 @@ check: lint types layers test
 
 screenshots: $(for_test)
 	.venv/bin/python docs/take_screenshots.py
+
+# Not in the lock: nobody else needs it. `.venv/bin/mutmut show NAME` prints a mutant that no test noticed.
+mutation: $(for_test)
+	$(in_venv) pip install --quiet mutmut==3.8.1
+	.venv/bin/mutmut run --max-children 2 $(MUTANTS)
+	.venv/bin/mutmut results
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from freerelay_core.store import Store
@@ -25,6 +25,8 @@ _numbers = count(1)
 
 # A busy machine is no failure: no example is timed, and the same examples are tried everywhere.
 settings.register_profile("suite", deadline=None, derandomize=True)
+# `make mutation` runs the tests thousands of times: the first failure is enough, however large its example.
+settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=30, phases=[Phase.generate])
 settings.load_profile("suite")
 
 

@@ -43,9 +43,9 @@ class ExponentTurn:
         """What it means, without a full stop."""
         if self.turns_at is None:
             return f"No exponent of {self.factor} changes the winner"
-        moves = "falls below" if self.turns_at < self.exponent else "rises above"
         if self.turns_at == self.exponent:
             return f"If the exponent of {self.factor} moves at all, {self.winner} wins"
+        moves = "falls below" if self.turns_at < self.exponent else "rises above"
         return f"If the exponent of {self.factor} {moves} {_figure(self.turns_at, self.exponent)}, {self.winner} wins"
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,12 +83,14 @@ class FigureTurn:
         if price is not None:
             said.append(f"If the price of {self.endpoint} {_moves(price)}, {self.winner} wins")
         elif self.cost_usd is not None:
-            said.append(f"If {self.endpoint} were not free but cost {self.cost_usd:.2g} USD here, {self.winner} wins")
+            cost = f"{_digits(self.cost_usd * 1000)} USD per 1,000 such requests"
+            said.append(f"If {self.endpoint} were not free but cost {cost}, {self.winner} wins")
         if time is not None:
             said.append(f"If the time that {self.endpoint} takes {_moves(time)}, {self.winner} wins")
         if elo is not None:
-            more = f"{abs(elo):.2g} Elo {'less' if elo < 0 else 'more'} able"
-            said.append(f"If {self.endpoint} were {more}, {self.winner} wins")
+            by = f"{_digits(abs(elo))} Elo" if elo else "any"
+            change = "more" if self.winner == self.endpoint else "less"
+            said.append(f"If {self.endpoint} were {by} {change} able, {self.winner} wins")
         return said or [f"No change of the price, the time or the ability of {self.endpoint} alone changes the winner"]
 
     def as_dict(self) -> dict[str, Any]:
@@ -199,7 +201,12 @@ def _finite(value: float) -> float | None:
 
 def _figure(value: float, beside: float) -> str:
     """With two decimals, or as many as tell it from the other."""
-    return f"{value:.2f}" if f"{value:.2f}" != f"{beside:.2f}" else f"{value:.4g}"
+    return f"{value:.2f}" if f"{value:.2f}" != f"{beside:.2f}" else f"{value:.6f}"
+
+
+def _digits(value: float) -> str:
+    """Two significant digits at least, never as a power of ten: "340", "23", "0.4", "0.000012"."""
+    return f"{value:,.0f}" if value >= 10 else np.format_float_positional(float(f"{value:.2g}"), trim="-")
 
 
 def _moves(times: float) -> str:
@@ -208,4 +215,4 @@ def _moves(times: float) -> str:
     if times >= 2:
         return f"rises to {times:,.1f} times"
     share = abs(times - 1) * 100
-    return f"{'rises' if times > 1 else 'falls'} by {f'{share:.0f}' if share >= 1 else f'{share:.1g}'} %"
+    return f"{'rises' if times > 1 else 'falls'} by {_digits(share)} %"

@@ -62,6 +62,12 @@ def words_of(by_factor, cost=(1.0, 1.0), latency=(1.0, 1.0), quality=(0.9, 0.9),
             {"latency": (1.0, 1.4), "cost": (1.0, 2.0)},
             ": 2.0 times cheaper, same quality, 0.4 s faster as a rule but slower at its slowest",
         ),
+        (
+            {"latency": -0.2, "cost": 0.4},
+            {"latency": (1.0, 1.02), "cost": (1.518, 3.0), "quality": (0.9, 0.3)},
+            ": 49 % cheaper, 60 of 100 answers better, same speed",
+        ),
+        ({"cost": -0.4}, {"cost": (5.7, 3.0)}, ": same speed, same quality, 90 % dearer"),
         ({"success": 0.0004}, {}, ", about equal overall: answers more reliably, same cost, same speed, same quality"),
         (
             {"quality": 0.002},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import builders
 import numpy as np
@@ -14,12 +14,15 @@ from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import decide
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass
-from freerelay_core.scoring import reference_cost_usd
+from freerelay_core.scoring import Sensitivity, reference_cost_usd
+from freerelay_core.scoring.sensitivity import ExponentTurn, FigureTurn
 
 A_LITTLE = 1e-3
 """Share of a change by which a test goes beyond it, or stays short of it."""
 CLEAR = 1e-8
 """Difference in ln U that no rounding and no tie-break hides."""
+
+pytestmark = pytest.mark.filterwarnings("error")  # numpy complains of nothing: what has no answer is None, quietly
 
 preferences = st.sampled_from(RoutingPreference)
 
@@ -192,11 +195,64 @@ def test_the_sentences_name_the_change_and_who_wins():
     assert decision.endpoints == ("a/cheap", "b/able")
     turn = next(turn for turn in decision.sensitivity.exponents if turn.factor == "cost")
     assert f"If the exponent of cost falls below {turn.turns_at:.2f}, b/able wins" in said
-    assert f"If a/cheap were {-decision.sensitivity.winner.ability_elo:.2g} Elo less able, b/able wins" in said
+    assert f"If a/cheap were {-decision.sensitivity.winner.ability_elo:.0f} Elo less able, b/able wins" in said
     assert any(text.startswith("If the price of a/cheap rises ") and text.endswith("b/able wins") for text in said)
     assert said[-1].startswith("No exponent of policy, safety, schema, ")
-    assert set(decision.sensitivity.as_dict()) == {"exponents", "winner", "challengers"}
-    assert [turn["factor"] for turn in decision.sensitivity.as_dict()["exponents"]] == list(FACTORS)
+    shown = decision.sensitivity.as_dict()
+    assert set(shown) == {"exponents", "winner", "challengers"}
+    assert [turn["factor"] for turn in shown["exponents"]] == list(FACTORS)
+    for turn, stated in zip(decision.sensitivity.exponents, shown["exponents"], strict=True):
+        assert stated == asdict(turn)
+    assert shown["winner"] == asdict(decision.sensitivity.winner)
+    assert shown["challengers"] == [asdict(turn) for turn in decision.sensitivity.challengers]
+
+
+@pytest.mark.parametrize(
+    ("turns_at", "said"),
+    [
+        (0.618, "If the exponent of cost falls below 0.62, b wins"),
+        (1.5, "If the exponent of cost rises above 1.50, b wins"),
+        (1.0004, "If the exponent of cost rises above 1.000400, b wins"),
+        (1.0, "If the exponent of cost moves at all, b wins"),
+        (None, "No exponent of cost changes the winner"),
+    ],
+)
+def test_an_exponent_in_words(turns_at, said):
+    assert ExponentTurn("cost", 1.0, turns_at, None if turns_at is None else "b").sentence() == said
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"price_times": 1.312}, "If the price of a rises by 31 %, b wins"),
+        ({"price_times": 0.95}, "If the price of a falls by 5 %, b wins"),
+        ({"price_times": 1.00042}, "If the price of a rises by 0.042 %, b wins"),
+        ({"price_times": 1.994}, "If the price of a rises by 99 %, b wins"),
+        ({"price_times": 2.0}, "If the price of a rises to 2.0 times, b wins"),
+        ({"price_times": 1234.56}, "If the price of a rises to 1,234.6 times, b wins"),
+        ({"price_times": 1.0}, "If the price of a moves at all, b wins"),
+        ({"cost_usd": 0.0000123}, "If a were not free but cost 0.012 USD per 1,000 such requests, b wins"),
+        ({"cost_usd": 1.5}, "If a were not free but cost 1,500 USD per 1,000 such requests, b wins"),
+        ({"time_times": 1.2}, "If the time that a takes rises by 20 %, b wins"),
+        ({"ability_elo": -123.4}, "If a were 123 Elo less able, b wins"),
+        ({"ability_elo": 0.0}, "If a were any less able, b wins"),
+        ({}, "No change of the price, the time or the ability of a alone changes the winner"),
+    ],
+)
+def test_a_figure_in_words(figures, said):
+    none = dict.fromkeys(("price_times", "cost_usd", "time_times", "ability_elo"))
+    assert FigureTurn("a", "b", **none | figures).sentences() == [said]
+
+
+def test_what_a_challenger_must_gain_in_words():
+    for elo, said in ((0.5, "If b were 0.5 Elo more able, b wins"), (0.0, "If b were any more able, b wins")):
+        assert FigureTurn("b", "b", None, None, None, elo).sentences() == [said]
+
+
+def test_where_every_exponent_can_turn_the_winner_none_is_said_not_to():
+    turn = ExponentTurn("cost", 1.0, 2.0, "b")
+    figures = FigureTurn("a", "b", None, None, None, -1.0)
+    assert Sensitivity((turn,), figures, ()).sentences() == ["If a were 1 Elo less able, b wins", turn.sentence()]
 
 
 def test_among_twins_any_change_of_a_figure_decides_and_no_exponent_does():
