@@ -29,10 +29,10 @@ import numpy.typing as npt
 
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider, load_catalogue
 from freerelay_core.decision import Choice, choose
+from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.preference import FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, ProfileBatch, RequestProfile, TaskFamily
-from freerelay_core.scoring import evaluate
-from freerelay_core.scoring.reference import ELO_PER_LOGIT
+from freerelay_core.scoring import catalogue_quality, evaluate
 from freerelay_core.simulation import read_trace
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 
@@ -180,7 +180,6 @@ CHARS_A_TOKEN = 4
 ANSWER_TOKENS = 200
 """Assumed for every answer; the file counts none."""
 OUTCOMES = 50
-PRIOR_WEIGHT = 10.0
 QUALITY_ALONE = np.array([float(name == "quality") for name in FACTORS])
 
 
@@ -242,42 +241,25 @@ def models_snapshot() -> Snapshot:
     return catalogue_snapshot(Catalogue({"nine": provider}, tuple(endpoints)), NOON)
 
 
-def learned_shift(prior: Floats, good: Floats, count: float) -> Floats:
-    """Shift of the ability, in logits, after `count` graded outcomes, by endpoint; `good` is the sum of their scores,
-    `prior` the mean of what was expected.
-
-    To be replaced by the import of freerelay_core.fleet.learned, which states the same formula, once that is there.
-    """
-    learned = (PRIOR_WEIGHT * prior + good) / (PRIOR_WEIGHT + count)
-    shift: Floats = np.log(learned / (1 - learned)) - np.log(prior / (1 - prior))
-    return shift
-
-
-def shifts(snapshot: Snapshot, learning: Graded, random: np.random.Generator) -> dict[str, Floats]:
-    """What 50 graded outcomes of each endpoint teach, by the file's family; shape (M,)."""
+def taught(snapshot: Snapshot, learning: Graded, random: np.random.Generator) -> dict[str, Snapshot]:
+    """The snapshot after 50 graded outcomes of each endpoint, for each of the file's families."""
     found = {}
-    for family in PROFILES:
-        rows = np.flatnonzero(learning.family == family)
-        expected = np.exp(evaluate(snapshot, learning.profiles[rows]).log_quality)
-        found[family] = np.zeros(len(MODELS))
+    for family, (ours, depth) in PROFILES.items():
+        rows, lessons = np.flatnonzero(learning.family == family), Lessons(snapshot)
         for model in range(len(MODELS)):
-            graded = random.choice(len(rows), OUTCOMES, replace=False)
-            good = learning.score[rows[graded], model].sum()
-            found[family][model] = learned_shift(expected[graded, model].mean(), good, OUTCOMES)
+            expected = catalogue_quality(snapshot, model, ours, depth)
+            for row in random.choice(rows, OUTCOMES, replace=False):
+                lessons.record("quality", ours.value, model, learning.score[row, model], expected=expected)
+        found[family] = replace(snapshot, learned=lessons.learned())
     return found
 
 
-def chosen(
-    snapshot: Snapshot, graded: Graded, exponents: Floats, by_family: Mapping[str, Floats] | None = None
-) -> tuple[float, float]:
-    """Mean score, and mean USD a request, of what the core chooses, its abilities shifted by family where given."""
+def chosen(by_family: Mapping[str, Snapshot], graded: Graded, exponents: Floats) -> tuple[float, float]:
+    """Mean score, and mean USD a request, of what the core chooses on the snapshot of each family."""
     score, usd = np.empty(len(graded.family)), np.empty(len(graded.family))
-    for family in PROFILES:
+    for family, snapshot in by_family.items():
         rows = np.flatnonzero(graded.family == family)
-        shift = 0.0 if by_family is None else by_family[family] * ELO_PER_LOGIT
-        choice = choose(
-            evaluate(replace(snapshot, abilities=snapshot.abilities + shift), graded.profiles[rows]), exponents
-        )
+        choice = choose(evaluate(snapshot, graded.profiles[rows]), exponents)
         score[rows], usd[rows] = graded.score[rows, choice.endpoint], choice.cost_usd
     return float(score.mean()), float(usd.mean())
 
@@ -300,16 +282,16 @@ def run(graded: Graded, snapshot: Snapshot, seed: int) -> dict[str, float]:
     random = np.random.default_rng(seed)
     rows = random.permutation(len(graded.family))
     learning, test = graded[rows[: len(rows) // 2]], graded[rows[len(rows) // 2 :]]
-    learned = shifts(snapshot, learning, random)
+    learned, untaught = taught(snapshot, learning, random), dict.fromkeys(PROFILES, snapshot)
     balanced = PREFERENCE_EXPONENTS[BALANCED]
-    score, usd = chosen(snapshot, test, balanced, learned)
+    score, usd = chosen(learned, test, balanced)
     singles_usd = evaluate(snapshot, test.profiles).cost_usd.mean(axis=0)
     better = (singles_usd < usd) & (test.score.mean(axis=0) > score)
     found = baselines(test)
     found |= {
-        "acc_prior": chosen(snapshot, test, QUALITY_ALONE)[0],
-        "acc_50_outcomes": chosen(snapshot, test, QUALITY_ALONE, learned)[0],
-        "balanced_acc_prior": chosen(snapshot, test, balanced)[0],
+        "acc_prior": chosen(untaught, test, QUALITY_ALONE)[0],
+        "acc_50_outcomes": chosen(learned, test, QUALITY_ALONE)[0],
+        "balanced_acc_prior": chosen(untaught, test, balanced)[0],
         "balanced_acc_50_outcomes": score,
         "balanced_usd_per_1000": usd * 1000,
         "cheapest_usd_per_1000": float(singles_usd.min()) * 1000,

@@ -9,7 +9,7 @@ from html import escape
 from freerelay_core.preference import EXPONENTS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.store.base import SettingsChange
-from pages._format import count, difference, moment, percent, quality, seconds, usd
+from pages._format import count, difference, moment, percent, quality, seconds, times, usd
 from pages._outlook import DAYS, Figures, Outlook
 
 __all__ = ["answer", "basis_line", "cards", "change_sentence", "changes_table", "history", "purpose_of", "title_of"]
@@ -99,7 +99,7 @@ def purpose_of(preference: RoutingPreference) -> str:
     if not more:
         return f"{_and(others).capitalize()} count alike."
     clauses = [
-        f"{_and(names)} count{'s' if len(names) == 1 else ''} {exponent / least:g} times as much as {_and(others)}"
+        f"{_and(names)} count{'s' if len(names) == 1 else ''} {times(exponent / least)} as much as {_and(others)}"
         for exponent, names in reversed(more)
     ]
     return f"{'; '.join(clauses).capitalize()}."

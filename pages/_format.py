@@ -23,6 +23,7 @@ __all__ = [
     "percent",
     "quality",
     "seconds",
+    "times",
     "usd",
     "usd_per_1000",
 ]
@@ -106,6 +107,11 @@ def count(number: float, noun: str = "") -> str:
     if not noun:
         return shown
     return f"{shown}{_JOIN}{noun}{'' if shown == '1' else 's'}"
+
+
+def times(ratio: float) -> str:
+    """How many times as much: "3 times"."""
+    return f"{ratio:g} times"
 
 
 def quality(fraction: float | None) -> str:

@@ -43,7 +43,7 @@ def test_a_catalogue_file(tmp_path, field, change, value):
     path = tmp_path / "catalogue.yaml"
     stated = change.format(value).replace("MORE", OTHER_ABILITIES)
     path.write_text(f"endpoints: {{openai/gpt-4o-mini: {{{stated}}}}}", "utf-8")
-    with pytest.raises(ConfigurationError, match=rf"catalogue\.yaml: endpoints\.openai/gpt-4o-mini\..*{field}"):
+    with pytest.raises(ConfigurationError, match=rf"catalogue\.yaml:1: endpoints\.openai/gpt-4o-mini\..*{field}"):
         load_catalogue(path)
 
 

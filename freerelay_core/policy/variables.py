@@ -119,7 +119,7 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         "tenant": Variable("the tenant's id", lambda f: f.tenant or ""),
         "tier": Variable("the tenant's tier", lambda f: f.tier or ""),
         "preference": Variable(
-            "the tenant's routing preference, balanced where it never chose",
+            f"the tenant's routing preference, {DEFAULT_PREFERENCE} where it never chose",
             lambda f: (f.preference or DEFAULT_PREFERENCE).value,
         ),
         "healthy_share": Variable(

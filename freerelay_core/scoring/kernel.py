@@ -25,7 +25,7 @@ def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Fl
     exponents of shape (K,), or (K, R, 1) where they differ by request.
     One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
     """
-    if isinstance(log_factors, np.ndarray) and log_factors.shape[1] > 1:
+    if isinstance(log_factors, np.ndarray) and log_factors.ndim == 2 and log_factors.shape[1] > 1:
         # numpy, too, adds along the first axis one row after another, as long as rows lie in memory one after another
         # and have several cells.
         summed: Floats = np.add.reduce(np.multiply(log_factors, exponents[:, None], order="C"), axis=0)

@@ -60,7 +60,7 @@ def test_adding_endpoints_never_reorders_the_others(endpoints, added, profile, p
 def test_raising_one_factor_never_lowers_the_rank(log_factors, endpoint, factor, by, preference):
     def rank(logs):
         summed = log_utility(logs, PREFERENCE_EXPONENTS[preference])
-        return order(summed, np.ones(6), np.ones(6, dtype=np.bool_)).tolist().index(endpoint)
+        return order(summed, np.ones(6), np.zeros(6, dtype=np.int8)).tolist().index(endpoint)
 
     raised = log_factors.copy()
     raised[FACTORS.index(factor), endpoint] = min(raised[FACTORS.index(factor), endpoint] + by, 0.0)
