@@ -112,7 +112,8 @@ def test_a_price_a_time_and_an_ability_turn_the_winner_where_they_are_said_to(en
         if turn.price_times is not None:
             assert (turn.price_times > 1) is (turn is said.winner)
             assert turn.cost_usd == pytest.approx(decision.evaluation.cost_usd[index] * turn.price_times)
-            both = (decided(priced(snapshot, index, t), profile, exponents) for t in _around(turn.price_times, 1.0))
+            prices = (max(times, 0.0) for times in _around(turn.price_times, 1.0))
+            both = (decided(priced(snapshot, index, times), profile, exponents) for times in prices)
             requires_the_change(decision, turn.winner, *both)
         if turn.time_times is not None and turn.time_times < 1e6:
             assert (turn.time_times > 1) is (turn is said.winner)
