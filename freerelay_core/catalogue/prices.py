@@ -66,12 +66,20 @@ class PriceTable:
         cached: float | Floats,
         output: Floats,
     ) -> Floats:
-        rates = self.rates[hour, tier]  # (R, 3, E), or (3, E)
-        cost: Floats = input_ * rates[..., 0, :]
-        if np.count_nonzero(cached):  # adding 0 changes no bit
-            cost += cached * rates[..., 1, :]
-        cost = cost + output * rates[..., 2, :]  # not in place: the output alone may span the endpoints
+        if isinstance(hour, int):
+            input_usd, cached_usd, output_usd = self._rows[hour][tier]
+        else:
+            input_usd, cached_usd, output_usd = np.moveaxis(self.rates[hour, tier], 1, 0)  # each (R, E)
+        cost: Floats = input_ * input_usd
+        if np.count_nonzero(cached) if isinstance(cached, np.ndarray) else cached:  # adding 0 changes no bit
+            cost += cached * cached_usd
+        cost = cost + output * output_usd  # not in place: the output alone may span the endpoints
         return cost  # noqa: RET504  (typed above)
+
+    @cached_property
+    def _rows(self) -> list[list[tuple[Floats, Floats, Floats]]]:
+        """`rates` by hour and tier: numbers of one request are looked up without building an index."""
+        return [[(rates[0], rates[1], rates[2]) for rates in tiers] for tiers in self.rates]
 
     @cached_property
     def _first_starts(self) -> tuple[tuple[int, float], ...]:

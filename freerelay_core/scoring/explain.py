@@ -53,7 +53,7 @@ class Comparison:
 def compare(log_factors_a: Floats, log_factors_b: Floats, exponents: Floats) -> Comparison:
     """The gap in ln U between two endpoints on one request, by factor; all arrays have the shape (K,)."""
     difference = (log_factors_a - log_factors_b) * exponents
-    by_factor = {name: float(value) for name, value in zip(FACTORS, difference, strict=True)}
+    by_factor = dict(zip(FACTORS, difference.tolist(), strict=True))
     return Comparison(gap=sum(by_factor.values()), by_factor=by_factor)
 
 

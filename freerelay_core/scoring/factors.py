@@ -158,33 +158,29 @@ def evaluate(
     exponent of cost is 0: then an unpriced endpoint may be ranked. `cached_share` of shape (E,) is the share of the
     input that each endpoint's prompt cache is expected to hold; without it the profiles' own expectation stands.
     """
-    tables, asked = _tables(snapshot), _asked(profiles)
-    decoded = (
-        _times(asked.output_tokens, tables.output_ratio, asked.family) + tables.thinking[asked.family, asked.depth]
-    )
-    cost = _cost(snapshot, tables, asked, decoded, cached_share)
-    relative_cost, relative_time = (
-        cost / _reference_cost(tables, asked),
-        _relative_time(snapshot, tables, asked, decoded),
-    )
+    tables, asked = _tables(snapshot), _asked(snapshot, profiles)
+    decoded = _times(asked.output_tokens, asked.kind.output_ratio) + asked.kind.thinking
+    cost = _cost(snapshot, asked, decoded, cached_share)
+    time = _time(snapshot, asked, decoded)
     excluded = _ruled_out(_unable(tables.closed[live, price_matters], snapshot, tables, asked), directives)
     if isinstance(profiles, RequestProfile):
-        log_factors = tables.static(asked.family, asked.depth, asked.contract, asked.locked_down).copy()
+        log_factors = asked.kind.log_static.copy()
         if directives.prefer is not None:
             log_factors[_POLICY] = _log_policy(directives)
-        pair = log_factors[_COST : _LATENCY + 1 : _LATENCY - _COST]
-        pair[0], pair[1] = relative_cost, relative_time
-        np.negative(np.log1p(pair, out=pair), out=pair)
+        shares = log_factors[_COST : _LATENCY + 1 : _LATENCY - _COST]  # these two alone
+        np.divide(cost, _reference_cost(asked), out=shares[0])
+        np.divide(time, _tolerated_time(asked), out=shares[1])
+        _log_share(shares)
         return Evaluation(log_factors, excluded, cost, decoded)  # type: ignore[arg-type]  # rows of an array are a sequence
     log_rows = (
         np.asarray(_log_policy(directives)),
-        tables.log_safety[asked.locked_down],
-        tables.log_schema[asked.contract],
-        tables.log_quality[asked.family, asked.depth],
-        _log_share(relative_cost),
+        asked.kind.log_safety,
+        asked.kind.log_schema,
+        asked.kind.log_quality,
+        _log_share(cost / _reference_cost(asked)),
         tables.log_success,
         tables.log_headroom,
-        _log_share(relative_time),
+        _log_share(time / _tolerated_time(asked)),
     )
     # Alike for the whole batch: one row, seen R times.
     return Evaluation(log_rows, np.broadcast_to(excluded, decoded.shape), cost, decoded)
@@ -195,49 +191,68 @@ def _log_share(relative: Floats) -> Floats:
     return np.negative(np.log1p(relative, out=relative), out=relative)
 
 
-class _Asked(NamedTuple):
-    """What the factors read of one request or of a batch. What is alike for the whole batch is one plain index."""
+class _Kind(NamedTuple):
+    """What requests of a kind share at a snapshot: rows of its tables, and figures of the reference.
 
-    family: Index
-    depth: Index
-    latency_class: Index
-    contract: Index
-    locked_down: Index
+    Rows have the shape (E,), or (R, E) where a batch is of many kinds; figures are numbers, or of shape (R, 1).
+    """
+
     hour_utc: Index
-    input_tokens: Figure
-    cached_tokens: Figure
-    output_tokens: Figure
+    thinking: Floats
+    output_ratio: Floats | None
+    input_ratio: Floats | None
+    log_safety: Floats
+    log_schema: Floats
+    log_quality: Floats
+    log_static: Floats
+    """For a single request: all log factors, shape (K, E), where those of cost, latency and policy are 0."""
+    tolerance: Figure
+    usual_output: Figure
+    usual_input: Figure
+    reference_thinking: Figure
+    reference_usd: tuple[Figure, Figure, Figure]
+    """USD a token: input, cached, output."""
     needs: tuple[tuple[int, Figure], ...]
     """Rows of `_Tables.lacking` that matter, each with 1 for the requests that need it."""
 
 
-def _asked(profiles: ProfileBatch | RequestProfile) -> _Asked:
+class _Asked(NamedTuple):
+    """What the factors read of one request or of a batch: its kind, and its own tokens."""
+
+    kind: _Kind
+    input_tokens: Figure
+    cached_tokens: Figure
+    output_tokens: Figure
+
+
+def _asked(snapshot: Snapshot, profiles: ProfileBatch | RequestProfile) -> _Asked:
     if isinstance(profiles, RequestProfile):
         input_tokens = float(profiles.input_tokens)
         return _Asked(
-            _FAMILY[profiles.family],
-            profiles.depth,
-            profiles.latency_class,
-            profiles.contract,
-            int(profiles.locked_down),
-            profiles.hour_utc,
+            _kind_of_one(snapshot, profiles),
             input_tokens,
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
-            _needs_of_one(profiles.needs, profiles.contract),
         )
     wanted = [*profiles.needs, profiles.contract == OutputContract.STRICT]
+    columns = [
+        profiles.family,
+        profiles.depth,
+        profiles.latency_class,
+        profiles.contract,
+        profiles.locked_down.astype(np.intp),
+        profiles.hour_utc,
+    ]
+    kind = _kind(
+        _tables(snapshot),
+        [_index(column) for column in columns],
+        tuple((row, mask[:, None]) for row, mask in enumerate(wanted) if mask.any()),
+    )
     return _Asked(
-        _index(profiles.family),
-        _index(profiles.depth),
-        _index(profiles.latency_class),
-        _index(profiles.contract),
-        _index(profiles.locked_down.astype(np.intp)),
-        _index(profiles.hour_utc),
+        kind,
         profiles.input_tokens[:, None],
         np.minimum(profiles.cached_tokens, profiles.input_tokens)[:, None],
         profiles.output_tokens[:, None],
-        tuple((row, mask[:, None]) for row, mask in enumerate(wanted) if mask.any()),
     )
 
 
@@ -248,10 +263,57 @@ def _index(column: npt.NDArray[np.intp]) -> Index:
     return first if alike else column
 
 
-@lru_cache(maxsize=256)
-def _needs_of_one(needs: frozenset[str], contract: OutputContract) -> tuple[tuple[int, Figure], ...]:
-    rows = [row for row, need in enumerate(NEEDS) if need in needs]
-    return tuple((row, 1) for row in (*rows, *([_STRICT] if contract is OutputContract.STRICT else ())))
+def _kind_of_one(snapshot: Snapshot, profile: RequestProfile) -> _Kind:
+    tables = _tables(snapshot)
+    key = (
+        profile.family,
+        profile.depth,
+        profile.latency_class,
+        profile.contract,
+        profile.locked_down,
+        profile.hour_utc,
+        profile.needs,
+    )
+    kind = tables.kinds.get(key)
+    if kind is None:
+        rows = [row for row, need in enumerate(NEEDS) if need in profile.needs]
+        rows += [_STRICT] if profile.contract is OutputContract.STRICT else []
+        columns = (_FAMILY[profile.family], *(int(value) for value in key[1:6]))
+        kind = _kind(tables, columns, tuple((row, 1) for row in rows))
+        static = np.zeros((len(FACTORS), len(snapshot)))
+        static[_SAFETY], static[_SCHEMA], static[_QUALITY] = kind.log_safety, kind.log_schema, kind.log_quality
+        static[_SUCCESS], static[_HEADROOM] = tables.log_success, tables.log_headroom
+        kind = tables.kinds[key] = kind._replace(log_static=static)
+    return kind
+
+
+def _kind(tables: _Tables, columns: Sequence[Index], needs: tuple[tuple[int, Figure], ...]) -> _Kind:
+    """The rows for these families, depths, latency classes, contracts, postures (locked down: 1) and hours."""
+    family, depth, latency_class, contract, locked_down, hour_utc = columns
+    return _Kind(
+        hour_utc=hour_utc,
+        thinking=tables.thinking[family, depth],
+        output_ratio=None if tables.output_ratio is None else tables.output_ratio[family],
+        input_ratio=None if tables.input_ratio is None else tables.input_ratio[family],
+        log_safety=tables.log_safety[locked_down],
+        log_schema=tables.log_schema[contract],
+        log_quality=tables.log_quality[family, depth],
+        log_static=_NOTHING,
+        tolerance=_figure(reference.LATENCY_TOLERANCE, latency_class),
+        usual_output=_figure(tables.usual_output, family),
+        usual_input=_figure(tables.usual_input, family),
+        reference_thinking=_figure(reference.REFERENCE_THINKING, depth),
+        reference_usd=tuple(_figure(usd, depth) for usd in reference.REFERENCE_USD.T),  # type: ignore[arg-type]  # three
+        needs=needs,
+    )
+
+
+_NOTHING = np.empty(0)
+
+
+def _figure(table: Floats, index: Index) -> Figure:
+    """The figure of one request, or the column of a batch, from a table with one figure a row."""
+    return float(table[index]) if isinstance(index, int) else table[index][:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +325,9 @@ class _Tables:
     output_ratio: Floats | None
     """This endpoint's answer tokens over the expected ones, shape (families, E); None where nothing is known."""
     input_ratio: Floats | None
-    usual_output: Floats | None
+    usual_output: Floats
     """The same ratio over all endpoints, by which the reference is measured; shape (families,)."""
-    usual_input: Floats | None
+    usual_input: Floats
     log_quality: Floats
     """Shape (families, depths, E)."""
     log_schema: Floats
@@ -280,22 +342,8 @@ class _Tables:
     """Codes of what is closed to every request, by (live, price_matters)."""
     shortest_context: float
     shortest_output: float
-    statics: dict[tuple[Index, ...], Floats] = field(default_factory=dict)
-    """What `static` has worked out."""
-
-    def static(self, family: Index, depth: Index, contract: Index, locked_down: Index) -> Floats:
-        """Log factors of one request, shape (K, E); those of cost, latency and what a rule prefers are left 0."""
-        key = (family, depth, contract, locked_down)
-        found = self.statics.get(key)
-        if found is None:
-            found = np.zeros((len(FACTORS), len(self.log_success)))
-            found[_SAFETY] = self.log_safety[locked_down]
-            found[_SCHEMA] = self.log_schema[contract]
-            found[_QUALITY] = self.log_quality[family, depth]
-            found[_SUCCESS] = self.log_success
-            found[_HEADROOM] = self.log_headroom
-            self.statics[key] = found
-        return found
+    kinds: dict[tuple[object, ...], _Kind] = field(default_factory=dict)
+    """Kinds of single requests that were met."""
 
 
 _STRICT = len(NEEDS)
@@ -316,8 +364,8 @@ def _tables(snapshot: Snapshot) -> _Tables:
         thinking=snapshot.learned.thinking_tokens[:, None, :] * reference.THINKING_MULTIPLIER[:, None],
         output_ratio=_unless_one(snapshot.learned.output_ratio),
         input_ratio=_unless_one(snapshot.learned.input_ratio),
-        usual_output=_unless_one(snapshot.learned.usual_output_ratio),
-        usual_input=_unless_one(snapshot.learned.usual_input_ratio),
+        usual_output=snapshot.learned.usual_output_ratio,
+        usual_input=snapshot.learned.usual_input_ratio,
         log_quality=_log_quality(
             snapshot.abilities[_ABILITY_ROWS][:, None, :],
             reference.DIFFICULTY[:, None],
@@ -378,59 +426,49 @@ def _schema_kept(snapshot: Snapshot, support: npt.NDArray[np.intp]) -> Floats:
     return kept
 
 
-def _cost(snapshot: Snapshot, tables: _Tables, asked: _Asked, decoded: Floats, cached_share: Floats | None) -> Floats:
+def _cost(snapshot: Snapshot, asked: _Asked, decoded: Floats, cached_share: Floats | None) -> Floats:
     """USD at each endpoint, by its own count of the tokens."""
-    input_tokens = _times(asked.input_tokens, tables.input_ratio, asked.family)
+    input_tokens = _times(asked.input_tokens, asked.kind.input_ratio)
     if cached_share is None:
-        cached = _times(asked.cached_tokens, tables.input_ratio, asked.family)
+        cached = _times(asked.cached_tokens, asked.kind.input_ratio)
     else:
         cached = input_tokens * cached_share
-    return snapshot.prices.cost(asked.hour_utc, input_tokens - cached, cached, decoded)
+    return snapshot.prices.cost(asked.kind.hour_utc, input_tokens - cached, cached, decoded)
 
 
-def _times(tokens: Figure, ratio: Floats | None, family: Index) -> Figure:
-    return tokens if ratio is None else tokens * ratio[family]
+def _times(tokens: Figure, ratio: Floats | None) -> Figure:
+    return tokens if ratio is None else tokens * ratio
 
 
-def _relative_time(snapshot: Snapshot, tables: _Tables, asked: _Asked, decoded: Floats) -> Floats:
-    """This endpoint's time over the tolerated multiple of the reference's on the same request: t / (k t_ref)."""
+def _time(snapshot: Snapshot, asked: _Asked, decoded: Floats) -> Floats:
+    """Seconds until the answer is complete, the first token at its slow (95 %) end."""
     prefill = asked.input_tokens / PREFILL_TOKENS_PER_S
-    reference_time = reference.REFERENCE_FIRST_TOKEN_S + prefill
-    reference_time += _reference_decoded(tables, asked) / reference.REFERENCE_SPEED
-    time = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
-    relative: Floats = time / (_figure(reference.LATENCY_TOLERANCE, asked.latency_class) * reference_time)
-    return relative
+    time: Floats = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
+    return time
+
+
+def _tolerated_time(asked: _Asked) -> Figure:
+    """The time that halves the factor, s: the tolerated multiple of the reference's on the same request."""
+    prefill = asked.input_tokens / PREFILL_TOKENS_PER_S
+    decode = _reference_decoded(asked) / reference.REFERENCE_SPEED
+    return asked.kind.tolerance * (reference.REFERENCE_FIRST_TOKEN_S + prefill + decode)
 
 
 def reference_cost_usd(snapshot: Snapshot, profile: RequestProfile) -> float:
     """USD of the request at reference prices: the cost that halves the factor."""
-    return float(_reference_cost(_tables(snapshot), _asked(profile)))
+    return float(_reference_cost(_asked(snapshot, profile)))
 
 
-def _reference_cost(tables: _Tables, asked: _Asked) -> Figure:
+def _reference_cost(asked: _Asked) -> Figure:
     """USD of the same request at reference prices."""
-    input_usd, cached_usd, output_usd = (_figure(usd, asked.depth) for usd in _REFERENCE_USD)
-    fresh = asked.input_tokens - asked.cached_tokens
-    prompt = fresh * input_usd + asked.cached_tokens * cached_usd
-    if tables.usual_input is not None:
-        prompt = prompt * _figure(tables.usual_input, asked.family)
-    return prompt + _reference_decoded(tables, asked) * output_usd
+    input_usd, cached_usd, output_usd = asked.kind.reference_usd
+    prompt = (asked.input_tokens - asked.cached_tokens) * input_usd + asked.cached_tokens * cached_usd
+    return asked.kind.usual_input * prompt + _reference_decoded(asked) * output_usd
 
 
-def _reference_decoded(tables: _Tables, asked: _Asked) -> Figure:
+def _reference_decoded(asked: _Asked) -> Figure:
     """Answer and thinking tokens of the reference."""
-    answer = asked.output_tokens
-    if tables.usual_output is not None:
-        answer = answer * _figure(tables.usual_output, asked.family)
-    return answer + _figure(reference.REFERENCE_THINKING, asked.depth)
-
-
-_REFERENCE_USD = tuple(np.ascontiguousarray(column) for column in reference.REFERENCE_USD.T)
-
-
-def _figure(table: Floats, index: Index) -> float | Floats:
-    """The figure of one request, or the column of a batch, from a table with one figure a row."""
-    return table.item(index) if isinstance(index, int) else table[index][:, None]
+    return asked.output_tokens * asked.kind.usual_output + asked.kind.reference_thinking
 
 
 def _log_policy(directives: Directives) -> Figure:
@@ -451,7 +489,7 @@ def _unable(codes: Codes, snapshot: Snapshot, tables: _Tables, asked: _Asked) ->
         codes = np.maximum(codes, (tokens > snapshot.context_tokens).view(np.int8))
     if any_above(asked.output_tokens, tables.shortest_output):
         codes = np.maximum(codes, (asked.output_tokens > snapshot.max_output_tokens).view(np.int8) << 1)
-    for row, wanted in asked.needs:
+    for row, wanted in asked.kind.needs:
         codes = np.maximum(codes, wanted * tables.lacking[row])
     return codes
 

@@ -48,9 +48,10 @@ def order(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8
     Ties on the grid go to the cheaper endpoint, then to the smaller id.
     """
     grid = np.rint(log_utilities / -TIE_GRID)
-    grid[excluded.astype(np.bool_)] = np.inf
-    ranked = grid.argsort(kind="stable")  # stable: equals stay in order of id
-    ranked = ranked[: len(excluded) - np.count_nonzero(excluded)]
+    count = len(excluded) - np.count_nonzero(excluded)
+    if count < len(excluded):
+        grid[excluded.astype(np.bool_)] = np.inf
+    ranked = grid.argsort(kind="stable")[:count]  # stable: equals stay in order of id
     sorted_grid = grid[ranked]
     if np.count_nonzero(sorted_grid[1:] == sorted_grid[:-1]):
         ranked = np.lexsort((cost_usd, grid))[: len(ranked)]
