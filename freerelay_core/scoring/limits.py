@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.scoring.factors import Evaluation, Excluded
+from freerelay_core.scoring.exclusions import Excluded
+from freerelay_core.scoring.factors import Evaluation
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["Limit", "apply_limits"]

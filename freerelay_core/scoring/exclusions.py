@@ -1,0 +1,79 @@
+"""What the operator's rules and the endpoints' abilities leave out: exclusions, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from freerelay_core.scoring import reference
+
+__all__ = ["NO_DIRECTIVES", "Directives", "Excluded", "codes_where", "ruled_out"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+Figure: TypeAlias = float | Floats
+"""A number of one request, or a column of shape (R, 1)."""
+
+
+class Excluded(IntEnum):
+    """Why an endpoint cannot serve a request; where several hold, the highest is named."""
+
+    NO = 0
+    CONTEXT_TOO_SMALL = 1
+    OUTPUT_LIMIT_TOO_SMALL = 2
+    NO_LOGPROBS = 3
+    NO_STRUCTURED_OUTPUT = 4
+    NO_TOOLS = 5
+    NO_VISION = 6
+    NOT_CONFIDENTIAL = 7
+    UNPRICED = 8
+    QUOTA_GONE = 9
+    COOLING_DOWN = 10
+    BREAKER_OPEN = 11
+    SIMULATED = 12
+    NO_JSON_MODE = 13
+    OVER_MAX_LATENCY = 14
+    OVER_MAX_COST = 15
+    OUTSIDE_REQUIRED = 16
+    EXCLUDED_BY_RULE = 17
+    NOT_REQUESTED = 18
+    WITHDRAWN = 19
+
+    @property
+    def reason(self) -> str:
+        """The stable name that programs read."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What the operator's rules ask. Masks have the shape (R, E), or (E,) for all alike; None where no rule speaks."""
+
+    prefer: Bools | None = None
+    exclude: Bools | None = None
+    policy_weight: Figure = reference.POLICY_WEIGHT
+    """How much a preferred endpoint is worth over the rest."""
+    only: Bools | None = None
+    """The endpoints that the caller named (a pinned model)."""
+
+
+NO_DIRECTIVES = Directives()
+
+
+def codes_where(mask: Bools, code: Excluded) -> Codes:
+    """The code where the mask is true, else 0."""
+    return np.where(mask, np.int8(code), np.int8(Excluded.NO))
+
+
+def ruled_out(codes: Codes, directives: Directives) -> Codes:
+    """The codes, and what a rule or the caller's own choice leaves out."""
+    if directives.exclude is not None:
+        codes = np.maximum(codes, codes_where(directives.exclude, Excluded.EXCLUDED_BY_RULE))
+    if directives.only is not None:
+        codes = np.maximum(codes, codes_where(~directives.only, Excluded.NOT_REQUESTED))
+    return codes
