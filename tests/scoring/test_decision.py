@@ -1,0 +1,160 @@
+"""A decision as it is shown, and the choice of a batch, which must be the decision of each of its requests."""
+
+from __future__ import annotations
+
+import builders
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freerelay_core.decision import choose, decide, directives_of, replay
+from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.policy import batch_directives, read_policy
+from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
+from freerelay_core.profile import ProfileBatch
+from freerelay_core.scoring import evaluate
+
+VISION = builders.request(needs=frozenset({"vision"}))
+
+
+@given(
+    builders.endpoints(1, 5),
+    st.lists(
+        st.tuples(builders.profiles | st.just(VISION), st.sampled_from(RoutingPreference)), min_size=1, max_size=8
+    ),
+)
+def test_the_choice_of_a_batch_is_the_decision_of_each_request(endpoints, asked):
+    snapshot = builders.snapshot(*endpoints)
+    exponents = np.array([PREFERENCE_EXPONENTS[preference] for _, preference in asked])
+    choice = choose(evaluate(snapshot, ProfileBatch.of([profile for profile, _ in asked])), exponents)
+    for request, (profile, preference) in enumerate(asked):
+        decision = decide(snapshot, profile, decision_id="d", tenant_preference=preference)
+        found = {
+            "endpoint": choice.endpoint[request],
+            "cost": choice.cost_usd[request],
+            "quality": choice.quality[request],
+            "decoded": choice.decoded_tokens[request],
+            "logs": choice.log_factors[:, request].tolist(),
+        }
+        if not decision.order:
+            assert found == {"endpoint": -1, "cost": 0, "quality": 0, "decoded": 0, "logs": [0.0] * len(FACTORS)}
+            continue
+        first, evaluation = decision.order[0], decision.evaluation
+        assert found == {
+            "endpoint": first,
+            "cost": evaluation.cost_usd[first],
+            "quality": pytest.approx(decision.row(0).quality),
+            "decoded": evaluation.decoded_tokens[first],
+            "logs": evaluation.log_factors[:, first].tolist(),
+        }
+
+
+def test_the_rules_of_a_batch_are_those_of_each_request():
+    ids = ("a/one", "b/two", "c/three")
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in ids))
+    rules = [
+        {"name": "long", "when": "input_tokens > 1000", "prefer": ["b/*"], "policy_weight": 3.0},
+        {"name": "gone", "when": "output_tokens > 1000", "exclude": ["a/*"]},
+    ]
+    policy = read_policy({"rules": rules}, ids, source="test")
+    profiles = [
+        builders.request(),
+        builders.request(input_tokens=2000),
+        builders.request(output_tokens=2000),
+        builders.request(input_tokens=9),
+    ]
+    for some in (profiles, profiles[1:2], profiles[2:3], profiles[:1]):
+        batch = ProfileBatch.of(some)
+        directives, index = batch_directives(policy, batch, tenant="t", tier="gold")
+        evaluation = evaluate(snapshot, batch, directives_of(directives, index, snapshot))
+        for request, profile in enumerate(some):
+            alone = decide(snapshot, profile, decision_id="d", policy=policy, tenant_id="t", tier="gold")
+            assert evaluation.log_factors[:, request].tolist() == alone.evaluation.log_factors.tolist()
+            assert evaluation.excluded[request].tolist() == alone.evaluation.excluded.tolist()
+
+
+def test_a_rule_may_read_who_asks():
+    ids = ("a/one", "b/two")
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in ids))
+    policy = read_policy({"rules": [{"name": "r", "when": 'tenant == "t7"', "prefer": ["b/*"]}]}, ids, source="test")
+    for tenant, first in (("t7", "b/two"), ("t8", "a/one"), (None, "a/one")):
+        decision = decide(snapshot, builders.request(), decision_id="d", policy=policy, tenant_id=tenant)
+        assert decision.endpoints[0] == first
+
+
+def test_an_unpriced_endpoint_is_ranked_only_where_price_does_not_count():
+    snapshot = builders.snapshot(builders.endpoint("a/priced"), builders.endpoint("b/unpriced", usd=None))
+    assert decide(snapshot, builders.request(), decision_id="d").endpoints == ("a/priced",)
+    nothing_for_cost = {**EXPONENTS[RoutingPreference.BALANCED], "cost": 0.0}
+    assert len(decide(snapshot, builders.request(), decision_id="d", exponents=nothing_for_cost).endpoints) == 2
+
+
+def test_a_decision_is_shown_whole():
+    snapshot = builders.snapshot(
+        builders.endpoint("a/one@high"), builders.endpoint("b/two", usd=(9, 9, 9)), builders.endpoint("c/x", usd=None)
+    )
+    decision = decide(snapshot, builders.request(), decision_id="d-1")
+    shown, first = decision.as_dict(builders.NOON), decision.row(0)
+    assert shown.pop("ranking")[0] == {
+        "endpoint": "a/one@high",
+        "provider": "a",
+        "model": "one",
+        "score": 100.0,
+        "utility": first.utility,
+        "log_utility": float(decision.log_utilities[0]),
+        "cost_usd": (500 * 1.0 + 200 * 4.0) / 1e6,
+        "latency_s": {"p50": first.latency_p50_s, "p95": first.latency_p95_s},
+        "quality": first.factors["quality"][0],
+        "basis": "published",
+        "simulated": True,
+        "about_equal": True,
+        "factors": {
+            name: {"value": value, "exponent": exponent, "contribution": contribution}
+            for name, (value, exponent, contribution) in first.factors.items()
+        },
+    }
+    assert first.latency_p50_s < first.latency_p95_s
+    assert shown.pop("sensitivity") == decision.sensitivity.as_dict()
+    assert shown == {
+        "decision_id": "d-1",
+        "snapshot": {"id": snapshot.id, "age_s": 0.0},
+        "preference": {"value": "balanced", "level": "default", "rule": None},
+        "profile": builders.request().as_dict(),
+        "rules": [],
+        "exponents": EXPONENTS[RoutingPreference.BALANCED],
+        "reason": decision.reason,
+        "excluded": [{"endpoint": "c/x", "reason": "unpriced", "detail": "has no known price"}],
+    }
+
+
+def test_the_reason_speaks_of_the_median_time():
+    fast, slow = builders.endpoint("a/fast"), builders.endpoint("b/slow", tokens_per_s=20.0)
+    first, second = (decision := decide(builders.snapshot(fast, slow), builders.request(), decision_id="d")).ranking
+    assert f"{second.latency_p50_s - first.latency_p50_s:.1f} s faster" in decision.reason
+
+
+def test_with_nothing_left_the_commonest_reason_comes_first():
+    unable = [builders.endpoint(f"a/{n}", context_tokens=9) for n in range(3)]
+    decision = decide(
+        builders.snapshot(builders.endpoint("z/z", usd=None), *unable), builders.request(), decision_id="d"
+    )
+    with pytest.raises(NoEndpointLeft, match=r"request: 3 x the request is longer.*; 1 x has no known price") as caught:
+        decision.require_endpoint()
+    assert caught.value.retry_after_s == 5.0
+    assert decision.as_dict(builders.NOON)["reason"] is None
+
+
+def test_an_exclusion_by_rules_names_them():
+    ids = ("a/one", "b/two")
+    rules = [{"name": "x", "exclude": ["a/*"], "continue": True}, {"name": "y", "exclude": ["a/*"]}]
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in ids))
+    policy = read_policy({"rules": rules}, ids, source="test")
+    (excluded,) = decide(snapshot, builders.request(), decision_id="d", policy=policy).excluded
+    assert excluded.detail == "excluded by rule x, y"
+
+
+def test_a_replayed_tie_goes_to_the_cheaper_and_then_to_the_smaller_id_however_it_was_logged():
+    logs = dict.fromkeys(FACTORS, (-1, -1, -1))
+    ranked = replay(["c", "a", "b"], logs, EXPONENTS[RoutingPreference.BALANCED], [1, 2, 1])
+    assert [name for name, _ in ranked] == ["b", "c", "a"]
