@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freerelay_core.decision import choose, decide, directives_of, replay
+from freerelay_core.decision import choose, decide, directives_of, replay, utility_of
 from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.policy import batch_directives, read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
@@ -27,7 +27,9 @@ VISION = builders.request(needs=frozenset({"vision"}))
 def test_the_choice_of_a_batch_is_the_decision_of_each_request(endpoints, asked):
     snapshot = builders.snapshot(*endpoints)
     exponents = np.array([PREFERENCE_EXPONENTS[preference] for _, preference in asked])
-    choice = choose(evaluate(snapshot, ProfileBatch.of([profile for profile, _ in asked])), exponents)
+    evaluation = evaluate(snapshot, ProfileBatch.of([profile for profile, _ in asked]))
+    choice = choose(evaluation, exponents)
+    utility = utility_of(evaluation, exponents, choice.endpoint)
     for request, (profile, preference) in enumerate(asked):
         decision = decide(snapshot, profile, decision_id="d", tenant_preference=preference)
         found = {
@@ -35,18 +37,18 @@ def test_the_choice_of_a_batch_is_the_decision_of_each_request(endpoints, asked)
             "cost": choice.cost_usd[request],
             "quality": choice.quality[request],
             "decoded": choice.decoded_tokens[request],
-            "logs": choice.log_factors[:, request].tolist(),
+            "utility": utility[request],
         }
         if not decision.order:
-            assert found == {"endpoint": -1, "cost": 0, "quality": 0, "decoded": 0, "logs": [0.0] * len(FACTORS)}
+            assert found == {"endpoint": -1, "cost": 0, "quality": 0, "decoded": 0, "utility": 0}
             continue
-        first, evaluation = decision.order[0], decision.evaluation
+        first, alone = decision.order[0], decision.evaluation
         assert found == {
             "endpoint": first,
-            "cost": evaluation.cost_usd[first],
+            "cost": alone.cost_usd[first],
             "quality": pytest.approx(decision.row(0).quality),
-            "decoded": evaluation.decoded_tokens[first],
-            "logs": evaluation.log_factors[:, first].tolist(),
+            "decoded": alone.decoded_tokens[first],
+            "utility": decision.log_utilities[first],
         }
 
 
@@ -70,7 +72,7 @@ def test_the_rules_of_a_batch_are_those_of_each_request():
         evaluation = evaluate(snapshot, batch, directives_of(directives, index, snapshot))
         for request, profile in enumerate(some):
             alone = decide(snapshot, profile, decision_id="d", policy=policy, tenant_id="t", tier="gold")
-            assert evaluation.log_factors[:, request].tolist() == alone.evaluation.log_factors.tolist()
+            assert builders.row_of(evaluation, request).tolist() == alone.evaluation.of_one.tolist()
             assert evaluation.excluded[request].tolist() == alone.evaluation.excluded.tolist()
 
 
@@ -106,6 +108,7 @@ def test_a_decision_is_shown_whole():
         "cost_usd": (500 * 1.0 + 200 * 4.0) / 1e6,
         "latency_s": {"p50": first.latency_p50_s, "p95": first.latency_p95_s},
         "quality": first.factors["quality"][0],
+        "graded": 0.0,
         "basis": "published",
         "simulated": True,
         "about_equal": True,
@@ -122,6 +125,7 @@ def test_a_decision_is_shown_whole():
         "preference": {"value": "balanced", "level": "default", "rule": None},
         "profile": builders.request().as_dict(),
         "rules": [],
+        "actions": [],
         "exponents": EXPONENTS[RoutingPreference.BALANCED],
         "reason": decision.reason,
         "excluded": [{"endpoint": "c/x", "reason": "unpriced", "detail": "has no known price"}],
@@ -145,13 +149,13 @@ def test_with_nothing_left_the_commonest_reason_comes_first():
     assert decision.as_dict(builders.NOON)["reason"] is None
 
 
-def test_an_exclusion_by_rules_names_them():
+def test_an_exclusion_by_rules_names_the_first():
     ids = ("a/one", "b/two")
     rules = [{"name": "x", "exclude": ["a/*"], "continue": True}, {"name": "y", "exclude": ["a/*"]}]
     snapshot = builders.snapshot(*(builders.endpoint(name) for name in ids))
     policy = read_policy({"rules": rules}, ids, source="test")
     (excluded,) = decide(snapshot, builders.request(), decision_id="d", policy=policy).excluded
-    assert excluded.detail == "excluded by rule x, y"
+    assert excluded.detail == "excluded by rule x"
 
 
 def test_a_replayed_tie_goes_to_the_cheaper_and_then_to_the_smaller_id_however_it_was_logged():
