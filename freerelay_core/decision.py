@@ -234,7 +234,7 @@ class Decision:
         first, second = self.order[a], self.order[b]
         cost, log_quality, p50 = self.evaluation.cost_usd, self.evaluation.log_quality, self.latencies_s[0]
         logs = self.evaluation.of_one
-        comparison = compare(logs[:, first], logs[:, second], exponent_array(self.exponents))
+        comparison = compare(logs[:, first].tolist(), logs[:, second].tolist(), self.exponents)
         return comparison, comparison_words(
             comparison,
             cost_usd=(float(cost[first]), float(cost[second])),

@@ -46,7 +46,7 @@ def test_exponents_that_are_not_one_a_factor_are_refused():
             with pytest.raises(ValueError, match=r"zip|broadcast"):
                 log_utility(np.zeros(shape), np.ones(count))
     with pytest.raises(ValueError, match="zip"):
-        compare(np.zeros(K - 1), np.zeros(K - 1), np.ones(K - 1))
+        compare([0.0] * (K - 1), [0.0] * (K - 1), dict.fromkeys(FACTORS, 1.0))
 
 
 @given(
