@@ -411,7 +411,7 @@ class Choice:
 def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
     """The winner of each of R requests; `exponents` has the shape (K,), or (R, K) where they differ by request."""
     log_utilities = _utilities(evaluation, exponents)
-    winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded)
+    winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded_cells)
     quality = _picked(np.exp(evaluation.log_quality), winner)
     return Choice(winner, _picked(evaluation.cost_usd, winner), quality, _picked(evaluation.decoded_tokens, winner))
 

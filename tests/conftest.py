@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _numbers = count(1)
 
 # A busy machine is no failure: no example is timed, and the same examples are tried everywhere.
-settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 # `make mutation` runs the tests thousands of times: the first failure is enough, however large its example.
 settings.register_profile("mutation", deadline=None, derandomize=True, max_examples=30, phases=[Phase.generate])
 settings.load_profile("suite")

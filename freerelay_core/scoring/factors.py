@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -29,7 +30,7 @@ Figure: TypeAlias = float | Floats
 """A number of one request, or a column of shape (R, 1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evaluation:
     """What no preference changes. Arrays have the shape (R, E), or (E,) for one request."""
 
@@ -41,6 +42,11 @@ class Evaluation:
     cost_usd: Floats
     decoded_tokens: Floats
     """Answer and thinking tokens."""
+
+    @cached_property
+    def excluded_cells(self) -> npt.NDArray[np.intp]:
+        """Flat indices of the excluded cells of a batch."""
+        return np.flatnonzero(self.excluded)
 
     def of(self, rows: npt.NDArray[np.intp]) -> Evaluation:
         """The same for these requests of a batch."""

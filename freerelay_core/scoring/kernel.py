@@ -58,16 +58,12 @@ def order(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8
     return ranked
 
 
-def best(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8]) -> npt.NDArray[np.intp]:
+def best(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """The first of `order` for each of R requests, -1 where nothing is left; arrays of shape (R, E).
 
-    `excluded` may be one row for all. Works on `log_utilities` in place.
+    `excluded` holds the flat indices of the excluded cells. Works on `log_utilities` in place.
     """
-    if np.count_nonzero(excluded):
-        if excluded.strides[0] == 0:  # one row, seen R times
-            log_utilities[:, np.flatnonzero(excluded[0])] = -np.inf
-        else:
-            log_utilities[excluded.astype(np.bool_)] = -np.inf
+    log_utilities.reshape(-1)[excluded] = -np.inf
     winner: npt.NDArray[np.intp] = log_utilities.argmax(axis=1)
     top = log_utilities[np.arange(len(winner)), winner]
     # Whoever is nearer to the winner than a step of the grid may tie with it.

@@ -107,20 +107,17 @@ def asked_of(snapshot: Snapshot, profiles: ProfileBatch | RequestProfile) -> Ask
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
         )
-    wanted = [*profiles.needs, profiles.contract == OutputContract.STRICT]
-    columns = [
-        profiles.family,
-        profiles.depth,
-        profiles.latency_class,
-        profiles.contract,
-        profiles.locked_down.astype(np.intp),
-        profiles.hour_utc,
-    ]
-    kind = _kind(
-        tables_of(snapshot),
-        [_index(column) for column in columns],
-        tuple((row, mask[:, None]) for row, mask in enumerate(wanted) if mask.any()),
+    family, depth, latency_class, contract, hour_utc = (
+        _index(column)
+        for column in (profiles.family, profiles.depth, profiles.latency_class, profiles.contract, profiles.hour_utc)
     )
+    locked_down = _index(profiles.locked_down.astype(np.intp) if _any(profiles.locked_down) else _NOT_ANY)
+    wanted = [(row, mask[:, None]) for row, mask in enumerate(profiles.needs) if _any(mask)]
+    strict = np.asarray(contract == OutputContract.STRICT)
+    if strict.any():
+        wanted.append((_STRICT, np.broadcast_to(strict, len(profiles))[:, None]))
+    columns = (family, depth, latency_class, contract, locked_down, hour_utc)
+    kind = _kind(tables_of(snapshot), columns, tuple(wanted))
     return Asked(
         kind,
         profiles.input_tokens[:, None],
@@ -134,6 +131,14 @@ def _index(column: npt.NDArray[np.intp]) -> Index:
     first = int(column[0]) if len(column) else 0
     alike = column.strides[0] == 0 or np.count_nonzero(column == first) == len(column)
     return first if alike else column
+
+
+_NOT_ANY = np.zeros(1, dtype=np.intp)
+
+
+def _any(column: Bools) -> bool:
+    """Whether any is true; of a value that is seen many times, the one."""
+    return bool(column[0]) if len(column) and column.strides[0] == 0 else bool(column.any())
 
 
 def _kind_of_one(snapshot: Snapshot, profile: RequestProfile) -> Kind:
@@ -298,11 +303,21 @@ def _schema_kept(snapshot: Snapshot, support: npt.NDArray[np.intp]) -> Floats:
 def unable(codes: Codes, snapshot: Snapshot, tables: Tables, asked: Asked) -> Codes:
     """The codes, and what each endpoint cannot do for the request; the highest stands in each cell."""
     tokens = asked.input_tokens + asked.output_tokens
-    # A mask read as numbers is 0 and 1: the first code as it is, the second doubled.
     if any_above(tokens, tables.shortest_context):
-        codes = np.maximum(codes, (tokens > snapshot.context_tokens).view(np.int8))
+        codes = _over(codes, tokens, snapshot.context_tokens, tables.shortest_context, Excluded.CONTEXT_TOO_SMALL)
     if any_above(asked.output_tokens, tables.shortest_output):
-        codes = np.maximum(codes, (asked.output_tokens > snapshot.max_output_tokens).view(np.int8) << 1)
+        least, code = tables.shortest_output, Excluded.OUTPUT_LIMIT_TOO_SMALL
+        codes = _over(codes, asked.output_tokens, snapshot.max_output_tokens, least, code)
     for row, wanted in asked.kind.needs:
         codes = np.maximum(codes, wanted * tables.lacking[row])
+    return codes
+
+
+def _over(codes: Codes, tokens: Figure, limits: Floats, least: float, code: Excluded) -> Codes:
+    """The codes, with this one where the tokens exceed an endpoint's limit; `least` is the smallest limit."""
+    if isinstance(tokens, float):
+        return np.maximum(codes, codes_where(tokens > limits, code))
+    rows = np.flatnonzero(tokens > least)  # mostly few
+    codes = np.array(np.broadcast_to(codes, (len(tokens), len(limits))))
+    codes[rows] = np.maximum(codes[rows], codes_where(tokens[rows] > limits, code))
     return codes

@@ -58,7 +58,7 @@ def test_the_best_of_each_request_is_the_first_of_its_order_and_nothing_where_no
     log_utilities, cost, excluded
 ):
     excluded[3] = 1
-    chosen = best(log_utilities.copy(), cost, excluded)
+    chosen = best(log_utilities.copy(), cost, np.flatnonzero(excluded))
     for request in range(4):
         ranked = order(log_utilities[request], cost[request], excluded[request])
         assert sorted(ranked.tolist()) == np.flatnonzero(excluded[request] == 0).tolist()
@@ -70,12 +70,3 @@ def test_a_difference_below_the_grid_is_a_tie_and_goes_to_the_cheaper_then_to_th
     level = np.array([-1.0, -1.0 + 1e-10, -1.0])
     assert order(level, np.array([2.0, 2.0, 1.0]), excluded).tolist() == [2, 0, 1]
     assert order(np.array([-1.0, -1.0 + 1e-8, -1.0]), np.array([2.0, 2.0, 1.0]), excluded).tolist() == [1, 2, 0]
-
-
-def test_one_row_of_exclusions_for_all_requests_excludes_as_the_same_row_for_each():
-    log_utilities = np.log(np.random.default_rng(0).random((6, 4)))
-    cost, row = np.ones((6, 4)), np.array([0, 2, 0, 2], dtype=np.int8)
-    for_all = best(log_utilities.copy(), cost, np.broadcast_to(row, (6, 4)))
-    for_each = best(log_utilities.copy(), cost, np.tile(row, (6, 1)))
-    assert for_all.tolist() == for_each.tolist()
-    assert set(for_all.tolist()) <= {0, 2}
