@@ -1,17 +1,9 @@
-"""Where policy, factors and scoring meet: the one place that ranks, a live request or a million simulated ones.
-
-    decide(...)                       one request -> Decision (ranking with contributions, exclusions with reasons)
-    evaluate_batch(...), choose(...)   R requests -> Choice   (the winner of each, its cost, time and quality)
-
-Both evaluate factors with `scoring.evaluate` and rank with `scoring.log_utility`; request i of a batch gets the
-bits that it gets alone.
-"""
+"""One decision: the ranking of a request with everything it rests on, and the words for people."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -23,63 +15,31 @@ import numpy.typing as npt
 from freerelay_core.catalogue import ABILITIES
 from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.policy import (
-    NO_DIRECTIVE,
-    NO_POLICY,
-    Conditions,
     Directive,
-    Facts,
-    Policy,
     Requirement,
-    conditions_of,
     limit_of,
-    limits_of,
-    matching,
-    raised,
-    raised_batch,
 )
 from freerelay_core.preference import (
-    EXPONENTS,
     FACTORS,
-    PREFERENCE_EXPONENTS,
     EffectivePreference,
-    RoutingPreference,
-    effective_preference,
     exponent_array,
 )
-from freerelay_core.profile import ProfileBatch, RequestProfile, TaskFamily
+from freerelay_core.profile import RequestProfile, TaskFamily
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
-    NO_DIRECTIVES,
     Comparison,
-    Directives,
     Evaluation,
     Excluded,
     Sensitivity,
-    apply_limits,
-    best,
     compare,
     comparison_words,
-    evaluate,
-    log_utility,
-    order,
     reference_cost_usd,
     sensitivity,
 )
-from freerelay_core.scoring.reference import ABILITY_OF_FAMILY, POLICY_WEIGHT
+from freerelay_core.scoring.reference import ABILITY_OF_FAMILY
 from freerelay_core.snapshot import KINDS, Snapshot
 
-__all__ = [
-    "Choice",
-    "Decision",
-    "ExcludedEndpoint",
-    "RankedEndpoint",
-    "choose",
-    "decide",
-    "directives_of",
-    "evaluate_batch",
-    "replay",
-    "utility_of",
-]
+__all__ = ["Decision", "ExcludedEndpoint", "RankedEndpoint"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -325,163 +285,3 @@ _DETAILS = {
     Excluded.WITHDRAWN: "is withdrawn in this scenario",
     Excluded.NOT_REQUESTED: "another endpoint was named",
 }
-
-
-def decide(
-    snapshot: Snapshot,
-    profile: RequestProfile,
-    *,
-    decision_id: str,
-    policy: Policy = NO_POLICY,
-    tenant_preference: RoutingPreference | None = None,
-    request_preference: RoutingPreference | None = None,
-    tenant_id: str | None = None,
-    tier: str | None = None,
-    only: str | None = None,
-    live: bool = False,
-    exponents: Mapping[str, float] | None = None,
-    cached_share: Floats | None = None,
-    conditions: Conditions | None = None,
-) -> Decision:
-    """Rank the snapshot's endpoints for one request.
-
-    `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
-    `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
-    input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot.
-    """
-    directive = NO_DIRECTIVE
-    if policy:
-        facts = Facts(profile, tenant_id, tier, tenant_preference, conditions or conditions_of(snapshot))
-        directive = policy.directive(facts)
-        profile = raised(profile, directive)
-    preference = effective_preference(
-        tenant=tenant_preference,
-        request=request_preference,
-        rule=directive.routing_preference,
-        rule_name=directive.preference_rule,
-    )
-    weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
-    exponents = exponents or EXPONENTS[preference.value]
-    masks = _masks(directive, snapshot.endpoint_ids, only)
-    evaluation = evaluate(
-        snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
-    )
-    if limits := limits_of(directive, snapshot):
-        evaluation = apply_limits(evaluation, limits, snapshot, float(profile.input_tokens))
-    log_utilities = log_utility(evaluation.log_factors, weights)
-    ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
-    return Decision(
-        id=decision_id,
-        snapshot=snapshot,
-        preference=preference,
-        profile=profile,
-        directive=directive,
-        exponents=exponents,
-        evaluation=evaluation,
-        log_utilities=log_utilities,
-        order=tuple(ranked.tolist()),
-    )
-
-
-_NO_DIRECTIVE = Directive()
-
-
-def _masks(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
-    """What a directive asks of one request, and the endpoint that the caller named."""
-    if only is None and not directive.prefer and not directive.exclude:
-        return NO_DIRECTIVES
-    return Directives(
-        prefer=matching(directive.prefer, ids) if directive.prefer else None,
-        exclude=matching(directive.exclude, ids) if directive.exclude else None,
-        policy_weight=POLICY_WEIGHT if directive.policy_weight is None else directive.policy_weight,
-        only=None if only is None else np.array([name == only for name in ids], dtype=np.bool_),
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """The winners of R requests. Arrays have the shape (R,); with nothing allowed `endpoint` is -1 and the rest 0."""
-
-    endpoint: npt.NDArray[np.intp]
-    cost_usd: Floats
-    quality: Floats
-    decoded_tokens: Floats
-
-
-def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
-    """The winner of each of R requests; `exponents` has the shape (K,), or (R, K) where they differ by request."""
-    log_utilities = _utilities(evaluation, exponents)
-    winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded_cells)
-    quality = _picked(np.exp(evaluation.log_quality), winner)
-    return Choice(winner, _picked(evaluation.cost_usd, winner), quality, _picked(evaluation.decoded_tokens, winner))
-
-
-def utility_of(evaluation: Evaluation, exponents: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
-    """Log utility ln U of one endpoint a request, shape (R,); 0 where that is -1. The exponents are as for `choose`."""
-    return _picked(_utilities(evaluation, exponents), endpoint)
-
-
-def _utilities(evaluation: Evaluation, exponents: Floats) -> Floats:
-    return log_utility(evaluation.log_factors, exponents if exponents.ndim == 1 else exponents.T[:, :, None])
-
-
-def _picked(values: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
-    """The value at the endpoint of each request, from (R, E) or (E,); 0 where that is -1."""
-    if values.ndim == 2:
-        picked = values.take(np.arange(0, values.size, values.shape[1]) + endpoint, mode="clip")
-    else:
-        picked = values[endpoint]
-    picked[endpoint < 0] = 0.0
-    return picked
-
-
-def directives_of(directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot) -> Directives:
-    """Masks for R requests, of which request r follows `directives[index[r]]`."""
-    ids = snapshot.endpoint_ids
-    if len(directives) == 1:
-        return _masks(directives[0], ids, None)
-    each = [_masks(directive, ids, None) for directive in directives]
-    nothing = np.zeros(len(ids), dtype=np.bool_)
-    return Directives(
-        prefer=np.array([nothing if d.prefer is None else d.prefer for d in each])[index],
-        exclude=np.array([nothing if d.exclude is None else d.exclude for d in each])[index],
-        policy_weight=np.array([d.policy_weight for d in each])[index][:, None],
-    )
-
-
-def evaluate_batch(
-    snapshot: Snapshot,
-    profiles: ProfileBatch,
-    directives: Sequence[Directive],
-    index: npt.NDArray[np.intp],
-    *,
-    live: bool = False,
-) -> Evaluation:
-    """What no preference changes for R requests, of which request r follows `directives[index[r]]`."""
-    profiles = raised_batch(profiles, directives, index)
-    evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
-    excluded = evaluation.excluded
-    for number, directive in enumerate(directives):
-        if limits := limits_of(directive, snapshot):
-            rows = np.flatnonzero(index == number)
-            part = apply_limits(evaluation.of(rows), limits, snapshot, profiles.input_tokens[rows, None])
-            excluded = np.array(excluded) if excluded is evaluation.excluded else excluded
-            excluded[rows] = part.excluded
-    return dataclasses.replace(evaluation, excluded=excluded)
-
-
-def replay(
-    endpoints: Sequence[str],
-    log_factors: Mapping[str, Sequence[float]],
-    exponents: Mapping[str, float],
-    cost_usd: Sequence[float],
-) -> list[tuple[str, float]]:
-    """The ranking of a logged decision from its log alone: endpoints, best first, each with its log utility.
-
-    Columns are over `endpoints`; `log_factors` has one a factor. Multiplication and addition: exact to the last bit.
-    """
-    by_id = sorted(range(len(endpoints)), key=endpoints.__getitem__)
-    logs = np.array([log_factors[name] for name in FACTORS], dtype=np.float64)[:, by_id]
-    log_utilities = log_utility(logs, exponent_array(exponents))
-    ranked = order(log_utilities, np.array(cost_usd, dtype=np.float64)[by_id], np.zeros(len(by_id), dtype=np.int8))
-    return [(endpoints[by_id[e]], float(log_utilities[e])) for e in ranked]

@@ -1,0 +1,103 @@
+"""Ranks the endpoints for many requests at once: the winner of each, by the same evaluation and sum as for one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from freerelay_core.decision.request import masks_of
+from freerelay_core.policy import (
+    Directive,
+    limits_of,
+    raised_batch,
+)
+from freerelay_core.profile import ProfileBatch
+from freerelay_core.scoring import (
+    Directives,
+    Evaluation,
+    apply_limits,
+    best,
+    evaluate,
+    log_utility,
+)
+from freerelay_core.snapshot import Snapshot
+
+__all__ = ["Choice", "choose", "directives_of", "evaluate_batch", "utility_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The winners of R requests. Arrays have the shape (R,); with nothing allowed `endpoint` is -1 and the rest 0."""
+
+    endpoint: npt.NDArray[np.intp]
+    cost_usd: Floats
+    quality: Floats
+    decoded_tokens: Floats
+
+
+def choose(evaluation: Evaluation, exponents: Floats) -> Choice:
+    """The winner of each of R requests; `exponents` has the shape (K,), or (R, K) where they differ by request."""
+    log_utilities = _utilities(evaluation, exponents)
+    winner = best(log_utilities, evaluation.cost_usd, evaluation.excluded_cells)
+    quality = _picked(np.exp(evaluation.log_quality), winner)
+    return Choice(winner, _picked(evaluation.cost_usd, winner), quality, _picked(evaluation.decoded_tokens, winner))
+
+
+def utility_of(evaluation: Evaluation, exponents: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
+    """Log utility ln U of one endpoint a request, shape (R,); 0 where that is -1. The exponents are as for `choose`."""
+    return _picked(_utilities(evaluation, exponents), endpoint)
+
+
+def _utilities(evaluation: Evaluation, exponents: Floats) -> Floats:
+    return log_utility(evaluation.log_factors, exponents if exponents.ndim == 1 else exponents.T[:, :, None])
+
+
+def _picked(values: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
+    """The value at the endpoint of each request, from (R, E) or (E,); 0 where that is -1."""
+    if values.ndim == 2:
+        picked = values.take(np.arange(0, values.size, values.shape[1]) + endpoint, mode="clip")
+    else:
+        picked = values[endpoint]
+    picked[endpoint < 0] = 0.0
+    return picked
+
+
+def directives_of(directives: Sequence[Directive], index: npt.NDArray[np.intp], snapshot: Snapshot) -> Directives:
+    """Masks for R requests, of which request r follows `directives[index[r]]`."""
+    ids = snapshot.endpoint_ids
+    if len(directives) == 1:
+        return masks_of(directives[0], ids, None)
+    each = [masks_of(directive, ids, None) for directive in directives]
+    nothing = np.zeros(len(ids), dtype=np.bool_)
+    return Directives(
+        prefer=np.array([nothing if d.prefer is None else d.prefer for d in each])[index],
+        exclude=np.array([nothing if d.exclude is None else d.exclude for d in each])[index],
+        policy_weight=np.array([d.policy_weight for d in each])[index][:, None],
+    )
+
+
+def evaluate_batch(
+    snapshot: Snapshot,
+    profiles: ProfileBatch,
+    directives: Sequence[Directive],
+    index: npt.NDArray[np.intp],
+    *,
+    live: bool = False,
+) -> Evaluation:
+    """What no preference changes for R requests, of which request r follows `directives[index[r]]`."""
+    profiles = raised_batch(profiles, directives, index)
+    evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
+    excluded = evaluation.excluded
+    for number, directive in enumerate(directives):
+        if limits := limits_of(directive, snapshot):
+            rows = np.flatnonzero(index == number)
+            part = apply_limits(evaluation.of(rows), limits, snapshot, profiles.input_tokens[rows, None])
+            excluded = np.array(excluded) if excluded is evaluation.excluded else excluded
+            excluded[rows] = part.excluded
+    return dataclasses.replace(evaluation, excluded=excluded)

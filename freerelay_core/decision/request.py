@@ -1,0 +1,130 @@
+"""Ranks the endpoints for one request, and ranks them again from the log of a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from freerelay_core.decision.decision import Decision
+from freerelay_core.policy import (
+    NO_DIRECTIVE,
+    NO_POLICY,
+    Conditions,
+    Directive,
+    Facts,
+    Policy,
+    conditions_of,
+    limits_of,
+    matching,
+    raised,
+)
+from freerelay_core.preference import (
+    EXPONENTS,
+    FACTORS,
+    PREFERENCE_EXPONENTS,
+    RoutingPreference,
+    effective_preference,
+    exponent_array,
+)
+from freerelay_core.profile import RequestProfile
+from freerelay_core.scoring import (
+    NO_DIRECTIVES,
+    Directives,
+    apply_limits,
+    evaluate,
+    log_utility,
+    order,
+)
+from freerelay_core.scoring.reference import POLICY_WEIGHT
+from freerelay_core.snapshot import Snapshot
+
+__all__ = ["decide", "masks_of", "replay"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def decide(
+    snapshot: Snapshot,
+    profile: RequestProfile,
+    *,
+    decision_id: str,
+    policy: Policy = NO_POLICY,
+    tenant_preference: RoutingPreference | None = None,
+    request_preference: RoutingPreference | None = None,
+    tenant_id: str | None = None,
+    tier: str | None = None,
+    only: str | None = None,
+    live: bool = False,
+    exponents: Mapping[str, float] | None = None,
+    cached_share: Floats | None = None,
+    conditions: Conditions | None = None,
+) -> Decision:
+    """Rank the snapshot's endpoints for one request.
+
+    `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
+    `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
+    input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot.
+    """
+    directive = NO_DIRECTIVE
+    if policy:
+        facts = Facts(profile, tenant_id, tier, tenant_preference, conditions or conditions_of(snapshot))
+        directive = policy.directive(facts)
+        profile = raised(profile, directive)
+    preference = effective_preference(
+        tenant=tenant_preference,
+        request=request_preference,
+        rule=directive.routing_preference,
+        rule_name=directive.preference_rule,
+    )
+    weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
+    exponents = exponents or EXPONENTS[preference.value]
+    masks = masks_of(directive, snapshot.endpoint_ids, only)
+    evaluation = evaluate(
+        snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
+    )
+    if limits := limits_of(directive, snapshot):
+        evaluation = apply_limits(evaluation, limits, snapshot, float(profile.input_tokens))
+    log_utilities = log_utility(evaluation.log_factors, weights)
+    ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
+    return Decision(
+        id=decision_id,
+        snapshot=snapshot,
+        preference=preference,
+        profile=profile,
+        directive=directive,
+        exponents=exponents,
+        evaluation=evaluation,
+        log_utilities=log_utilities,
+        order=tuple(ranked.tolist()),
+    )
+
+
+def masks_of(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
+    """What a directive asks of one request, and the endpoint that the caller named."""
+    if only is None and not directive.prefer and not directive.exclude:
+        return NO_DIRECTIVES
+    return Directives(
+        prefer=matching(directive.prefer, ids) if directive.prefer else None,
+        exclude=matching(directive.exclude, ids) if directive.exclude else None,
+        policy_weight=POLICY_WEIGHT if directive.policy_weight is None else directive.policy_weight,
+        only=None if only is None else np.array([name == only for name in ids], dtype=np.bool_),
+    )
+
+
+def replay(
+    endpoints: Sequence[str],
+    log_factors: Mapping[str, Sequence[float]],
+    exponents: Mapping[str, float],
+    cost_usd: Sequence[float],
+) -> list[tuple[str, float]]:
+    """The ranking of a logged decision from its log alone: endpoints, best first, each with its log utility.
+
+    Columns are over `endpoints`; `log_factors` has one a factor. Multiplication and addition: exact to the last bit.
+    """
+    by_id = sorted(range(len(endpoints)), key=endpoints.__getitem__)
+    logs = np.array([log_factors[name] for name in FACTORS], dtype=np.float64)[:, by_id]
+    log_utilities = log_utility(logs, exponent_array(exponents))
+    ranked = order(log_utilities, np.array(cost_usd, dtype=np.float64)[by_id], np.zeros(len(by_id), dtype=np.int8))
+    return [(endpoints[by_id[e]], float(log_utilities[e])) for e in ranked]
