@@ -107,7 +107,8 @@ def rank_file(
     """Rank every request of a Parquet file under each preference, without rules.
 
     The file has the columns of a CSV trace; what it does not say is as in `like` (by default easy chat that somebody
-    waits for). `progress` is told the rows done and the rows there are, after each row group.
+    waits for). More than one process needs a main program that can be imported again. `progress` is told the rows done
+    and the rows there are, after each row group.
     Raises `UnprocessableRequest` naming the missing columns, or the row group that holds what is no number of tokens.
     """
     like = like or RequestProfile(latency_class=LatencyClass.INTERACTIVE)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from serving import environment
 
@@ -204,6 +206,19 @@ def test_simulate_draws_a_table(trace_file):
     run = freerelay("simulate", trace_file)
     assert run.returncode == 0
     assert "performance-first" in run.stdout
+
+
+def test_simulate_ranks_a_parquet_file_alike_in_one_process_and_in_two(tmp_path):
+    path = tmp_path / "trace.parquet"
+    times = pa.array(range(900), pa.timestamp("s"))
+    columns = {"timestamp": times, "input_tokens": [500] * 900, "output_tokens": list(range(900))}
+    pq.write_table(pa.table(columns), path, row_group_size=200)
+    alone = printed("simulate", path)
+    assert alone["requests"] == 900
+    assert printed("simulate", path, "--processes", 2)["preferences"] == alone["preferences"]
+    run = freerelay("simulate", path)
+    assert "900 requests" in run.stdout
+    assert "is ranked without scenario" in refused("simulate", path, "--scenario", EXAMPLES / "scenario-outage.yaml")
 
 
 def test_a_trace_without_the_needed_columns_is_refused_naming_them(tmp_path):
