@@ -112,12 +112,13 @@ def _say_cautions(report: Report) -> None:
 
 
 def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -> None:
+    limited = any(stated(endpoint.limits) for endpoint in shown)
     numbers = ("USD in", "out", "context", "first s", "tok/s", "/".join(_SUMMARY))
     table = Table(
         Column("endpoint", no_wrap=True),
         *(Column(name, justify="right", no_wrap=True) for name in numbers),
         Column("figures", no_wrap=True),
-        Column("limits", overflow="fold"),
+        *([Column("limits", overflow="fold")] if limited else []),
         box=SIMPLE_HEAD,
         padding=0,
     )
@@ -132,7 +133,7 @@ def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -
             f"{endpoint.tokens_per_s.value:g}",
             "/".join(f"{endpoint.abilities[name].value:.0f}" for name in _SUMMARY),
             " ".join(f"{count}{_KINDS[kind]}" for kind, count in _kinds(endpoint).items()),
-            " ".join(f"{_short(limit)} {name}" for name, limit in stated(endpoint.limits).items()),
+            *([" ".join(f"{_short(n)} {name}" for name, n in stated(endpoint.limits).items())] if limited else []),
         )
     Console().print(table)
     typer.echo("USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed.")

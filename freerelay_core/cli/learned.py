@@ -35,7 +35,9 @@ def learned(*, as_json: AsJson = False) -> None:
 
 def _draw(lessons: list[Lesson]) -> None:
     numbers = [Column(name, justify="right") for name in ("outcomes", "weight", "prior's weight", "mean")]
-    table = Table("what", "by", "endpoint", *numbers, "basis", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        "what", "by", Column("endpoint", no_wrap=True), *numbers, "basis", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for lesson in lessons:
         kind = KINDS.get(lesson.kind)
         table.add_row(
