@@ -112,20 +112,19 @@ def _say_cautions(report: Report) -> None:
 
 
 def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -> None:
-    limited = any(stated(endpoint.limits) for endpoint in shown)
     numbers = ("USD in", "out", "context", "first s", "tok/s", "/".join(_SUMMARY))
     table = Table(
         Column("endpoint", no_wrap=True),
         *(Column(name, justify="right", no_wrap=True) for name in numbers),
         Column("figures", no_wrap=True),
-        *([Column("limits", overflow="fold")] if limited else []),
         box=SIMPLE_HEAD,
         padding=0,
     )
     for endpoint in shown:
         price = prices[endpoint.id]
+        limits = [f"{_short(limit)} {name}" for name, limit in stated(endpoint.limits).items()]
         table.add_row(
-            Text(endpoint.id),
+            Text("\n  ".join(filter(None, (endpoint.id, " ".join(limits[:2]), " ".join(limits[2:]))))),
             "unpriced" if price is None else f"{price.input:g}",
             "" if price is None else f"{price.output:g}",
             _short(endpoint.context_tokens),
@@ -133,10 +132,12 @@ def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -
             f"{endpoint.tokens_per_s.value:g}",
             "/".join(f"{endpoint.abilities[name].value:.0f}" for name in _SUMMARY),
             " ".join(f"{count}{_KINDS[kind]}" for kind, count in _kinds(endpoint).items()),
-            *([" ".join(f"{_short(n)} {name}" for name, n in stated(endpoint.limits).items())] if limited else []),
         )
     Console().print(table)
-    typer.echo("USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed.")
+    typer.echo(
+        "USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed. Limits: "
+        "requests (r) and tokens (t) a minute (pm) and a day (pd)."
+    )
 
 
 def _short(number: int) -> str:
