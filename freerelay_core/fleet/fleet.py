@@ -112,8 +112,7 @@ class Fleet:
 
     def adopt(self, lessons: Iterable[Lesson]) -> None:
         """Take over what all workers have learned, from the store."""
-        self.lessons.adopt(lessons)
-        self._outcomes = True
+        self._outcomes |= self.lessons.adopt(lessons)
 
     def retry_after_s(self, endpoints: Iterable[int]) -> float | None:
         """Seconds until the first of these endpoints has cooled down; None when none of them is cooling down."""

@@ -183,8 +183,12 @@ class Lessons:
             key = (old.kind, old.scope, self._index[old.endpoint])
             self._unsaved[key] = self._with_unsaved(key, old)
 
-    def adopt(self, lessons: Iterable[Lesson]) -> None:
-        """Take over the sums of all workers from the store; what came in here since is added to them."""
+    def adopt(self, lessons: Iterable[Lesson]) -> bool:
+        """Take over the sums of all workers from the store; what came in here since is added to them.
+
+        Returns whether that taught anything.
+        """
+        taught = False
         for saved in lessons:
             index = self._index.get(saved.endpoint)
             if index is None or saved.kind not in KINDS or saved.simulated != self._simulated[index]:
@@ -193,10 +197,13 @@ class Lessons:
             if scopes is not None and saved.scope not in scopes:
                 continue
             tally, row = self._tally(saved.kind, saved.scope)
-            _, tally.weight[row, index], tally.total[row, index], tally.expected[row, index] = self._with_unsaved(
-                (saved.kind, saved.scope, index), saved
-            )
-            self._learned = None
+            sums = self._with_unsaved((saved.kind, saved.scope, index), saved)[1:]
+            known = [tally.weight[row, index], tally.total[row, index], tally.expected[row, index]]
+            if np.allclose(sums, known, rtol=1e-9, atol=0.0):
+                continue  # the worker's own, come back
+            tally.weight[row, index], tally.total[row, index], tally.expected[row, index] = sums
+            self._learned, taught = None, True
+        return taught
 
     def _with_unsaved(self, key: tuple[str, str, int], old: Lesson) -> list[float]:
         """The sums of older outcomes and of those that came in since."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from api_server import BODY, OPERATOR_KEY, asked, grade, ranked, running
+from serving import eventually
 from upstreams import saying
 
 LONG = "Tell me about the sea and the ships that sail on it. " * 200
@@ -17,6 +18,7 @@ def test_what_was_learned_outlasts_a_restart(databases, migrated_template, tmp_p
     with running(**options) as server:
         decision_id, endpoint = asked(server)
         assert grade(server, decision_id, 0.0).status_code == 200
+        eventually(lambda: ranked(server)[endpoint]["graded"] > 0)  # a snapshot serves for a tenth of a second
         lowered = ranked(server)[endpoint]["quality"]
         fresh = ranked(server)
     with running(**options) as server:

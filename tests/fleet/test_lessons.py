@@ -165,6 +165,14 @@ def test_what_could_not_be_saved_is_saved_with_the_next(first, second):
     }
 
 
+def test_a_worker_s_own_lessons_that_come_back_teach_it_nothing():
+    lessons = Lessons(builders.snapshot(*TWO))
+    tell(lessons, [("quality", 0, 1.0), ("success", 1, 0.0)])
+    saved = lessons.take_unsaved()
+    assert lessons.adopt(saved) is False
+    assert Lessons(builders.snapshot(*TWO)).adopt(saved) is True
+
+
 def test_a_real_endpoint_learns_nothing_from_a_simulated_one_of_its_name():
     simulated = Lessons(builders.snapshot(*TWO))
     tell(simulated, [("quality", 0, 0.0)] * 20)
