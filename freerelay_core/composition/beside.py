@@ -145,11 +145,15 @@ class Beside:
             await self._when_it_answers(self._save_lessons)
 
     async def _save_lessons(self) -> None:
-        """Add what was learned here to the store, and take over what all workers have learned."""
+        """Add what was learned here to the store, and take over what all workers have learned.
+
+        What a store that broke off may or may not have taken is added again: a mean that counts an outcome twice is
+        nearer to the truth than one that has lost it. What is cancelled on the way out is not.
+        """
         unsaved = self._fleet.lessons.take_unsaved()
         try:
             together = await self._store.add_lessons(unsaved)
-        except BaseException:
+        except FreeRelayError:
             self._fleet.lessons.restore(unsaved)
             raise
         self._fleet.adopt(together)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from freerelay_core.policy.rule import Rule
 from freerelay_core.policy.variables import VARIABLES, Conditions, Facts
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import ProfileBatch, RequestProfile
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["NO_POLICY", "Policy", "batch_directives"]
 

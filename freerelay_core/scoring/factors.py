@@ -86,7 +86,8 @@ def evaluate(
     exponent of cost is 0: then an unpriced endpoint may be ranked. `cached_share` of shape (E,) is the share of the
     input that each endpoint's prompt cache is expected to hold; without it the profiles' own expectation stands.
     """
-    tables, asked = tables_of(snapshot), asked_of(snapshot, profiles)
+    tables = tables_of(snapshot)
+    asked = asked_of(tables, profiles)
     decoded = _times(asked.output_tokens, asked.kind.output_ratio) + asked.kind.thinking
     cost = _cost(snapshot, asked, decoded, cached_share)
     time = _time(snapshot, asked, decoded)
@@ -149,7 +150,7 @@ def _tolerated_time(asked: Asked) -> Figure:
 
 def reference_cost_usd(snapshot: Snapshot, profile: RequestProfile) -> float:
     """USD of the request at reference prices: the cost that halves the factor."""
-    return float(_reference_cost(asked_of(snapshot, profile)))
+    return float(_reference_cost(asked_of(tables_of(snapshot), profile)))
 
 
 def _reference_cost(asked: Asked) -> Figure:

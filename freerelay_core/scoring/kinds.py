@@ -98,11 +98,11 @@ class Asked(NamedTuple):
     output_tokens: Figure
 
 
-def asked_of(snapshot: Snapshot, profiles: ProfileBatch | RequestProfile) -> Asked:
+def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
     if isinstance(profiles, RequestProfile):
         input_tokens = float(profiles.input_tokens)
         return Asked(
-            _kind_of_one(snapshot, profiles),
+            _kind_of_one(tables, profiles),
             input_tokens,
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
@@ -117,7 +117,7 @@ def asked_of(snapshot: Snapshot, profiles: ProfileBatch | RequestProfile) -> Ask
     if strict.any():
         wanted.append((_STRICT, np.broadcast_to(strict, len(profiles))[:, None]))
     columns = (family, depth, latency_class, contract, locked_down, hour_utc)
-    kind = _kind(tables_of(snapshot), columns, tuple(wanted))
+    kind = _kind(tables, columns, tuple(wanted))
     return Asked(
         kind,
         profiles.input_tokens[:, None],
@@ -133,6 +133,8 @@ def _index(column: npt.NDArray[np.intp]) -> Index:
     return first if alike else column
 
 
+_MOST_KINDS = 256
+"""Kept a snapshot, about 2 MB: whoever asks for ever new kinds of dry runs must not fill the memory."""
 _NOT_ANY = np.zeros(1, dtype=np.intp)
 
 
@@ -141,8 +143,7 @@ def _any(column: Bools) -> bool:
     return bool(column[0]) if len(column) and column.strides[0] == 0 else bool(column.any())
 
 
-def _kind_of_one(snapshot: Snapshot, profile: RequestProfile) -> Kind:
-    tables = tables_of(snapshot)
+def _kind_of_one(tables: Tables, profile: RequestProfile) -> Kind:
     key = (
         profile.family,
         profile.depth,
@@ -158,9 +159,11 @@ def _kind_of_one(snapshot: Snapshot, profile: RequestProfile) -> Kind:
         rows += [_STRICT] if profile.contract is OutputContract.STRICT else []
         columns = (_FAMILY[profile.family], *(int(value) for value in key[1:6]))
         kind = _kind(tables, columns, tuple((row, 1) for row in rows))
-        static = np.zeros((len(FACTORS), len(snapshot)))
+        static = np.zeros((len(FACTORS), len(tables.log_success)))
         static[SAFETY], static[SCHEMA], static[QUALITY] = kind.log_safety, kind.log_schema, kind.log_quality
         static[SUCCESS], static[HEADROOM] = tables.log_success, tables.log_headroom
+        if len(tables.kinds) >= _MOST_KINDS:
+            tables.kinds.clear()
         kind = tables.kinds[key] = kind._replace(log_static=static)
     return kind
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -48,11 +47,8 @@ def test_a_reference_to_elsewhere_is_not_followed(monkeypatch):
     assert keeps_contract(wanted({"$ref": "http://127.0.0.1:9/schema.json"}), "{}") is None
 
 
-def test_a_regular_expression_that_would_take_for_ever_is_not_run():
-    schema = {"type": "string", "pattern": "^(a+)+$"}
-    started = time.process_time()
-    assert keeps_contract(wanted(schema), json.dumps("a" * 60 + "b")) is True
-    assert time.process_time() - started < 30
+def test_a_regular_expression_of_the_client_is_not_run():
+    assert keeps_contract(wanted({"type": "string", "pattern": "^(a+)+$"}), json.dumps("a" * 60 + "b")) is True
 
 
 def test_a_schema_that_goes_on_for_ever_is_not_followed_for_ever():
