@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
-from yaml.constructor import ConstructorError
 
 from freerelay_core.catalogue.shapes import TAGS, RawFile
 from freerelay_core.errors import ConfigurationError
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
 
 __all__ = ["CatalogueFile", "Problem", "read_file", "validated"]
 
@@ -54,35 +53,20 @@ class CatalogueFile:
         return Problem(self.path, _line(self.path, field), ".".join(field), reason)
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML lets the last of two equal keys win without a word, and with it the field that somebody meant to set."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """The mapping, refused where a key stands twice."""
-        keys: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in keys:
-                raise ConstructorError(None, None, f"{key.value!r} stands twice.", key.start_mark)
-            keys.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def read_file(path: Path, problems: list[Problem]) -> CatalogueFile | None:
     """The file, or None with the reasons added to `problems`."""
     try:
-        content = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  (a safe loader)
+        content = read_marked(path.read_text("utf-8")).content
     except OSError as error:
         problems.append(Problem(path, None, "", f"cannot be read ({error.strerror})."))
         return None
     except UnicodeDecodeError as error:
         problems.append(Problem(path, None, "", f"is not UTF-8 text ({error.reason})."))
         return None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error)
-        problems.append(Problem(path, None if mark is None else mark.line + 1, "", f"is not YAML: {reason}"))
+    except NotYaml as error:
+        problems.append(Problem(path, error.line, "", error.reason))
         return None
-    raw = validated(RawFile, content or {}, path, (), problems)
+    raw = validated(RawFile, content, path, (), problems)
     return None if raw is None else CatalogueFile(path, raw)
 
 
@@ -102,19 +86,10 @@ def validated(
 
 def _line(path: Path, field: Sequence[str]) -> int | None:
     """The line of a field, or of the innermost part of its path that the file has."""
-    node = _nodes(path, path.stat().st_mtime_ns)
-    line: int | None = None
-    for part in field:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found = next(((key, value) for key, value in node.value if key.value == part), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
+    return _marked(path, path.stat().st_mtime_ns).line(field)
 
 
 @lru_cache(maxsize=4)
-def _nodes(path: Path, _changed: int) -> Any:
-    """The file as nodes that know their lines: read a second time, and only where something is wrong."""
-    return yaml.compose(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+def _marked(path: Path, _changed: int) -> MarkedContent:
+    """The file with its lines: read a second time, and only where something is wrong."""
+    return read_marked(path.read_text("utf-8"))

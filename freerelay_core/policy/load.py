@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from pydantic import Field, ValidationError
 
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
 from freerelay_core.policy.condition import Condition, PolicyError
 from freerelay_core.policy.directive import matching
 from freerelay_core.policy.example import Example
-from freerelay_core.policy.marked_yaml import MarkedContent, read_marked
 from freerelay_core.policy.policy import NO_POLICY, Policy
 from freerelay_core.policy.rule import Rule, StrictModel
 
@@ -53,7 +53,12 @@ def load_rule_file(path: Path, endpoint_ids: Sequence[str]) -> RuleFile:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}).", param="rules") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not YAML: {error}", param="rules") from error
-    return _checked(read_marked(text, source=str(path)), tuple(endpoint_ids), str(path))
+    try:
+        marked = read_marked(text)
+    except NotYaml as error:
+        where = str(path) if error.line is None else f"{path}:{error.line}"
+        raise ConfigurationError(f"{where}: {error.reason}", param="rules") from None
+    return _checked(marked, tuple(endpoint_ids), str(path))
 
 
 def read_policy(content: object, endpoint_ids: Sequence[str], *, source: str) -> Policy:

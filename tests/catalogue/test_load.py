@@ -245,7 +245,7 @@ endpoints:
         ("sources: {s: {title: t, date: yesterday, kind: prior}}", "sources.s.date"),
         ("- a list", "dictionary"),
         ("endpoints: {openai/gpt-4o-mini: {rows: {bb: gpt-4o-mini}}}", "rows.bb"),
-        ("endpoints: {openai/gpt-4o-mini: {context_tokens: 1, context_tokens: 2}}", "'context_tokens' stands twice"),
+        ("endpoints: {openai/gpt-4o-mini: {context_tokens: 1, context_tokens: 2}}", "'context_tokens' is stated twice"),
         ("endpoints: {openai/gpt-4o-mini: {price: {input: -1, output: 1}}}", "price"),
         ("endpoints: {openai/gpt-4o-mini: {price: {input: .nan, output: 1}}}", "price"),
         ("endpoints: {openai/gpt-4o-mini: {capabilities: [flying]}}", "flying"),

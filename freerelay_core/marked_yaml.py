@@ -1,4 +1,4 @@
-"""YAML whose values know their line in the text."""
+"""YAML whose values know their line in the text, and in which no key may stand twice."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Any
 
 import yaml
 
-from freerelay_core.errors import ConfigurationError
+__all__ = ["MarkedContent", "NotYaml", "read_marked"]
 
-__all__ = ["MarkedContent", "read_marked"]
+
+class NotYaml(Exception):
+    """The text cannot be meant. `line` counts from 1; None where the text as a whole is wrong."""
+
+    def __init__(self, line: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedContent:
     """The content of a YAML text. `root` is None where the content came from elsewhere: then no line is known."""
 
-    content: object
+    content: Any
     root: yaml.Node | None = None
 
     def line(self, path: Sequence[str | int]) -> int | None:
@@ -35,19 +42,18 @@ class MarkedContent:
         return line + 1
 
 
-def read_marked(text: str, *, source: str) -> MarkedContent:
-    """The content of a YAML text. Raises `ConfigurationError` naming `source`, line and reason."""
+def read_marked(text: str) -> MarkedContent:
+    """The content of a YAML text, an empty mapping for an empty one. Raises `NotYaml`."""
     loader = yaml.CSafeLoader(text)
     try:
         root = loader.get_single_node()
-        _refuse_repeated_keys(root, source)
+        _refuse_repeated_keys(root)
         return MarkedContent({} if root is None else loader.construct_document(root), root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"{source}:{mark.line + 1}" if mark is not None else source
-        raise ConfigurationError(f"{where}: is not YAML: {error.problem}", param="rules") from None
+        raise NotYaml(None if mark is None else mark.line + 1, f"is not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: is not YAML: {error}", param="rules") from None
+        raise NotYaml(None, f"is not YAML: {error}") from None
     finally:
         loader.dispose()
 
@@ -62,25 +68,24 @@ def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _refuse_repeated_keys(root: yaml.Node | None, source: str) -> None:
-    """YAML readers keep the last of two equal keys, silently: half a rule would vanish."""
-    for mapping in _mappings(root):
-        seen: set[Any] = set()
-        for key, _ in mapping.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                line = key.start_mark.line + 1
-                raise ConfigurationError(f"{source}:{line}: {key.value!r} is stated twice.", param=key.value)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+def _refuse_repeated_keys(root: yaml.Node | None) -> None:
+    """YAML readers keep the last of two equal keys, silently, and with it lose what somebody meant to set."""
+    for mapping in _mappings(root, set()):
+        keys: set[str] = set()
+        for key in (key for key, _ in mapping.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in keys:
+                raise NotYaml(key.start_mark.line + 1, f"{key.value!r} is stated twice.")
+            keys.add(key.value)
 
 
-def _mappings(node: yaml.Node | None, above: frozenset[int] = frozenset()) -> Iterator[yaml.MappingNode]:
-    if node is None or id(node) in above:  # an alias may stand for what it is in
+def _mappings(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.MappingNode]:
+    if node is None or id(node) in seen:  # an alias stands for what was looked at, or for what it is in
         return
-    above |= {id(node)}
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         yield node
         for _, value in node.value:
-            yield from _mappings(value, above)
+            yield from _mappings(value, seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _mappings(item, above)
+            yield from _mappings(item, seen)
