@@ -10,7 +10,7 @@ import streamlit as st
 
 from freerelay_core.preference import FACTORS
 from freerelay_core.router.recompute import recompute
-from freerelay_core.store.base import DecisionRecord
+from freerelay_core.store.values import DecisionRecord
 from pages import _format as fmt
 from pages._format import markdown
 from pages._simulator_input import RULE_AXES

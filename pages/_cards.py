@@ -8,7 +8,7 @@ from html import escape
 
 from freerelay_core.preference import EXPONENTS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import ENOUGH
-from freerelay_core.store.base import SettingsChange
+from freerelay_core.store.values import SettingsChange
 from pages._format import count, difference, moment, percent, quality, seconds, times, usd
 from pages._outlook import DAYS, Figures, Outlook
 

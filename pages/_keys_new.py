@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from freerelay_core.composition.accounts import LONGEST_LABEL
-from freerelay_core.store.base import Identity, Tenant
+from freerelay_core.store.values import Identity, Tenant
 from pages import _session
 from pages._keys_result import attempt
 from pages._keys_secret import keep_secret

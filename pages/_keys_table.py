@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 
 from freerelay_core.composition.accounts import key_state
-from freerelay_core.store.base import KeyInfo
+from freerelay_core.store.values import KeyInfo
 from pages._format import moment
 
 __all__ = ["ended_keys", "live_keys", "name_of"]

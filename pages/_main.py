@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from freerelay_core.errors import FreeRelayError
-from freerelay_core.store.base import Identity
+from freerelay_core.store.values import Identity
 from pages import _layout, _session
 
 TENANT, OPERATOR = "tenant", "operator"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, Snapshot
-from freerelay_core.store.base import KeyInfo, Traffic
+from freerelay_core.store.values import KeyInfo, Traffic
 from pages import _format as fmt
 from pages._format import markdown
 

@@ -9,7 +9,7 @@ import streamlit as st
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.reports import Figure, RankingReport, report_of_simulation
 from freerelay_core.simulation import Trace, read_trace, recorded_traffic, simulate, standard_workload
-from freerelay_core.store.base import Identity
+from freerelay_core.store.values import Identity
 from pages import _session
 from pages._format import count, date_range
 

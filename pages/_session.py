@@ -17,8 +17,8 @@ from freerelay_core.api.session import COOKIE
 from freerelay_core.composition import Application, current
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
 from freerelay_core.snapshot import Snapshot
-from freerelay_core.store.base import Identity
 from freerelay_core.store.keys import key_digest
+from freerelay_core.store.values import Identity
 from pages._format import seconds
 
 __all__ = ["application", "fleet_snapshot", "identity", "key_prefix", "run", "signed_in"]

@@ -6,7 +6,7 @@ import streamlit as st
 
 from freerelay_core.errors import FreeRelayError
 from freerelay_core.store import TIERS
-from freerelay_core.store.base import Tenant
+from freerelay_core.store.values import Tenant
 from pages import _session
 from pages._format import markdown
 from pages._keys_choice import preset

@@ -8,7 +8,7 @@ import streamlit as st
 
 from freerelay_core.composition.accounts import key_state
 from freerelay_core.store import TIERS
-from freerelay_core.store.base import Tenant
+from freerelay_core.store.values import Tenant
 from pages import _session
 from pages._keys_new import new_key_form
 from pages._keys_result import attempt

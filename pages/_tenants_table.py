@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from freerelay_core.preference import DEFAULT_PREFERENCE
-from freerelay_core.store.base import Tenant, Traffic
+from freerelay_core.store.values import Tenant, Traffic
 from pages._format import count, moment, usd
 
 __all__ = ["override_words", "preference_words", "tenants_table"]

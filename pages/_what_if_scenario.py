@@ -14,7 +14,8 @@ import yaml
 from freerelay_core.errors import FreeRelayError, NotFound, UnprocessableRequest
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.simulation import Scenario, read_scenario
-from freerelay_core.store.base import SavedScenario, Store
+from freerelay_core.store.base import Store
+from freerelay_core.store.values import SavedScenario
 from pages._format import markdown
 from pages._session import run
 

@@ -11,7 +11,7 @@ import streamlit as st
 from freerelay_core.composition import Application
 from freerelay_core.errors import NotFound
 from freerelay_core.profile import TaskFamily
-from freerelay_core.store.base import DecisionFilter, DecisionLine, Identity
+from freerelay_core.store.values import DecisionFilter, DecisionLine, Identity
 from pages import _format as fmt
 from pages._activity_decision import show_decision
 from pages._format import markdown

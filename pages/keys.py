@@ -6,7 +6,7 @@ import streamlit as st
 
 from freerelay_core.composition.accounts import LONGEST_LABEL, MOST_LIVE_KEYS, key_state
 from freerelay_core.errors import PermissionDenied
-from freerelay_core.store.base import Identity, KeyInfo, Tenant
+from freerelay_core.store.values import Identity, KeyInfo, Tenant
 from pages import _layout, _session
 from pages._format import count, markdown, moment
 from pages._keys_choice import choose, preset, unknown_notice

@@ -9,7 +9,13 @@ import streamlit as st
 
 from freerelay_core.composition import Application
 from freerelay_core.composition.beside import DEMO_EMAIL
-from freerelay_core.store.base import DecisionFilter, Identity, KeyInfo, Tenant, Traffic
+from freerelay_core.store.values import (
+    DecisionFilter,
+    Identity,
+    KeyInfo,
+    Tenant,
+    Traffic,
+)
 from pages import _format as fmt
 from pages import _session
 from pages._format import markdown

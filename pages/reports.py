@@ -9,7 +9,7 @@ import streamlit as st
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.reports import ReportFormat
-from freerelay_core.store.base import Identity
+from freerelay_core.store.values import Identity
 from pages import _layout, _session
 from pages._format import count, markdown
 from pages._reports_preview import show_file

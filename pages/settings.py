@@ -14,7 +14,7 @@ import streamlit as st
 from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.profile import RequestProfile
-from freerelay_core.store.base import SettingsChange, Tenant
+from freerelay_core.store.values import SettingsChange, Tenant
 from pages import _cards, _layout, _session
 from pages._format import markdown, moment
 from pages._outlook import DAYS, Outlook, outlook

@@ -14,7 +14,7 @@ from freerelay_core.decision import Decision, decide
 from freerelay_core.preference import RoutingPreference, effective_preference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store.base import Identity
+from freerelay_core.store.values import Identity
 from pages import _simulator_body as body
 from pages import _simulator_input as inputs
 from pages import _simulator_request as request

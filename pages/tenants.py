@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from freerelay_core.errors import PermissionDenied, StoreUnavailable
-from freerelay_core.store.base import Tenant, Traffic
+from freerelay_core.store.values import Tenant, Traffic
 from pages import _layout, _session
 from pages._format import count, date_range, markdown, usd
 from pages._keys_choice import choose, unknown_notice

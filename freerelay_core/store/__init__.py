@@ -1,24 +1,6 @@
 """Tenants, keys, settings, sessions and the decision log, on PostgreSQL."""
 
-from freerelay_core.store.base import (
-    TIERS,
-    ChangeListener,
-    DecisionFilter,
-    DecisionLine,
-    DecisionRecord,
-    Identity,
-    KeyInfo,
-    Lesson,
-    LoggedRanking,
-    Outcome,
-    PublishedSnapshot,
-    RecordedRequest,
-    SavedScenario,
-    SettingsChange,
-    Store,
-    Tenant,
-    Traffic,
-)
+from freerelay_core.store.base import ChangeListener, Store
 from freerelay_core.store.decision_log import DecisionLog
 from freerelay_core.store.identities import KnownIdentities
 from freerelay_core.store.keys import (
@@ -31,6 +13,23 @@ from freerelay_core.store.keys import (
 )
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.postgres import PostgresStore
+from freerelay_core.store.values import (
+    TIERS,
+    DecisionFilter,
+    DecisionLine,
+    DecisionRecord,
+    Identity,
+    KeyInfo,
+    Lesson,
+    LoggedRanking,
+    Outcome,
+    PublishedSnapshot,
+    RecordedRequest,
+    SavedScenario,
+    SettingsChange,
+    Tenant,
+    Traffic,
+)
 
 __all__ = [
     "TIERS",

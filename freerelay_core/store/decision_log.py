@@ -18,7 +18,8 @@ from itertools import islice
 
 from freerelay_core.clock import Clock
 from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
-from freerelay_core.store.base import DecisionRecord, Store
+from freerelay_core.store.base import Store
+from freerelay_core.store.values import DecisionRecord
 
 __all__ = ["DecisionLog"]
 

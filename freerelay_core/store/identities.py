@@ -19,8 +19,9 @@ from datetime import datetime
 
 from freerelay_core.clock import Clock
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
-from freerelay_core.store.base import Identity, Store, Tenant
+from freerelay_core.store.base import Store
 from freerelay_core.store.keys import key_digest, well_formed
+from freerelay_core.store.values import Identity, Tenant
 
 __all__ = ["KnownIdentities"]
 

@@ -19,21 +19,7 @@ import psycopg
 from freerelay_core.clock import Clock, id_time
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store.base import (
-    ChangeListener,
-    DecisionFilter,
-    DecisionLine,
-    DecisionRecord,
-    Identity,
-    KeyInfo,
-    Lesson,
-    PublishedSnapshot,
-    RecordedRequest,
-    SavedScenario,
-    SettingsChange,
-    Tenant,
-    Traffic,
-)
+from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.changes import deliver_changes
 from freerelay_core.store.connection import SERVICE, Connections, Scope, tenant_scope
 from freerelay_core.store.look_ahead import LookAhead
@@ -65,6 +51,20 @@ from freerelay_core.store.rows import (
     snapshot_from_row,
     tenant_from_row,
     traffic_from_row,
+)
+from freerelay_core.store.values import (
+    DecisionFilter,
+    DecisionLine,
+    DecisionRecord,
+    Identity,
+    KeyInfo,
+    Lesson,
+    PublishedSnapshot,
+    RecordedRequest,
+    SavedScenario,
+    SettingsChange,
+    Tenant,
+    Traffic,
 )
 
 __all__ = ["PostgresStore"]

@@ -6,7 +6,7 @@ import uuid
 from typing import TypeVar
 
 from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
-from freerelay_core.store.base import TIERS
+from freerelay_core.store.values import TIERS
 
 __all__ = [
     "address_taken",

@@ -20,7 +20,7 @@ import orjson
 
 from freerelay_core.clock import id_time
 from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, EffectivePreference, RoutingPreference
-from freerelay_core.store.base import (
+from freerelay_core.store.values import (
     DecisionLine,
     DecisionRecord,
     Identity,

@@ -16,21 +16,7 @@ from typing import Any
 from freerelay_core.clock import Clock, id_time
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store.base import (
-    ChangeListener,
-    DecisionFilter,
-    DecisionLine,
-    DecisionRecord,
-    Identity,
-    KeyInfo,
-    Lesson,
-    PublishedSnapshot,
-    RecordedRequest,
-    SavedScenario,
-    SettingsChange,
-    Tenant,
-    Traffic,
-)
+from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.refusals import (
     address_taken,
@@ -61,6 +47,20 @@ from freerelay_core.store.rows import (
 )
 from freerelay_core.store.supabase_changes import poll_changes
 from freerelay_core.store.supabase_wire import Misconfigured, Row, SettingsConflict, SupabaseWire
+from freerelay_core.store.values import (
+    DecisionFilter,
+    DecisionLine,
+    DecisionRecord,
+    Identity,
+    KeyInfo,
+    Lesson,
+    PublishedSnapshot,
+    RecordedRequest,
+    SavedScenario,
+    SettingsChange,
+    Tenant,
+    Traffic,
+)
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 

@@ -16,7 +16,7 @@ from freerelay_core.preference import EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, RequestProfile, TaskFamily
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store.base import SettingsChange
+from freerelay_core.store.values import SettingsChange
 from pages import _cards
 from pages._outlook import Outlook, outlook
 
