@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from freerelay_core.store import DecisionRecord
+from tests.store.embedded_server import stop_left_over
 from tests.store.helpers import ManualClock, Sql, decision
 
 _numbers = count(1)
@@ -51,3 +55,20 @@ def clock() -> ManualClock:
 def make_decision() -> Callable[..., DecisionRecord]:
     """Maker of decision records."""
     return decision
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home (not made yet) with a short path that every account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="fr-"))
+    folder.chmod(0o711)
+    yield folder / "home"
+    stop_left_over(folder / "home")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["reachable", "private"])
+def any_home(request: pytest.FixtureRequest, home: Path) -> Path:
+    """The same twice: root's server runs as a lent account where that can reach the home, else in a namespace."""
+    home.parent.chmod(0o711 if request.param == "reachable" else 0o700)
+    return home
