@@ -19,6 +19,7 @@ from freerelay_core.profile import ProfileBatch
 from freerelay_core.scoring import (
     Directives,
     Evaluation,
+    Expected,
     apply_limits,
     best,
     evaluate,
@@ -97,7 +98,9 @@ def evaluate_batch(
     for number, directive in enumerate(directives):
         if limits := limits_of(directive, snapshot):
             rows = np.flatnonzero(index == number)
-            part = apply_limits(evaluation.of(rows), limits, snapshot, profiles.input_tokens[rows, None])
+            expected = Expected(
+                evaluation.cost_usd[rows], profiles.input_tokens[rows, None], evaluation.decoded_tokens[rows]
+            )
             excluded = np.array(excluded) if excluded is evaluation.excluded else excluded
-            excluded[rows] = part.excluded
+            excluded[rows] = apply_limits(excluded[rows], expected, limits, snapshot)
     return dataclasses.replace(evaluation, excluded=excluded)

@@ -30,6 +30,7 @@ from freerelay_core.scoring import (
     Comparison,
     Evaluation,
     Excluded,
+    Expected,
     Sensitivity,
     compare,
     comparison_words,
@@ -183,8 +184,9 @@ class Decision:
         return tuple(r for r in soft if not self.order or self._is_outside(r, self.order[0]))
 
     def _is_outside(self, requirement: Requirement, endpoint: int) -> bool:
-        limit, tokens = limit_of(requirement, self.snapshot), float(self.profile.input_tokens)
-        return bool(limit.outside(self.evaluation, self.snapshot, tokens)[endpoint])
+        cost, decoded = self.evaluation.cost_usd, self.evaluation.decoded_tokens
+        expected = Expected(cost, float(self.profile.input_tokens), decoded)
+        return bool(limit_of(requirement, self.snapshot).outside(expected, self.snapshot)[endpoint])
 
     def compare(self, a: int, b: int) -> tuple[Comparison, str]:
         """Why the endpoint at position `a` stands above (or below) the one at `b`: by factor, and in words.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from freerelay_core.profile import RequestProfile
 from freerelay_core.scoring import (
     NO_DIRECTIVES,
     Directives,
+    Expected,
     apply_limits,
     evaluate,
     log_utility,
@@ -85,7 +87,9 @@ def decide(
         snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
     )
     if limits := limits_of(directive, snapshot):
-        evaluation = apply_limits(evaluation, limits, snapshot, float(profile.input_tokens))
+        expected = Expected(evaluation.cost_usd, float(profile.input_tokens), evaluation.decoded_tokens)
+        excluded = apply_limits(evaluation.excluded, expected, limits, snapshot)
+        evaluation = replace(evaluation, excluded=excluded)
     log_utilities = log_utility(evaluation.log_factors, weights)
     ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
     return Decision(

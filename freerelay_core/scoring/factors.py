@@ -48,16 +48,6 @@ class Evaluation:
         """Flat indices of the excluded cells of a batch."""
         return np.flatnonzero(self.excluded)
 
-    def of(self, rows: npt.NDArray[np.intp]) -> Evaluation:
-        """The same for these requests of a batch."""
-        shape = self.cost_usd.shape
-        return Evaluation(
-            [values[rows] if values.shape == shape else values for values in self.log_factors],
-            self.excluded[rows],
-            self.cost_usd[rows],
-            self.decoded_tokens[rows],
-        )
-
     @property
     def log_quality(self) -> Floats:
         """Natural logarithm of the expected share of good answers."""

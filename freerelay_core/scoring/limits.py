@@ -6,19 +6,29 @@ A soft limit never excludes the last endpoint that is left: for a request for wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.scoring.exclusions import Excluded
-from freerelay_core.scoring.factors import Evaluation
+from freerelay_core.scoring.exclusions import Excluded, codes_where
 from freerelay_core.snapshot import Snapshot
 
-__all__ = ["Limit", "apply_limits"]
+__all__ = ["Expected", "Limit", "apply_limits"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+
+class Expected(NamedTuple):
+    """What limits read of one request at every endpoint, shape (E,), or of R requests, shape (R, E)."""
+
+    cost_usd: Floats
+    input_tokens: float | Floats
+    """A number for one request, of shape (R, 1) for a batch."""
+    decoded_tokens: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,32 +42,23 @@ class Limit:
     """Of the expected cost (USD) or slow (95 %) duration (s), as the reason says."""
     soft: bool = False
 
-    def outside(self, evaluation: Evaluation, snapshot: Snapshot, input_tokens: float | Floats) -> Bools:
-        """The endpoints outside, of the evaluation's shape or (E,). An unknown price is within no limit."""
+    def outside(self, expected: Expected, snapshot: Snapshot) -> Bools:
+        """The endpoints outside, of the shape of `expected` or (E,). An unknown price is within no limit."""
         if self.keep is not None:
             return ~self.keep
         if self.reason is Excluded.OVER_MAX_COST:
-            return (evaluation.cost_usd > self.most) | ~snapshot.prices.priced
-        _, p95 = snapshot.behaviour.duration_quantiles(input_tokens, evaluation.decoded_tokens)
+            return (expected.cost_usd > self.most) | ~snapshot.prices.priced
+        _, p95 = snapshot.behaviour.duration_quantiles(expected.input_tokens, expected.decoded_tokens)
         slow: Bools = p95 > self.most
         return slow
 
 
-def apply_limits(
-    evaluation: Evaluation,
-    limits: Sequence[Limit],
-    snapshot: Snapshot,
-    input_tokens: float | Floats,
-) -> Evaluation:
-    """The evaluation with what lies outside the limits excluded, one limit after the other.
-
-    `input_tokens` is a number for one request, and has the shape (R, 1) for a batch.
-    """
-    excluded = evaluation.excluded
+def apply_limits(excluded: Codes, expected: Expected, limits: Sequence[Limit], snapshot: Snapshot) -> Codes:
+    """The codes of `Excluded`, and those of what lies outside the limits, one limit after the other."""
     for limit in limits:
-        outside = limit.outside(evaluation, snapshot, input_tokens)
+        outside = limit.outside(expected, snapshot)
         if limit.soft:
             left = (excluded == Excluded.NO) & ~outside
             outside = outside & left.any(axis=-1, keepdims=True)
-        excluded = np.maximum(excluded, np.where(outside, np.int8(limit.reason), np.int8(Excluded.NO)))
-    return replace(evaluation, excluded=excluded)
+        excluded = np.maximum(excluded, codes_where(outside, limit.reason))
+    return excluded

@@ -15,13 +15,21 @@ from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, 
 from freerelay_core.profile import ProfileBatch
 from freerelay_core.scoring import evaluate
 
-VISION = builders.request(needs=frozenset({"vision"}))
+AWKWARD = [
+    builders.request(needs=frozenset({"vision"})),
+    builders.request(input_tokens=200_000),  # beyond every context
+    builders.request(output_tokens=17_000),  # beyond every limit on output
+    builders.request(input_tokens=128_000 - 200),  # just within
+    builders.request(output_tokens=16_000),
+]
 
 
 @given(
     builders.endpoints(1, 5),
     st.lists(
-        st.tuples(builders.profiles | st.just(VISION), st.sampled_from(RoutingPreference)), min_size=1, max_size=8
+        st.tuples(builders.profiles | st.sampled_from(AWKWARD), st.sampled_from(RoutingPreference)),
+        min_size=1,
+        max_size=8,
     ),
 )
 def test_the_choice_of_a_batch_is_the_decision_of_each_request(endpoints, asked):
@@ -162,3 +170,13 @@ def test_a_replayed_tie_goes_to_the_cheaper_and_then_to_the_smaller_id_however_i
     logs = dict.fromkeys(FACTORS, (-1, -1, -1))
     ranked = replay(["c", "a", "b"], logs, EXPONENTS[RoutingPreference.BALANCED], [1, 2, 1])
     assert [name for name, _ in ranked] == ["b", "c", "a"]
+
+
+def test_a_request_that_just_fits_is_served_and_one_token_more_is_not():
+    snapshot = builders.snapshot(builders.endpoint("a/one"))
+    assert decide(snapshot, builders.request(input_tokens=127_800), decision_id="d").order
+    (beyond,) = decide(snapshot, builders.request(input_tokens=127_801), decision_id="d").excluded
+    assert beyond.reason == "context_too_small"
+    assert decide(snapshot, builders.request(output_tokens=16_000), decision_id="d").order
+    (long,) = decide(snapshot, builders.request(output_tokens=16_001), decision_id="d").excluded
+    assert long.reason == "output_limit_too_small"
