@@ -190,3 +190,30 @@ def test_lessons_of_endpoints_families_and_kinds_that_are_gone_are_left_alone():
     fresh = Lessons(builders.snapshot(*TWO))
     fresh.adopt([replace(known, endpoint="gone/z"), replace(known, scope="astrology"), replace(known, kind="charm")])
     assert not fresh.learned().quality_shift.any()
+
+
+def test_a_tokenizer_that_counts_more_makes_the_prompt_dearer_there_cached_part_and_all():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(400):
+        lessons.record("input_ratio", "chat", 0, 2.0)
+    asked = builders.request(input_tokens=10_000, cached_tokens=10_000, output_tokens=0)
+    fresh = replace(asked, cached_tokens=0)
+    for request in (asked, fresh):
+        before, after = (
+            {row.endpoint: row.cost_usd for row in decide(s, request, decision_id="d").ranking}
+            for s in (snapshot, taught(snapshot, lessons))
+        )
+        assert 1.8 * before["a/x"] < after["a/x"] < 2 * before["a/x"]
+        assert after["b/y"] == before["b/y"]
+
+
+def test_kept_contracts_raise_the_schema_factor_to_what_was_seen():
+    snapshot = builders.snapshot(builders.endpoint("a/x", capabilities=frozenset({"json_mode"})))
+    lessons = Lessons(snapshot)
+    for _ in range(2000):
+        lessons.record("schema", "json", 0, 1.0)
+    request = builders.request(contract=OutputContract.JSON)
+    before, after = (decide(s, request, decision_id="d").row(0) for s in (snapshot, taught(snapshot, lessons)))
+    assert before.factors["schema"][0] == pytest.approx(0.85)
+    assert 0.98 < after.factors["schema"][0] < 1

@@ -260,3 +260,22 @@ def test_what_may_be_dropped_never_costs_a_request_its_last_endpoint(endpoints, 
             assert r.max_latency_s is None or row.latency_p95_s <= r.max_latency_s
             assert r.patterns is None or f"{row.provider}/*" in r.patterns
     assert len(decision.excluded) == len(snapshot) - len(decision.order)
+
+
+def test_a_batch_knows_whose_requests_they_are():
+    conditions = {"tenant": "tenant == 't7'", "tier": "tier == 'gold'", "preference": "preference == 'cost-optimized'"}
+    for name, when in conditions.items():
+        rules = policy({"when": when, "exclude": ["plain/*"]})
+        who = {"tenant": "t7", "tier": "gold", "preference": RoutingPreference.COST_OPTIMIZED}
+        for asked, fires in ((who, True), (who | {name: None}, False)):
+            (directive,), _ = batch_directives(rules, ProfileBatch.of([REQUEST, REQUEST]), **asked)
+            assert bool(directive.rules) is fires
+
+
+def test_what_a_rule_demands_stands_in_the_decision_with_its_value():
+    decision = decided({"require": ["cheap/*", "dear/*"], "max_cost_usd": 0.5, "max_latency_s": 90.0})
+    assert {row["action"]: row["value"] for row in decision.directive.actions()} == {
+        "require": ["cheap/*", "dear/*"],
+        "max_cost_usd": 0.5,
+        "max_latency_s": 90.0,
+    }

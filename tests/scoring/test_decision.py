@@ -172,11 +172,24 @@ def test_a_replayed_tie_goes_to_the_cheaper_and_then_to_the_smaller_id_however_i
     assert [name for name, _ in ranked] == ["b", "c", "a"]
 
 
-def test_a_request_that_just_fits_is_served_and_one_token_more_is_not():
-    snapshot = builders.snapshot(builders.endpoint("a/one"))
-    assert decide(snapshot, builders.request(input_tokens=127_800), decision_id="d").order
-    (beyond,) = decide(snapshot, builders.request(input_tokens=127_801), decision_id="d").excluded
-    assert beyond.reason == "context_too_small"
-    assert decide(snapshot, builders.request(output_tokens=16_000), decision_id="d").order
-    (long,) = decide(snapshot, builders.request(output_tokens=16_001), decision_id="d").excluded
-    assert long.reason == "output_limit_too_small"
+@pytest.mark.parametrize("many", [False, True])
+def test_a_request_that_just_fits_is_served_and_one_token_more_is_not(many):
+    """Beside an endpoint that holds less, so that limits are looked at."""
+    small = builders.endpoint("a/small", context_tokens=1_000, max_output_tokens=100)
+    large = builders.endpoint("b/large", context_tokens=2_000, max_output_tokens=500)
+    snapshot = builders.snapshot(small, large)
+
+    def excluded(input_tokens, output_tokens):
+        asked = builders.request(input_tokens=input_tokens, output_tokens=output_tokens)
+        if not many:
+            return [row.endpoint for row in decide(snapshot, asked, decision_id="d").excluded]
+        codes = evaluate(snapshot, ProfileBatch.of([builders.request(input_tokens=1, output_tokens=1), asked])).excluded
+        assert not codes[0].any()
+        return [snapshot.endpoint_ids[e] for e in np.flatnonzero(codes[1])]
+
+    assert excluded(950, 50) == []
+    assert excluded(951, 50) == excluded(1_950, 50) == ["a/small"]
+    assert excluded(1_951, 50) == ["a/small", "b/large"]
+    assert excluded(1, 100) == []
+    assert excluded(1, 101) == excluded(1, 500) == ["a/small"]
+    assert excluded(1, 501) == ["a/small", "b/large"]
