@@ -53,7 +53,7 @@ def main() -> None:
 
 def _kinds() -> dict[str, Callable[[], object]]:
     small, large = _snapshot(20), _snapshot(100)
-    rules, new = _rules(small), cycle([replace(PROFILE, input_tokens=1000 + n) for n in range(DISTINCT)])
+    rules, new = _rules(small), cycle([PROFILE._replace(input_tokens=1000 + n) for n in range(DISTINCT)])
     logs, exponents = np.log(np.random.default_rng(0).random((len(FACTORS), 20))), exponent_array(_BALANCED)
     return {
         "decide 20": lambda: decide(small, PROFILE, decision_id="d"),

@@ -6,8 +6,8 @@ Both are loaded in turn, round after round, and figures are medians over the rou
 comes and goes, then falls on both alike.
 
 DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
-`loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, ranking over the
-shipped endpoints and one real one (the fake upstream), and its decision log on PostgreSQL.
+`loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, 20 rules, ranking over
+20 endpoints (each of them the fake upstream), and its decision log on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from freerelay_core.catalogue import ABILITIES
+
 ROOT = Path(__file__).resolve().parents[1]
-CATALOGUE = """
-providers:
-  fake: {{base_url: "http://127.0.0.1:{port}/v1"}}
-endpoints:
-  fake/fake-gpt: {{like: openai/gpt-4o-mini, upstream_model: fake-gpt, price: free}}
-"""
+ENDPOINTS = 20
+RULES = 20
 UVICORN = ("--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
 AIM = 0.3
 
@@ -70,7 +68,8 @@ def _servers(stack: ExitStack, bench: Path) -> dict[str, tuple[str, str]]:
     upstream, floor, freerelay = _free_port(), _free_port(), _free_port()
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freerelay-bench-")))
     home.chmod(0o711)
-    (home / "catalogue.yaml").write_text(CATALOGUE.format(port=upstream))
+    (home / "catalogue.yaml").write_text(json.dumps(_catalogue(upstream)))
+    (home / "rules.yaml").write_text(json.dumps(_rules()))
     completions = "http://127.0.0.1:{}/v1/chat/completions"
     stack.enter_context(_process([str(bench / "fake_upstream.py"), str(upstream)], {}, bench))
     stack.enter_context(
@@ -81,7 +80,11 @@ def _servers(stack: ExitStack, bench: Path) -> dict[str, tuple[str, str]]:
         )
     )
     state = home / "home"
-    environment = {"FREERELAY_HOME": str(state), "FREERELAY_CATALOGUE": str(home / "catalogue.yaml")}
+    environment = {
+        "FREERELAY_HOME": str(state),
+        "FREERELAY_CATALOGUE": str(home / "catalogue.yaml"),
+        "FREERELAY_RULES": str(home / "rules.yaml"),
+    }
     stack.enter_context(
         _process(["-m", "uvicorn", "freerelay_core.api:app", "--port", str(freerelay), *UVICORN], environment, ROOT)
     )
@@ -93,6 +96,38 @@ def _servers(stack: ExitStack, bench: Path) -> dict[str, tuple[str, str]]:
         "floor": (completions.format(floor), "sk-tenant"),
         "freerelay": (completions.format(freerelay), found[1].strip("'\"")),
     }
+
+
+def _catalogue(upstream: int) -> dict[str, Any]:
+    """Twenty endpoints of four providers, all of them the fake upstream; each a little dearer and abler."""
+    source = {"title": "benchmark", "date": "2026-11-25", "kind": "published"}
+    rated = {"preference": "benchmark", "tests": "benchmark"}
+    figures = {"first_token_s": 0.4, "tokens_per_s": 90, "thinking_tokens": 0}
+    endpoints = {
+        f"fake{n % 4}/model-{n}": {
+            "upstream_model": "fake-gpt",
+            "price": {"input": 0.1 * (n + 1), "cached": 0.05 * (n + 1), "output": 0.4 * (n + 1)},
+            "context_tokens": 128_000,
+            "max_output_tokens": 16_000,
+            "capabilities": ["tools", "json_mode", "streaming"],
+            "facts": "benchmark",
+            "ability": {**rated, "values": dict.fromkeys(ABILITIES, 1200 + 10 * n)},
+            **{name: {"value": value, "source": "benchmark"} for name, value in figures.items()},
+        }
+        for n in range(ENDPOINTS)
+    }
+    url = f"http://127.0.0.1:{upstream}/v1"
+    providers = {f"fake{n}": {"base_url": url} for n in range(4)}
+    return {"replace": True, "sources": {"benchmark": source}, "providers": providers, "endpoints": endpoints}
+
+
+def _rules() -> dict[str, Any]:
+    """Twenty rules that read tenant and request, of which the last matches."""
+    never = [
+        {"name": f"r{n}", "when": f'tier == "gold" && input_tokens > {90_000 + n}', "prefer": ["*"]}
+        for n in range(RULES - 1)
+    ]
+    return {"rules": [*never, {"name": "last", "when": "input_tokens > 1", "prefer": ["fake1/*"]}]}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,11 @@ def main() -> None:
 
 
 def _speed(seconds: float) -> list[dict[str, Any]]:
-    small, large = _prose(4_000), _prose(1_000_000)
+    small, large, new = _prose(4_000), _prose(1_000_000), count()
     kinds: dict[str, Callable[[], object]] = {
-        "profile 4 kB": lambda: profile_request(_asked(small)),
+        "profile 4 kB": lambda: profile_request(_asked(f"{next(new)} {small}")),
         "floor 4 kB": lambda: small.lower().split(),
-        "profile 1 MB": lambda: profile_request(_asked(large)),
+        "profile 1 MB": lambda: profile_request(_asked(f"{next(new)} {large}")),
         "floor 1 MB": lambda: large.lower().split(),
     }
     times: dict[str, list[float]] = {name: [] for name in kinds}
@@ -185,8 +186,8 @@ def _families() -> list[dict[str, Any]]:
         _accuracy_row(f"  {style}", accuracy([prompt for prompt in held_out if prompt.style == style]))
     for split, each in found.items():
         print(f"\nconfused, {split} (right -> guessed)", file=sys.stderr)
-        for (right, guessed), count in each.confused.most_common():
-            print(f"  {right} -> {guessed}: {count}", file=sys.stderr)
+        for (right, guessed), times in each.confused.most_common():
+            print(f"  {right} -> {guessed}: {times}", file=sys.stderr)
     figures = []
     for split, each in found.items():
         figures += [

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -59,4 +58,4 @@ def id_at(at: datetime, random: int) -> str:
 
 def id_time(identifier: str) -> datetime:
     """The creation time (UTC, millisecond resolution) inside an id made by `id_at`."""
-    return datetime.fromtimestamp((uuid.UUID(identifier).int >> 80) / 1000, UTC)
+    return datetime.fromtimestamp(int(identifier[:8] + identifier[9:13], 16) / 1000, UTC)

@@ -73,7 +73,7 @@ def catalogue(*endpoints: Endpoint) -> Catalogue:
 
 def request(**changes: Any) -> RequestProfile:
     """An easy chat of ordinary length."""
-    return replace(RequestProfile(input_tokens=500, output_tokens=200), **changes)
+    return RequestProfile(input_tokens=500, output_tokens=200)._replace(**changes)
 
 
 def logged_decision(clock: Clock, tenant_id: str, *, endpoint: str | None = "a/b", **outcome: Any) -> DecisionRecord:
@@ -131,8 +131,11 @@ profiles = st.builds(
     input_tokens=st.integers(0, 100_000),
     cached_tokens=st.integers(0, 50_000),
     output_tokens=st.integers(1, 8_000),
+    needs=st.just(frozenset()),
     locked_down=st.booleans(),
+    stream=st.just(False),
     hour_utc=st.integers(0, 23),
+    reasons=st.just({}),
 )
 """Requests that every endpoint of `endpoints` can serve."""
 

@@ -90,9 +90,12 @@ class PriceTable:
         """Cost in USD of one request at one endpoint (`cost` for whole counts); None where it is unpriced."""
         if not self.priced[endpoint]:
             return None
-        tier = max(t for t in range(len(self.starts)) if t == 0 or input_ + cached > self.starts[t, endpoint])
-        usd = self.rates[hour, tier, :, endpoint].tolist()
-        return float(input_ * usd[0] + cached * usd[1] + output * usd[2])
+        prompt = input_ + cached
+        reached = [
+            tier for tier, first in self._first_starts if prompt > first and prompt > self.starts[tier, endpoint]
+        ]
+        input_usd, cached_usd, output_usd = self._rows[hour][max(reached, default=0)]
+        return float(input_ * input_usd[endpoint] + cached * cached_usd[endpoint] + output * output_usd[endpoint])
 
 
 def any_above(tokens: float | Floats, limit: float) -> bool:

@@ -49,7 +49,7 @@ def demo_week(
     random = np.random.Generator(np.random.PCG64(seed))
     profiles = standard_workload(REQUESTS, seed=seed).profiles
     for row, at in enumerate(_arrivals(now, random)):
-        profile = replace(profiles.profile(row), hour_utc=at.hour, stream=bool(random.random() < 0.6))
+        profile = profiles.profile(row)._replace(hour_utc=at.hour, stream=bool(random.random() < 0.6))
         decision = decide(snapshot, profile, decision_id=id_at(at, int.from_bytes(random.bytes(10)) >> 6))
         if decision.order:
             execution = Execution(decision, fleet, clock, streaming=profile.stream)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from freerelay_core.errors import InvalidRequest, UnprocessableRequest
 from freerelay_core.preference import RoutingPreference, parse_preference
@@ -17,8 +16,7 @@ AUTO = "freerelay/auto"
 _FIELDS = ("preference", "task", "depth", "confidential")
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """None where the caller says nothing."""
 
     endpoint: str | None = None

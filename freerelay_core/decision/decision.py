@@ -126,7 +126,8 @@ class Decision:
     @property
     def endpoints(self) -> tuple[str, ...]:
         """Ids of the ranked endpoints, best first."""
-        return tuple(self.snapshot.endpoint_ids[e] for e in self.order)
+        ids = self.snapshot.endpoint_ids
+        return tuple([ids[e] for e in self.order])
 
     @cached_property
     def latencies_s(self) -> tuple[Floats, Floats]:
@@ -180,6 +181,8 @@ class Decision:
     @cached_property
     def dropped(self) -> tuple[Requirement, ...]:
         """Requirements of rules that nothing left could meet, so that they did not count."""
+        if not self.directive.requirements:
+            return ()
         soft = [r for r in self.directive.requirements if r.may_be_dropped]
         return tuple(r for r in soft if not self.order or self._is_outside(r, self.order[0]))
 

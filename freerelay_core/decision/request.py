@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -107,8 +108,13 @@ def decide(
 
 def masks_of(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
     """What a directive asks of one request, and the endpoint that the caller named."""
-    if only is None and not directive.prefer and not directive.exclude:
+    if only is None and not directive.prefer and not directive.exclusions:
         return NO_DIRECTIVES
+    return _masks(directive, ids, only)
+
+
+@lru_cache(maxsize=1024)
+def _masks(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:
     return Directives(
         prefer=matching(directive.prefer, ids) if directive.prefer else None,
         exclude=matching(directive.exclude, ids) if directive.exclude else None,

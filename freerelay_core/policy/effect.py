@@ -60,7 +60,7 @@ def raised(profile: RequestProfile, directive: Directive) -> RequestProfile:
     if contract is profile.contract:
         return profile
     reason = f"raised from {profile.contract.label} by rule {directive.rule_of('enforce_mode')}"
-    return replace(profile, contract=contract, reasons={**profile.reasons, "contract": reason})
+    return profile._replace(contract=contract, reasons={**profile.reasons, "contract": reason})
 
 
 def raised_batch(profiles: ProfileBatch, directives: Sequence[Directive], index: npt.NDArray[np.intp]) -> ProfileBatch:

@@ -40,9 +40,10 @@ class TaskFamily(StrEnum):
 class _Level(IntEnum):
     """A scale whose values have the lower-case name that people and rules read."""
 
-    @property
-    def label(self) -> str:
-        return self.name.lower()
+    label: str
+
+    def __init__(self, _: int) -> None:
+        self.label = self.name.lower()  # kept, since every record of a request writes eight of them
 
 
 class Depth(_Level):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from freerelay_core.errors import UnprocessableRequest
 
@@ -14,8 +13,7 @@ _INSTRUCTIONS = ("system", "developer")
 _TOOL_RESULTS = ("tool", "function")
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(NamedTuple):
     """Texts hold no roles and no markup; sizes of single messages are in characters."""
 
     repeated: str

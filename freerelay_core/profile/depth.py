@@ -5,7 +5,7 @@ says more: by its effort, its tools and turns, or the caller's own word.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile.axes import Depth, LatencyClass, TaskFamily
@@ -39,8 +39,7 @@ _MANY_TURNS = 6
 """From so many turns of the user a chat hangs together over more than an easy question; assumed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepthSigns:
+class DepthSigns(NamedTuple):
     """What a request shows of its depth."""
 
     family: TaskFamily

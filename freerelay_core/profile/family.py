@@ -12,6 +12,7 @@ the verb counts in full.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from freerelay_core.profile.axes import TaskFamily
@@ -72,11 +73,9 @@ class Guess(NamedTuple):
 
 def guess_family(asked: str, system: str, *, wants_json: bool) -> Guess:
     """The family that the user's last message `asked` and the `system` prompt point to; chat where nothing does."""
-    user, instructions = sample_of(asked), sample_of(system)
-    passages = _brings_passages(user) or _brings_passages(instructions)
-    options = any(second in user and third in user for second, third in _OPTIONS)
-    said, instructed = list(find_signs(user)), list(find_signs(instructions))
-    by_user, by_system = _points(said), _points(instructed)
+    user, instructions = _read(sample_of(asked)), _read(sample_of(system))
+    passages, options = user.passages or instructions.passages, user.multiple_choice
+    by_user, by_system = user.points, instructions.points
     share = _SYSTEM_BESIDE_TASK if max(by_user.values(), default=0) >= _TASK else _SYSTEM
     points = {family: _USER * value for family, value in by_user.items()}
     for family, value in by_system.items():
@@ -85,13 +84,41 @@ def guess_family(asked: str, system: str, *, wants_json: bool) -> Guess:
     for family, reason, value in _structure(user, passages=passages, wants_json=wants_json):
         points[family] = points.get(family, 0) + value
         shown.setdefault(family, []).append(reason)
-    proof = any(sign.text in _PROOF for sign, _ in said)
     best = max(points, key=lambda family: (points[family], -_ORDER[family]), default=TaskFamily.CHAT)
     if points.get(best, 0) < _ENOUGH:
         reason = "a multiple-choice question" if options else "no sign of another task"
-        return Guess(TaskFamily.CHAT, reason, passages, options, proof)
-    words = sum(sign.family is best for sign, _ in (*said, *instructed))
-    return Guess(best, _reason(best, shown.get(best, []), words), passages, options, proof)
+        return Guess(TaskFamily.CHAT, reason, passages, options, user.proof)
+    words = user.words.count(best) + instructions.words.count(best)
+    return Guess(best, _reason(best, shown.get(best, []), words), passages, options, user.proof)
+
+
+class _Read(NamedTuple):
+    """What a sample of a text shows."""
+
+    points: Mapping[TaskFamily, int]
+    words: tuple[TaskFamily, ...]
+    """The family of each sign."""
+    code: int
+    """Marks of code, counted up to 2."""
+    formulas: bool
+    passages: bool
+    multiple_choice: bool
+    proof: bool
+
+
+@lru_cache(maxsize=1024)
+def _read(sample: str) -> _Read:
+    """What a sample shows. Remembered, because applications send the same instructions with every request."""
+    signs = list(find_signs(sample))
+    return _Read(
+        points=_points(signs),
+        words=tuple(sign.family for sign, _ in signs),
+        code=_count(_CODE, sample, 2),
+        formulas=sample.count("\\") + sample.count("$") >= _MATH_SIGNS,
+        passages=_brings_passages(sample),
+        multiple_choice=any(second in sample and third in sample for second, third in _OPTIONS),
+        proof=any(sign.text in _PROOF for sign, _ in signs),
+    )
 
 
 def _points(signs: Sequence[tuple[Sign, Place]]) -> Mapping[TaskFamily, int]:
@@ -112,11 +139,11 @@ def _reason(family: TaskFamily, shown: Sequence[str], words: int) -> str:
     return ", ".join([*shown, *counted])
 
 
-def _structure(user: str, *, passages: bool, wants_json: bool) -> Iterator[tuple[TaskFamily, str, int]]:
+def _structure(user: _Read, *, passages: bool, wants_json: bool) -> Iterator[tuple[TaskFamily, str, int]]:
     """What the form of a request points to: family, reason, points."""
-    if marks := _count(_CODE, user, 2):
-        yield TaskFamily.CODE, "code in the message", _CODE_MARK * marks
-    if user.count("\\") + user.count("$") >= _MATH_SIGNS:
+    if user.code:
+        yield TaskFamily.CODE, "code in the message", _CODE_MARK * user.code
+    if user.formulas:
         yield TaskFamily.MATH, "formulas", _FORMULAS
     if passages:
         yield TaskFamily.RAG, "passages to answer from", _BROUGHT_PASSAGES

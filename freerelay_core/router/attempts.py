@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
@@ -45,8 +44,6 @@ FIRST_BYTE_LIMIT_S = 30.0
 FIRST_BYTE_FACTOR = 3.0
 """The limit on the first byte is this many times a slow (95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that
 think may need minutes."""
-
-_Z95 = 1.645
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -193,7 +190,7 @@ class Router:
         behaviour = decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
         expected_s = (
-            float(behaviour.first_token_median[index]) * math.exp(_Z95 * float(behaviour.first_token_sigma[index]))
+            float(behaviour.first_token_p95[index])
             + decision.profile.input_tokens / PREFILL_TOKENS_PER_S
             + decoded / float(behaviour.speed_median[index])
         )

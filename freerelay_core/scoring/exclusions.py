@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -50,7 +51,7 @@ class Excluded(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Directives:
     """What the operator's rules ask. Masks have the shape (R, E), or (E,) for all alike; None where no rule speaks."""
 
@@ -60,6 +61,14 @@ class Directives:
     """How much a preferred endpoint is worth over the rest."""
     only: Bools | None = None
     """The endpoints that the caller named (a pinned model)."""
+
+    @cached_property
+    def log_policy(self) -> Figure:
+        """Log of the policy factor: 1 for what a rule prefers and for all where none does, 1 / weight for the rest."""
+        if self.prefer is None:
+            return 0.0
+        speaks = self.prefer.any(axis=-1, keepdims=True)
+        return np.where(self.prefer | ~speaks, 0.0, -np.log(self.policy_weight))
 
 
 NO_DIRECTIVES = Directives()

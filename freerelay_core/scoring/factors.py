@@ -85,14 +85,14 @@ def evaluate(
     if isinstance(profiles, RequestProfile):
         log_factors = asked.kind.log_static.copy()
         if directives.prefer is not None:
-            log_factors[POLICY] = _log_policy(directives)
+            log_factors[POLICY] = directives.log_policy
         shares = log_factors[COST : LATENCY + 1 : LATENCY - COST]  # these two alone
         np.divide(cost, _reference_cost(asked), out=shares[0])
         np.divide(time, _tolerated_time(asked), out=shares[1])
         _log_share(shares)
         return Evaluation(log_factors, excluded, cost, decoded)  # type: ignore[arg-type]  # rows of an array are a sequence
     log_rows = (
-        np.asarray(_log_policy(directives)),
+        np.asarray(directives.log_policy),
         asked.kind.log_safety,
         asked.kind.log_schema,
         asked.kind.log_quality,
@@ -153,13 +153,3 @@ def _reference_cost(asked: Asked) -> Figure:
 def _reference_decoded(asked: Asked) -> Figure:
     """Answer and thinking tokens of the reference."""
     return asked.output_tokens * asked.kind.usual_output + asked.kind.reference_thinking
-
-
-def _log_policy(directives: Directives) -> Figure:
-    """1 for what a rule prefers and for all where none does, 1 / weight for the rest."""
-    if directives.prefer is None:
-        return 0.0
-    if directives.prefer.ndim == 1 and directives.prefer.any():
-        return np.where(directives.prefer, 0.0, -np.log(directives.policy_weight))
-    speaks = directives.prefer.any(axis=-1, keepdims=True)
-    return np.where(directives.prefer | ~speaks, 0.0, -np.log(directives.policy_weight))

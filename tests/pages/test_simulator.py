@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from builders import NOON, endpoint, request, snapshot
@@ -46,7 +45,7 @@ def expected(running):
     def decision(profile: RequestProfile, preference: RoutingPreference = BALANCED):
         hour = running.application.clock.now().hour
         fleet = running.application.fleet.snapshot()
-        return decide(fleet, replace(profile, hour_utc=hour), decision_id="d", tenant_preference=preference)
+        return decide(fleet, profile._replace(hour_utc=hour), decision_id="d", tenant_preference=preference)
 
     return decision
 
@@ -228,7 +227,7 @@ def test_a_bad_link_falls_back_and_says_so(tenant_reader, expected):
 
 def test_excluded_endpoints_are_listed_with_their_reasons(tenant_reader, expected):
     page = tenant_reader.open("simulator", needs="confidential")
-    excluded = expected(replace(DEFAULT, needs=frozenset({"confidential"}))).excluded
+    excluded = expected(DEFAULT._replace(needs=frozenset({"confidential"}))).excluded
     table = page.dataframe[-1].value
     assert list(table["Endpoint"]) == [row.endpoint for row in excluded]
     assert set(table["Because it"]) == {"is not cleared for confidential content"}
@@ -260,7 +259,7 @@ def test_a_pasted_body_fills_in_the_form_and_is_ranked(tenant_reader, expected):
     )
     assert ranking_of(page) == list(expected(read.profile, CHEAP).endpoints)
     page.selectbox(key="task").set_value("legal").run()
-    corrected = replace(read.profile, family=TaskFamily.LEGAL)
+    corrected = read.profile._replace(family=TaskFamily.LEGAL)
     assert ranking_of(page) == list(expected(corrected, CHEAP).endpoints)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import builders
 import numpy as np
 import pytest
@@ -191,9 +189,9 @@ def test_a_record_that_lacks_its_family_is_refused():
 
 @given(builders.profiles, st.sets(st.sampled_from(["tools", "vision", "logprobs", "confidential"])))
 def test_a_profile_survives_its_record_and_a_batch(profile, needs):
-    profile = replace(profile, needs=frozenset(needs), stream=True, reasons={"depth": "because"})
+    profile = profile._replace(needs=frozenset(needs), stream=True, reasons={"depth": "because"})
     assert RequestProfile.from_dict(profile.as_dict()) == profile
-    assert ProfileBatch.of([profile]).profile(0) == replace(profile, stream=False, reasons={})
+    assert ProfileBatch.of([profile]).profile(0) == profile._replace(stream=False, reasons={})
 
 
 @given(st.lists(builders.profiles, min_size=1, max_size=5), st.data())

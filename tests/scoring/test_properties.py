@@ -159,7 +159,7 @@ def test_a_preference_for_cost_never_buys_dearer_than_balanced_when_only_cost_an
 
 @given(builders.endpoints(2, 2), builders.profiles)
 def test_a_preference_for_performance_never_waits_longer_when_only_cost_and_time_differ(endpoints, profile):
-    profile = replace(profile, latency_class=LatencyClass.INTERACTIVE)
+    profile = profile._replace(latency_class=LatencyClass.INTERACTIVE)
     one, other = (replace(e, abilities={k: builders.figure(1300) for k in e.abilities}) for e in endpoints)
     factor = {p: ranked([one, other], profile, p).row(0).factors["latency"][0] for p in RoutingPreference}
     assert factor["cost-optimized"] <= factor["balanced"] <= factor["performance-first"]
@@ -181,7 +181,7 @@ def test_a_preference_for_performance_never_picks_the_worse_answer_when_only_cos
 
 @given(builders.profiles, st.floats(1.5, 20))
 def test_the_preference_changes_the_score_when_only_latency_differs(profile, times):
-    profile = replace(profile, latency_class=LatencyClass.INTERACTIVE)
+    profile = profile._replace(latency_class=LatencyClass.INTERACTIVE)
     fast = builders.endpoint("a/fast")
     slow = replace(fast, id="b/slow", tokens_per_s=builders.figure(100 / times))
     score = {p: ranked([fast, slow], profile, p).row(1).score for p in RoutingPreference}

@@ -100,7 +100,7 @@ def abler(snapshot, endpoint, elo):
 
 @given(builders.endpoints(2, 6), builders.profiles, preferences)
 def test_a_price_a_time_and_an_ability_turn_the_winner_where_they_are_said_to(endpoints, profile, preference):
-    profile = replace(profile, cached_tokens=min(profile.cached_tokens, profile.input_tokens))
+    profile = profile._replace(cached_tokens=min(profile.cached_tokens, profile.input_tokens))
     snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
     decision = decided(snapshot, profile, exponents)
     assume(lead(decision, *decision.endpoints[:2]) > 1e-4)
