@@ -198,7 +198,7 @@ def test_a_tokenizer_that_counts_more_makes_the_prompt_dearer_there_cached_part_
     for _ in range(400):
         lessons.record("input_ratio", "chat", 0, 2.0)
     asked = builders.request(input_tokens=10_000, cached_tokens=10_000, output_tokens=0)
-    fresh = replace(asked, cached_tokens=0)
+    fresh = asked._replace(cached_tokens=0)
     for request in (asked, fresh):
         before, after = (
             {row.endpoint: row.cost_usd for row in decide(s, request, decision_id="d").ranking}
