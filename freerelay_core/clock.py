@@ -6,7 +6,7 @@ A `Clock` is passed in wherever time matters, so that a simulator can run the sa
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -41,19 +41,19 @@ class SystemClock:
 
 
 def new_id(clock: Clock) -> str:
-    """A new id, of now."""
-    return id_at(clock.now(), secrets.randbits(74))
+    """A new id, of now. It is unlikely to be met twice; nobody is trusted for knowing it."""
+    return id_at(clock.now(), random.getrandbits(74))
 
 
-def id_at(at: datetime, random: int) -> str:
-    """A UUID in the layout of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then 74 of `random`.
+def id_at(at: datetime, chance: int) -> str:
+    """A UUID in the layout of version 7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then 74 of `chance`.
 
     `created_at` of a row is derived from its id (`id_time`), so ids sort by time and `(created_at, id)` is unique.
     """
     milliseconds = int(at.timestamp() * 1000)
-    tail = f"{0x8 << 60 | random & (1 << 62) - 1:016x}"
+    tail = f"{0x8 << 60 | chance & (1 << 62) - 1:016x}"
     head = f"{milliseconds:012x}"
-    return f"{head[:8]}-{head[8:]}-7{random >> 62:03x}-{tail[:4]}-{tail[4:]}"
+    return f"{head[:8]}-{head[8:]}-7{chance >> 62:03x}-{tail[:4]}-{tail[4:]}"
 
 
 def id_time(identifier: str) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import random
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from starlette.types import Message, Receive, Scope, Send
@@ -53,7 +53,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    request_id = f"req_{os.urandom(12).hex()}"
+    request_id = f"req_{random.getrandbits(96):024x}"
     marked = _Marked(send, request_id)
     try:
         if scope["path"] == CHAT:

@@ -45,25 +45,38 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
     Raises `UnprocessableRequest` for `messages` that are no messages.
     """
     messages = _messages(body)
-    contents = [_content(message) for message in messages]
-    roles = [message["role"] for message in messages]
-    # An assistant's message at the very end is the beginning of the answer, not an answer that was given.
-    answers = [index for index, role in enumerate(roles[:-1]) if role == "assistant"]
-    cut = answers[-1] if answers else 0
-    texts = [text for text, _ in contents]
-    pictures = [images for _, images in contents]
-    asked = [text for text, role in zip(texts, roles, strict=True) if role == "user"]
+    last = len(messages) - 1
+    texts: list[str] = []
+    system: list[str] = []
+    asked = ""
+    cut = images = repeated_images = user_turns = tool_results = 0
+    for index, message in enumerate(messages):
+        role = message["role"]
+        text, pictures = _content(message)
+        if role == "user":
+            asked = text
+            user_turns += 1
+        elif role == "assistant":
+            # At the very end it is the beginning of the answer, not an answer that was given.
+            if index < last:
+                cut, repeated_images = index, images
+        elif role in _INSTRUCTIONS:
+            system.append(text)
+        elif role in _TOOL_RESULTS:
+            tool_results += 1
+        texts.append(text)
+        images += pictures
     return Conversation(
         repeated="\n".join(texts[:cut]),
         fresh="\n".join(texts[cut:]),
-        system="\n".join(text for text, role in zip(texts, roles, strict=True) if role in _INSTRUCTIONS),
-        asked=asked[-1] if asked else "",
+        system="\n".join(system),
+        asked=asked,
         messages=len(messages),
         repeated_messages=cut,
-        images=sum(pictures),
-        repeated_images=sum(pictures[:cut]),
-        user_turns=len(asked),
-        tool_results=sum(role in _TOOL_RESULTS for role in roles),
+        images=images,
+        repeated_images=repeated_images,
+        user_turns=user_turns,
+        tool_results=tool_results,
         longest=max(map(len, texts)),
     )
 
