@@ -166,7 +166,8 @@ class Application:
             return store, None
         lease = await asyncio.to_thread(acquire_database, self.settings.home)
         self._running.push_async_callback(asyncio.to_thread, lease.release)
-        return PostgresStore(lease.dsn, clock=self.clock), lease
+        days = self.settings.keep_decisions_days
+        return PostgresStore(lease.dsn, clock=self.clock, keep_decisions_days=days), lease
 
     async def _close_log(self) -> None:
         await self.decision_log.close(limit_s=_WRITE_LOG_S if self.ready else 0.0)

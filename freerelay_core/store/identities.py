@@ -160,11 +160,12 @@ class KnownIdentities:
         return self._unknown.get(digest, 0.0) > self._clock.monotonic()
 
     def _last_answer(self, digest: str) -> Identity | None:
-        """What may serve while the store is away."""
+        """What may serve while the store is away, with its age."""
         entry = self._entries.get(digest)
-        if entry is None or self._clock.monotonic() - entry.asked_at > STALE_S:
+        if entry is None:
             return None
-        return entry.identity
+        age_s = self._clock.monotonic() - entry.asked_at
+        return None if age_s > STALE_S else replace(entry.identity, settings_age_s=age_s)
 
     async def _ask(self, digest: str) -> Identity:
         last = self._last_answer(digest)

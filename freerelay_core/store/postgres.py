@@ -82,13 +82,16 @@ _APPEND_LIMIT_S = 10.0
 class PostgresStore:
     """`store.base.Store` on the database at `dsn`."""
 
-    def __init__(self, dsn: str, *, clock: Clock) -> None:
-        """Raises `ConfigurationError` for a connection string that cannot be read."""
+    def __init__(self, dsn: str, *, clock: Clock, keep_decisions_days: int | None = None) -> None:
+        """Decisions of older days are dropped where `keep_decisions_days` is given.
+
+        Raises `ConfigurationError` for a connection string that cannot be read.
+        """
         self._dsn = dsn
         self._clock = clock
         self._connections = Connections(dsn)
-        make_partitions = "select public.ensure_decision_partitions()"
-        self._partitions = LookAhead(lambda: self._connections.one(SERVICE, make_partitions), clock)
+        self._keep_decisions_days = keep_decisions_days
+        self._partitions = LookAhead(self._renew_partitions, clock)
 
     async def open(self) -> None:
         await apply_schema(self._dsn)
@@ -234,6 +237,12 @@ class PostgresStore:
             await self._connections.one(SERVICE, query, [rows], limit_s=_APPEND_LIMIT_S)
         except (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError) as error:
             raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
+
+    async def _renew_partitions(self) -> None:
+        await self._connections.one(SERVICE, "select public.ensure_decision_partitions()")
+        if self._keep_decisions_days is not None:
+            query = "select public.drop_old_decisions(%s)"
+            await self._connections.one(SERVICE, query, [self._keep_decisions_days], limit_s=_APPEND_LIMIT_S)
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         query = f"select {_DECISION} from public.decisions where created_at = %s and id = %s"
