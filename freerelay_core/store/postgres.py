@@ -22,6 +22,7 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.changes import deliver_changes
 from freerelay_core.store.connection import SERVICE, Connections, Scope, tenant_scope
+from freerelay_core.store.gathering import Gathered
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.refusals import (
@@ -90,6 +91,7 @@ class PostgresStore:
         self._dsn = dsn
         self._clock = clock
         self._connections = Connections(dsn)
+        self._identities = Gathered(self._identify_all)
         self._keep_decisions_days = keep_decisions_days
         self._partitions = LookAhead(self._renew_partitions, clock)
 
@@ -106,9 +108,12 @@ class PostgresStore:
     # -- tenants and keys
 
     async def identify(self, key_hash: str) -> Identity | None:
-        query = "select * from public.auth_context(%s)"
-        row = await self._connections.one(SERVICE, query, [key_hash], limit_s=_IDENTIFY_LIMIT_S)
-        return None if row is None else identity_from_row(row)
+        return await self._identities.get(key_hash)
+
+    async def _identify_all(self, key_hashes: Sequence[str]) -> dict[str, Identity]:
+        query = "select asked, found.* from unnest(%s::text[]) asked, public.auth_context(asked) found"
+        rows = await self._connections.all(SERVICE, query, [list(key_hashes)], limit_s=_IDENTIFY_LIMIT_S)
+        return {row["asked"]: identity_from_row(row) for row in rows}
 
     async def tenant(self, tenant_id: str) -> Tenant:
         query = f"select {_TENANT} from public.users where id = %s"

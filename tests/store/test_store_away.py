@@ -107,7 +107,7 @@ async def until_it_answers(store, tenant):
 
 async def until_known_as(tenant, known, key):
     async with asyncio.timeout(20):
-        while (identity := await known.identify(key.secret)).tenant != tenant:
+        while (identity := await known.identify(key.secret)).tenant != tenant:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert identity.settings_age_s is None
 
