@@ -360,7 +360,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 2
+  select 3
 $$;
 
 -- Who is behind a live key. One call, so that a digest never stands in a URL or a filter.
@@ -628,6 +628,32 @@ begin
   return today + least(days_ahead, 31) + 1;
 end $$;
 
+-- Drops the daily partitions of the decision log whose day ended more than `p_keep_days` days before today (UTC) began, and
+-- the grades of their decisions: ids begin with their time. Only tables attached to `decisions` are looked at. Returns how
+-- many partitions there were. SECURITY DEFINER, as above.
+create or replace function public.drop_old_decisions(p_keep_days int) returns int
+language plpgsql security definer set search_path = '' set timezone = 'UTC' set lock_timeout = '500ms' as $$
+declare
+  kept_from constant timestamptz := (now()::date - greatest(p_keep_days, 1))::timestamptz;
+  part text;
+  dropped int := 0;
+begin
+  perform pg_advisory_xact_lock(hashtext('freerelay.schema'));
+  for part in
+    select c.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
+     where i.inhparent = 'public.decisions'::regclass and c.relname ~ '^decisions_\d{8}$'
+       and to_date(right(c.relname, 8), 'YYYYMMDD') < kept_from::date
+     order by c.relname
+  loop
+    execute format('drop table public.%I', part);
+    dropped := dropped + 1;
+  end loop;
+  delete from public.decisions_default where created_at < kept_from;
+  delete from public.feedback
+   where decision_id < (lpad(to_hex((extract(epoch from kept_from) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  return dropped;
+end $$;
+
 select public.ensure_decision_partitions();
 
 -- 8. Privileges and policies -------------------------------------------------------------------------------------------
@@ -664,7 +690,7 @@ revoke all on function
   public.decision_traffic(timestamptz, timestamptz, uuid),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
-  public.ensure_decision_partitions(int), public.users_before_update(), public.users_after_update(),
+  public.ensure_decision_partitions(int), public.drop_old_decisions(int), public.users_before_update(), public.users_after_update(),
   public.api_keys_after_change(), public.changes_after_insert()
   from public, anon, authenticated, service_role;
 grant execute on function
@@ -678,7 +704,7 @@ grant execute on function
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
-  public.ensure_decision_partitions(int) to service_role;
+  public.ensure_decision_partitions(int), public.drop_old_decisions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Create the demo tenant also with `DATABASE_URL` or `SUPABASE_URL`."""
     demo_week: bool = True
     """Give a new demo tenant a generated week of decisions, marked as such."""
+    keep_decisions_days: int | None = Field(None, ge=1)
+    """Drop the decision log's days that are older; None keeps all."""
 
     catalogue: Path | None = None
     """Operator's YAML file that adds, changes or replaces providers and endpoints."""

@@ -44,7 +44,11 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id:
         live=True,
     )
     call = _Call(
-        application, decision, send, {"tenant_id": tenant.id, "request_id": request_id, "model": body["model"]}
+        application,
+        decision,
+        send,
+        {"tenant_id": tenant.id, "request_id": request_id, "model": body["model"]},
+        settings_age_s=identity.settings_age_s,
     )
     await call.run(body, Watch(receive, drain), streaming=streaming)
 
@@ -52,14 +56,23 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id:
 class _Call:
     """A decided request on its way to an answer and into the log."""
 
-    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_started")
+    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_settings_age_s", "_started")
 
-    def __init__(self, application: Application, decision: Decision, send: Send, context: dict[str, str]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        decision: Decision,
+        send: Send,
+        context: dict[str, str],
+        *,
+        settings_age_s: float | None,
+    ) -> None:
         """`context` holds what goes on record beside the decision: `tenant_id`, `request_id`, `model`."""
         self._application = application
         self._decision = decision
         self._send = send
         self._context = context
+        self._settings_age_s = settings_age_s
         self._started = application.clock.monotonic()
         self._open = False  # the head of a stream has gone out
 
@@ -139,6 +152,8 @@ class _Call:
             headers.append((b"x-freerelay-reason", _line(_reason(decision, execution))))
         if len(attempts) > 1:
             headers.append((b"x-freerelay-attempts", b"%d" % len(attempts)))
+        if self._settings_age_s is not None:
+            headers.append((b"x-freerelay-settings-age", b"%d" % self._settings_age_s))
         return headers
 
     def _record(self, execution: Execution) -> None:

@@ -34,12 +34,15 @@ from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, 
 from freerelay_core.router import Router
 from freerelay_core.scoring import Excluded, catalogue_quality
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Store, Tenant, key_digest
+from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Spill, Store, Tenant, key_digest
 from freerelay_core.store.embedded import DatabaseLease, acquire_database
 
 __all__ = ["SESSION_LIFETIME", "Application", "GradedDecision", "SettingsView", "current"]
 
 SESSION_LIFETIME = timedelta(hours=12)
+
+_WRITE_LOG_S = 5.0
+"""How long the end waits for the database to take what is pending."""
 
 _TENANT_VARIABLES = frozenset({"tenant", "tier", "preference"})
 """What a rule may read that is the same for all requests of a tenant."""
@@ -127,7 +130,9 @@ class Application:
         self.demo_key = keys.demo_key
         self.identities = KnownIdentities(self.store, self.clock, operator_digest=key_digest(keys.operator_key))
         self.accounts = Accounts(self.store, self.clock, remember=self.identities.remember)
-        self.decision_log = DecisionLog(self.store, self.clock)
+        self.decision_log = DecisionLog(
+            self.store, self.clock, spill=Spill(self.settings.home / "decisions-waiting", self.clock)
+        )
         real = OpenAIWire(self.catalogue.providers, self.vendor_keys.keys)
         self._running.push_async_callback(real.close)
         self.router = Router(
@@ -161,11 +166,11 @@ class Application:
             return store, None
         lease = await asyncio.to_thread(acquire_database, self.settings.home)
         self._running.push_async_callback(asyncio.to_thread, lease.release)
-        return PostgresStore(lease.dsn, clock=self.clock), lease
+        days = self.settings.keep_decisions_days
+        return PostgresStore(lease.dsn, clock=self.clock, keep_decisions_days=days), lease
 
     async def _close_log(self) -> None:
-        if self.ready:
-            await self.decision_log.close()
+        await self.decision_log.close(limit_s=_WRITE_LOG_S if self.ready else 0.0)
 
     # -- what is asked of it
 

@@ -13,6 +13,7 @@ from freerelay_core.store.keys import (
 )
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.postgres import PostgresStore
+from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import (
     TIERS,
     DecisionFilter,
@@ -51,6 +52,7 @@ __all__ = [
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
+    "Spill",
     "Store",
     "Tenant",
     "Traffic",

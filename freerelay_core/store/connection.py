@@ -52,6 +52,8 @@ _WAIT_S = 1.0
 """How long a caller waits for a connection."""
 _DEADLINE_S = 2.0
 """How long a transaction may take, s. The server is asked to give up a little earlier, so that the connection lives."""
+_LEAST_S = 0.1
+"""What a transaction gets that has waited long for its connection, s."""
 
 _log = logging.getLogger(__name__)
 
@@ -154,12 +156,14 @@ class Connections:
     async def transaction(self, scope: Scope, *, limit_s: float = _DEADLINE_S) -> AsyncIterator[Connection]:
         """A transaction in `scope`, committed on success and rolled back on any error.
 
-        Raises `StoreUnavailable` when there is no connection within 1 s or no end within `limit_s`.
+        Raises `StoreUnavailable` when there is no connection within 1 s or no end within `limit_s`, the wait included.
         """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + limit_s
         with server_away():
             connection = await self._take()
             try:
-                with deadline(connection, limit_s):
+                with deadline(connection, max(ends_at - loop.time(), _LEAST_S)):
                     async with connection:
                         await connection.execute(
                             "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true), "
@@ -177,9 +181,11 @@ class Connections:
         async with self.transaction(scope, limit_s=limit_s) as connection:
             return await (await connection.execute(query, parameters)).fetchone()
 
-    async def all(self, scope: Scope, query: str, parameters: Sequence[object] = ()) -> list[DictRow]:
+    async def all(
+        self, scope: Scope, query: str, parameters: Sequence[object] = (), *, limit_s: float = _DEADLINE_S
+    ) -> list[DictRow]:
         """All rows of one statement."""
-        async with self.transaction(scope) as connection:
+        async with self.transaction(scope, limit_s=limit_s) as connection:
             return await (await connection.execute(query, parameters)).fetchall()
 
     async def _take(self) -> Connection:

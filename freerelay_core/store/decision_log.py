@@ -1,10 +1,11 @@
 """The decision log: taken on the request path in a microsecond, written in batches beside it.
 
-    recorded -> pending -> written        find() sees it from the first moment
-                   `-> dropped, counted   when the store was away for longer than the capacity lasts
+    recorded -> pending --------------> written      find() sees it from the first moment
+                   |`-> spilled to files -^          while the store is away and many are pending, and at the end
+                    `-> dropped, counted             when the files are full too, or cannot be written
 
-A decision stays pending until its batch is known to be written. What was written just before a connection broke is
-sent again; the store leaves it as it is.
+A decision stays pending or spilled until its batch is known to be written. What was written just before a connection
+broke is sent again; the store leaves it as it is.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from freerelay_core.clock import Clock
 from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
 from freerelay_core.store.base import Store
+from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import DecisionRecord
 
 __all__ = ["DecisionLog"]
 
 _LONGEST_DELAY_S = 5.0
+_KEPT_WHILE_AWAY = 2_000
+"""So many stay in memory while the store is known to be away; a row is 18 kB as JSON."""
+_SPILL_AGAIN_S = 5.0
+_ADOPT_EVERY_S = 60.0
 _SLICE = 8
 """Records made in one go, about half a millisecond."""
 
@@ -46,112 +53,277 @@ class _Pending:
 
 
 class DecisionLog:
-    """The log's writer and reader. For one event loop; `run` must be running for anything to be written."""
+    """The log's writer and reader. For one event loop; `run` must be running for anything to be written.
+
+    Without a `spill` what memory does not hold is dropped.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, *, capacity: int = 20_000, batch: int = 500, interval_s: float = 0.2
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        spill: Spill | None = None,
+        capacity: int = 20_000,
+        batch: int = 500,
+        interval_s: float = 0.2,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._spill = spill
         self._capacity = capacity
         self._batch = batch
         self._interval_s = interval_s
         self._pending: dict[str, _Pending] = {}
+        self._taken: set[str] = set()  # pending, and in a batch that is being written or spilled
+        self._many = capacity // 2
+        self._written = 0
         self._dropped = 0
         self._full = False
-        self._recorded = asyncio.Event()
+        self._spill_fails = False
+        self._waiting = asyncio.Event()
+        self._filling = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._spilling = asyncio.Lock()
 
     @property
     def pending(self) -> int:
-        """Decisions recorded and not yet known to be written."""
+        """Decisions in memory, not yet known to be written."""
         return len(self._pending)
 
     @property
+    def spilled(self) -> int:
+        """Decisions in this process's files, not yet known to be written."""
+        return 0 if self._spill is None else self._spill.count
+
+    @property
+    def written(self) -> int:
+        """Decisions known to be in the store, of those that this process recorded or took over."""
+        return self._written
+
+    @property
     def dropped(self) -> int:
-        """Decisions lost: the log was full, they could not be made or stored, or the store was away at the end."""
+        """Decisions lost: there was no room, they could not be made, read or stored, or were torn in their file."""
         return self._dropped
 
     def record(self, decision_id: str, tenant_id: str, make: Callable[[], DecisionRecord]) -> None:
         """Take a decision. Never waits and never raises; when the log is full the decision is dropped and counted."""
-        if len(self._pending) >= self._capacity:
-            self._dropped += 1
-            if not self._full:
-                self._full = True
-                _log.error("decision log full (%d wait for the store): new decisions are dropped", self._capacity)
-            return
+        if len(self._pending) >= self._many:
+            self._filling.set()
+            if len(self._pending) >= self._capacity:
+                self._refuse()
+                return
         self._pending[decision_id] = _Pending(decision_id, tenant_id, make)
-        self._recorded.set()
+        self._waiting.set()
 
     async def find(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """One decision of this tenant (of any when None: operators only), written or not. Raises `NotFound`."""
         pending = self._pending.get(decision_id)
         if pending is not None and tenant_id in (None, pending.tenant_id):
             return pending.made()
+        if self._spill is not None:
+            owner = self._spill.tenant_of(decision_id)
+            if owner is not None and tenant_id in (None, owner):
+                return self._spill.read(decision_id)
         return await self._store.decision(tenant_id, decision_id)
 
     async def run(self) -> None:
         """Write what is recorded until cancelled. While the store is away, try again after 0.2 s to 5 s."""
-        delay = self._interval_s
-        while True:
-            await self._recorded.wait()
-            if len(self._pending) < self._batch or delay > self._interval_s:
-                await self._clock.sleep(delay)
-            try:
-                await self._write_batch()
-            except Exception as error:  # noqa: BLE001 -- nothing may end the writer; what failed stays pending
-                delay = min(2 * delay, _LONGEST_DELAY_S) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
-                level = logging.INFO if isinstance(error, StoreUnavailable) else logging.ERROR
-                _log.log(level, "%d decisions wait, next attempt in %.1f s: %s", len(self._pending), delay, error)
-            else:
-                delay = self._interval_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write())
+            if self._spill is not None:
+                group.create_task(self._spill_what_is_many(self._spill))
+                group.create_task(self._adopt_now_and_then(self._spill))
 
     async def close(self, *, limit_s: float = 5.0) -> None:
-        """Write what is pending, for at most `limit_s`; what is left then is dropped, counted and said."""
+        """Write all there is, for at most `limit_s`; what is left waits in files, or is dropped, counted and said."""
         try:
             async with asyncio.timeout(limit_s):
-                while self._pending:
+                while self._pending or self.spilled:
                     try:
-                        await self._write_batch()
+                        await self._write_batches()
                     except Exception as error:  # noqa: BLE001 -- whatever it was, there is time to try again
                         _log.info("decision log not written yet: %s", error)
                         await self._clock.sleep(self._interval_s)
         except TimeoutError:
-            _log.error("%d decisions are lost: the store was away when the log closed", len(self._pending))
-            self._dropped += len(self._pending)
-            self._pending.clear()
+            if self._spill is not None:
+                while self._pending and await self._spill_batch(self._spill):
+                    pass
+            if self._pending:
+                _log.error("%d decisions are lost: the store was away when the log closed", len(self._pending))
+                self._dropped += len(self._pending)
+                self._pending.clear()
+        if self._spill is not None:
+            if self._spill.count:
+                _log.warning(
+                    "the store is away: %d decisions wait in %s for the next start",
+                    self._spill.count,
+                    self._spill.folder,
+                )
+            async with self._spilling:
+                self._spill.close()
 
-    async def _write_batch(self) -> None:
-        """Write the oldest pending decisions. Raises whatever the store raises; what is not written stays pending."""
-        async with self._writing:
-            batch = list(islice(self._pending.values(), self._batch))
-            records = await _made(batch)
-            for pending in batch:
-                if pending.record is None:
-                    self._drop(pending.id)
+    # -- to the store
+
+    async def _write(self) -> None:
+        delay = self._interval_s
+        while True:
+            await self._waiting.wait()
+            if len(self._pending) < self._batch or delay > self._interval_s:
+                await self._clock.sleep(delay)
             try:
-                await self._store.append_decisions(records)
-                for record in records:
-                    self._pending.pop(record.id, None)
-            except UnprocessableRequest:
-                await self._write_singly(records)
-            self._full = False
-            if not self._pending:
-                self._recorded.clear()
+                await self._write_batches()
+            except Exception as error:  # noqa: BLE001 -- nothing may end the writer; what failed stays where it is
+                delay = min(2 * delay, _LONGEST_DELAY_S) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+                self._many = min(_KEPT_WHILE_AWAY, self._capacity // 2)
+                level = logging.INFO if isinstance(error, StoreUnavailable) else logging.ERROR
+                waiting = len(self._pending) + self.spilled
+                _log.log(level, "%d decisions wait, next attempt in %.1f s: %s", waiting, delay, error)
+            else:
+                delay = self._interval_s
+                self._many = self._capacity // 2
 
-    async def _write_singly(self, records: Sequence[DecisionRecord]) -> None:
+    async def _write_batches(self) -> None:
+        """Write the oldest pending decisions, and the oldest spilled ones beside them.
+
+        Raises whatever the store raises; what is not written stays where it is.
+        """
+        async with self._writing:
+            with self._oldest_pending() as batch:
+                await self._append(await self._made(batch), self._forget)
+            self._full = False
+            spill = self._spill
+            if spill is not None and spill.count:
+                records = await self._read(spill, spill.oldest(self._batch))
+                await self._append(records, spill.discard)
+            if not self._pending and not self.spilled:
+                self._waiting.clear()
+
+    async def _append(self, records: Sequence[DecisionRecord], done: Callable[[str], None]) -> None:
+        try:
+            await self._store.append_decisions(records)
+        except UnprocessableRequest:
+            await self._append_singly(records, done)
+            return
+        self._written += len(records)
+        for record in records:
+            done(record.id)
+
+    async def _append_singly(self, records: Sequence[DecisionRecord], done: Callable[[str], None]) -> None:
         """One bad record must not hold up the others."""
         for record in records:
             try:
                 await self._store.append_decisions([record])
-                self._pending.pop(record.id, None)
+                self._written += 1
             except UnprocessableRequest as error:
                 _log.error("decision %s dropped: %s", record.id, error)
-                self._drop(record.id)
+                self._dropped += 1
+            done(record.id)
+
+    async def _read(self, spill: Spill, ids: Sequence[str]) -> list[DecisionRecord]:
+        """The spilled records that can be read; the others are dropped."""
+        records = []
+        for number, decision_id in enumerate(ids, start=1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            try:
+                records.append(spill.read(decision_id))
+            except (OSError, ValueError):
+                _log.exception("decision %s dropped: it cannot be read from its file", decision_id)
+                self._dropped += 1
+                spill.discard(decision_id)
+        return records
+
+    # -- to files
+
+    async def _spill_what_is_many(self, spill: Spill) -> None:
+        while True:
+            await self._filling.wait()
+            # Shielded: what has gone to the file must also leave memory.
+            if not await asyncio.shield(self._spill_batch(spill)):
+                await self._clock.sleep(_SPILL_AGAIN_S)
+            if len(self._pending) < self._many:
+                self._filling.clear()
+
+    async def _spill_batch(self, spill: Spill) -> bool:
+        """Move the oldest pending decisions to a file; False where it takes none now."""
+        async with self._spilling:
+            with self._oldest_pending() as batch:
+                if not batch:
+                    return False
+                records = await self._made(batch)
+                try:
+                    unfit = await spill.add(records)
+                except OSError as error:
+                    if not self._spill_fails:
+                        self._spill_fails = True
+                        _log.error("decisions cannot wait in %s (%s): they wait in memory", spill.folder, error)
+                    return False
+                self._spill_fails = False
+                if spill.count == len(records) - len(unfit):
+                    _log.warning("the store is away: decisions wait in %s until it is back", spill.folder)
+                for record in records:
+                    self._forget(record.id)
+                for decision_id, reason in unfit.items():
+                    _log.error("decision %s dropped: %s", decision_id, reason)
+                self._dropped += len(unfit)
+        return True
+
+    async def _adopt_now_and_then(self, spill: Spill) -> None:
+        while True:
+            await asyncio.shield(self._adopt(spill))
+            await self._clock.sleep(_ADOPT_EVERY_S)
+
+    async def _adopt(self, spill: Spill) -> None:
+        """Take over what dead processes left in files."""
+        async with self._spilling:
+            before = spill.count
+            try:
+                torn = await spill.adopt()
+            except OSError as error:
+                _log.warning("decisions that wait in %s cannot be read: %s", spill.folder, error)
+                return
+            if torn:
+                _log.error("%d decisions in %s were torn when their process ended: dropped", torn, spill.folder)
+                self._dropped += torn
+            if spill.count > before:
+                _log.warning("%d decisions of an earlier process are written now", spill.count - before)
+                self._waiting.set()
+
+    # -- pending
+
+    @contextmanager
+    def _oldest_pending(self) -> Iterator[list[_Pending]]:
+        """A batch of decisions that is nobody else's as long as it lasts."""
+        free = (pending for pending in self._pending.values() if pending.id not in self._taken)
+        batch = list(islice(free, self._batch))
+        ids = {pending.id for pending in batch}
+        self._taken |= ids
+        try:
+            yield batch
+        finally:
+            self._taken -= ids
+
+    async def _made(self, batch: Sequence[_Pending]) -> list[DecisionRecord]:
+        """The records of a batch; the decisions of which none can be made are dropped."""
+        records = await _made(batch)
+        for pending in batch:
+            if pending.record is None:
+                self._drop(pending.id)
+        return records
+
+    def _forget(self, decision_id: str) -> None:
+        self._pending.pop(decision_id, None)
 
     def _drop(self, decision_id: str) -> None:
         if self._pending.pop(decision_id, None) is not None:
             self._dropped += 1
+
+    def _refuse(self) -> None:
+        self._dropped += 1
+        if not self._full:
+            self._full = True
+            _log.error("decision log full (%d wait for the store): new decisions are dropped", self._capacity)
 
 
 async def _made(batch: Sequence[_Pending]) -> list[DecisionRecord]:

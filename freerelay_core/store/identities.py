@@ -1,6 +1,6 @@
 """Who a key belongs to, remembered so that most requests need no database.
 
-    never seen -> asked -> fresh (30 s) -> asked again -> fresh
+    never seen -> asked -> fresh (30 s, asked again beside the requests from 24 s on) -> asked again -> fresh
                     |         |-- changed or missed changes: asked again before next use
                     |         `-- store away: last answer for up to 5 min
                     `-> unknown, revoked or expired: refused, remembered for 5 s
@@ -27,6 +27,8 @@ __all__ = ["KnownIdentities"]
 
 FRESH_S = 30.0
 """How long an answer serves without asking: the bound on a revocation whose notice was lost."""
+_AHEAD_S = 24.0
+"""From this age on it is asked for beside the requests: nobody waits, not even for a store that does not answer."""
 STALE_S = 300.0
 """How old an answer may be that serves while the store is away."""
 UNKNOWN_S = 5.0
@@ -89,6 +91,8 @@ class KnownIdentities:
         if entry is not None and self._is_fresh(entry):
             self._entries.move_to_end(digest)
             identity = entry.identity
+            if self._clock.monotonic() - entry.asked_at > _AHEAD_S:
+                self._ask_ahead(digest)
         elif entry is None and (not well_formed(secret, "live") or self._is_refused(digest)):
             raise _refusal()
         else:
@@ -160,11 +164,12 @@ class KnownIdentities:
         return self._unknown.get(digest, 0.0) > self._clock.monotonic()
 
     def _last_answer(self, digest: str) -> Identity | None:
-        """What may serve while the store is away."""
+        """What may serve while the store is away, with its age."""
         entry = self._entries.get(digest)
-        if entry is None or self._clock.monotonic() - entry.asked_at > STALE_S:
+        if entry is None:
             return None
-        return entry.identity
+        age_s = self._clock.monotonic() - entry.asked_at
+        return None if age_s > STALE_S else replace(entry.identity, settings_age_s=age_s)
 
     async def _ask(self, digest: str) -> Identity:
         last = self._last_answer(digest)
@@ -184,6 +189,11 @@ class KnownIdentities:
         if answer is None:
             raise _refusal()
         return answer
+
+    def _ask_ahead(self, digest: str) -> None:
+        """Ask beside the requests; a store that is known to be away one question at a time."""
+        if digest not in self._lookups and not (self._store_away and self._lookups):
+            self._look_up(digest)
 
     def _look_up(self, digest: str) -> _Lookup:
         lookup = _Lookup(self._clock.monotonic(), self._generation)

@@ -22,6 +22,7 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.changes import deliver_changes
 from freerelay_core.store.connection import SERVICE, Connections, Scope, tenant_scope
+from freerelay_core.store.gathering import Gathered
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.refusals import (
@@ -82,13 +83,17 @@ _APPEND_LIMIT_S = 10.0
 class PostgresStore:
     """`store.base.Store` on the database at `dsn`."""
 
-    def __init__(self, dsn: str, *, clock: Clock) -> None:
-        """Raises `ConfigurationError` for a connection string that cannot be read."""
+    def __init__(self, dsn: str, *, clock: Clock, keep_decisions_days: int | None = None) -> None:
+        """Decisions of older days are dropped where `keep_decisions_days` is given.
+
+        Raises `ConfigurationError` for a connection string that cannot be read.
+        """
         self._dsn = dsn
         self._clock = clock
         self._connections = Connections(dsn)
-        make_partitions = "select public.ensure_decision_partitions()"
-        self._partitions = LookAhead(lambda: self._connections.one(SERVICE, make_partitions), clock)
+        self._identities = Gathered(self._identify_all)
+        self._keep_decisions_days = keep_decisions_days
+        self._partitions = LookAhead(self._renew_partitions, clock)
 
     async def open(self) -> None:
         await apply_schema(self._dsn)
@@ -103,9 +108,12 @@ class PostgresStore:
     # -- tenants and keys
 
     async def identify(self, key_hash: str) -> Identity | None:
-        query = "select * from public.auth_context(%s)"
-        row = await self._connections.one(SERVICE, query, [key_hash], limit_s=_IDENTIFY_LIMIT_S)
-        return None if row is None else identity_from_row(row)
+        return await self._identities.get(key_hash)
+
+    async def _identify_all(self, key_hashes: Sequence[str]) -> dict[str, Identity]:
+        query = "select asked, found.* from unnest(%s::text[]) asked, public.auth_context(asked) found"
+        rows = await self._connections.all(SERVICE, query, [list(key_hashes)], limit_s=_IDENTIFY_LIMIT_S)
+        return {row["asked"]: identity_from_row(row) for row in rows}
 
     async def tenant(self, tenant_id: str) -> Tenant:
         query = f"select {_TENANT} from public.users where id = %s"
@@ -234,6 +242,12 @@ class PostgresStore:
             await self._connections.one(SERVICE, query, [rows], limit_s=_APPEND_LIMIT_S)
         except (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError) as error:
             raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
+
+    async def _renew_partitions(self) -> None:
+        await self._connections.one(SERVICE, "select public.ensure_decision_partitions()")
+        if self._keep_decisions_days is not None:
+            query = "select public.drop_old_decisions(%s)"
+            await self._connections.one(SERVICE, query, [self._keep_decisions_days], limit_s=_APPEND_LIMIT_S)
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         query = f"select {_DECISION} from public.decisions where created_at = %s and id = %s"

@@ -10,17 +10,20 @@ A row's times and jsonb values may have come by PostgreSQL's own protocol (as `d
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from freerelay_core.clock import id_time
 from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.store.values import (
+    TIERS,
     DecisionLine,
     DecisionRecord,
     Identity,
@@ -39,6 +42,7 @@ from freerelay_core.store.values import (
 __all__ = [
     "DECISION_COLUMNS",
     "LINE_COLUMNS",
+    "ODD_VALUES",
     "change_from_row",
     "decision_from_row",
     "decisions_as_json",
@@ -56,6 +60,14 @@ __all__ = [
 ]
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+ODD_VALUES: Counter[str] = Counter()
+"""How often this process read a default in place of what a tenant's row held, by column."""
+
+_log = logging.getLogger(__name__)
 
 _SLICE = 8
 """Decisions written as JSON in one go, about half a millisecond."""
@@ -119,12 +131,29 @@ def tenant_from_row(row: Row) -> Tenant:
     return Tenant(
         id=str(row["id"]),
         email=row["email"],
-        tier=row["tier"],
-        routing_preference=_preference(row["routing_preference"]),
+        tier=row["tier"] if row["tier"] in TIERS else _odd(row, "tier", TIERS[0]),
+        routing_preference=_chosen_preference(row),
         allow_override=bool(row["allow_override"]),
-        settings_version=row["settings_version"],
-        updated_at=_utc(row["updated_at"]),
+        settings_version=_odd(row, "settings_version", 0)
+        if row["settings_version"] is None
+        else row["settings_version"],
+        updated_at=_odd(row, "updated_at", _LONG_AGO) if row["updated_at"] is None else _utc(row["updated_at"]),
     )
+
+
+def _chosen_preference(row: Row) -> RoutingPreference | None:
+    """What the tenant chose; null is no choice, and so is what this release does not know: the default decides."""
+    chosen = _preference(row["routing_preference"])
+    if chosen is None and row["routing_preference"] is not None:
+        return _odd(row, "routing_preference", None)
+    return chosen
+
+
+def _odd(row: Row, column: str, default: T) -> T:
+    """The default in place of a value that no schema of ours lets in, said and counted."""
+    ODD_VALUES[column] += 1
+    _log.warning("tenant %s: %s is %r, read as %s", row["id"], column, row[column], default)
+    return default
 
 
 def identity_from_row(row: Row) -> Identity:

@@ -64,7 +64,7 @@ from freerelay_core.store.values import (
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,settings_version,updated_at"
@@ -86,10 +86,12 @@ _CHUNK = 500
 class SupabaseStore:
     """`store.base.Store` on the project at `url`. Make it where an event loop runs."""
 
-    def __init__(self, url: str, secret_key: str, *, clock: Clock) -> None:
+    def __init__(self, url: str, secret_key: str, *, clock: Clock, keep_decisions_days: int | None = None) -> None:
+        """Decisions of older days are dropped where `keep_decisions_days` is given."""
         self._wire = SupabaseWire(url, secret_key)
         self._clock = clock
-        self._partitions = LookAhead(lambda: self._wire.value("ensure_decision_partitions"), clock)
+        self._keep_decisions_days = keep_decisions_days
+        self._partitions = LookAhead(self._renew_partitions, clock)
 
     async def open(self) -> None:
         """Make sure that the project is there and has the schema, which cannot be applied over HTTP.
@@ -224,6 +226,12 @@ class SupabaseStore:
         except (TypeError, ValueError) as error:
             raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
         await self._wire.value("append_decisions", records=rows, limit_s=_APPEND_LIMIT_S)
+
+    async def _renew_partitions(self) -> None:
+        await self._wire.value("ensure_decision_partitions")
+        if self._keep_decisions_days is not None:
+            days = self._keep_decisions_days
+            await self._wire.value("drop_old_decisions", keep_days=days, limit_s=_APPEND_LIMIT_S)
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         decision_id = checked_id(decision_id)

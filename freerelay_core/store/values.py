@@ -57,6 +57,8 @@ class Identity:
     key_id: str | None = None
     expires_at: datetime | None = None
     """When the key or session ends by itself; None where it does not."""
+    settings_age_s: float | None = None
+    """How old the tenant's row is where the store is away and the last one known serves; None otherwise."""
 
     @property
     def is_operator(self) -> bool:

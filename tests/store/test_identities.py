@@ -13,6 +13,7 @@ from freerelay_core.errors import AuthenticationFailed
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store import ApiKey, KnownIdentities, PostgresStore, key_digest, new_key
 from freerelay_core.store.keys import _checksum
+from tests.store.helpers import until
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +70,23 @@ async def test_a_known_key_is_asked_for_once_in_thirty_seconds(known, watched, c
     clock.advance(0.1)
     await known.identify(key.secret)
 
+    assert len(watched.asked) == 2
+
+
+async def test_an_old_answer_is_asked_for_beside_the_requests(known, watched, store, clock, tenant, key):
+    await known.identify(key.secret)
+    watched.answers_pass.clear()
+    watched.answer_waits.clear()
+    clock.advance(25)
+    for _ in range(3):
+        assert (await known.identify(key.secret)).tenant == tenant
+    await watched.answer_waits.wait()
+    assert len(watched.asked) == 2
+
+    watched.answers_pass.set()
+    await until(lambda: not known._lookups)
+    clock.advance(20)
+    await known.identify(key.secret)
     assert len(watched.asked) == 2
 
 

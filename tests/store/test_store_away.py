@@ -107,8 +107,9 @@ async def until_it_answers(store, tenant):
 
 async def until_known_as(tenant, known, key):
     async with asyncio.timeout(20):
-        while (await known.identify(key.secret)).tenant != tenant:  # noqa: ASYNC110
+        while (identity := await known.identify(key.secret)).tenant != tenant:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    assert identity.settings_age_s is None
 
 
 async def test_every_operation_says_unavailable_and_none_says_not_found(server, store, tenant):
@@ -178,11 +179,12 @@ async def test_known_keys_go_on_for_five_minutes_and_unknown_ones_are_unavailabl
 
     clock.advance(31)
     for _ in range(2):
-        assert (await known.identify(key.secret)).tenant == tenant
+        identity = await known.identify(key.secret)
+        assert (identity.tenant, identity.settings_age_s) == (tenant, 31)
         with pytest.raises(StoreUnavailable):
             await known.identify(stranger.secret)
     clock.advance(300 - 31)
-    assert (await known.identify(key.secret)).tenant == tenant
+    assert (await known.identify(key.secret)).settings_age_s == 300
 
     clock.advance(0.1)
     with pytest.raises(StoreUnavailable):
