@@ -15,6 +15,7 @@ from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, UnprocessableRequest
+from freerelay_core.logs import Trail
 from freerelay_core.router import CLIENT_LEFT, Execution, decision_record, error_event
 
 __all__ = ["answer_chat"]
@@ -26,7 +27,7 @@ _EVENT_STREAM: Headers = [
 ]
 
 
-async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id: str, drain: Drain) -> None:
+async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trail, drain: Drain) -> None:
     """Answer one request. Raises `FreeRelayError` before the first byte, `ClientLeft`."""
     drain.require_open()
     application = current()
@@ -43,23 +44,26 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id:
         override=stated.get(b"x-freerelay-preference"),
         live=True,
     )
-    call = _Call(
-        application, decision, send, {"tenant_id": tenant.id, "request_id": request_id, "model": body["model"]}
-    )
+    trail.tenant_id, trail.decision_id = tenant.id, decision.id
+    context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
+    call = _Call(application, decision, send, context, trail)
     await call.run(body, Watch(receive, drain), streaming=streaming)
 
 
 class _Call:
     """A decided request on its way to an answer and into the log."""
 
-    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_started")
+    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_started", "_trail")
 
-    def __init__(self, application: Application, decision: Decision, send: Send, context: dict[str, str]) -> None:
+    def __init__(
+        self, application: Application, decision: Decision, send: Send, context: dict[str, str], trail: Trail
+    ) -> None:
         """`context` holds what goes on record beside the decision: `tenant_id`, `request_id`, `model`."""
         self._application = application
         self._decision = decision
         self._send = send
         self._context = context
+        self._trail = trail
         self._started = application.clock.monotonic()
         self._open = False  # the head of a stream has gone out
 
@@ -67,6 +71,7 @@ class _Call:
         """Carry the decision out, answer, and record it, however it ends."""
         router = self._application.router
         execution = router.begin(self._decision, stream=streaming)
+        self._application.tally.begin()
         try:
             self._application.require_endpoint(self._decision)
             await router.execute(execution, body)
@@ -85,6 +90,7 @@ class _Call:
             await self._cut_short(execution, watch)
         finally:
             watch.end()
+            self._count(execution)
             self._application.router.learn(execution, body, tenant_id=self._context["tenant_id"])
             self._record(execution)
             await execution.close()
@@ -140,6 +146,11 @@ class _Call:
         if len(attempts) > 1:
             headers.append((b"x-freerelay-attempts", b"%d" % len(attempts)))
         return headers
+
+    def _count(self, execution: Execution) -> None:
+        self._trail.endpoint = execution.endpoint
+        ended = self._application.clock.monotonic()
+        self._application.tally.end(execution, arrived=self._trail.arrived, ended=ended)
 
     def _record(self, execution: Execution) -> None:
         decision, context = self._decision, self._context
