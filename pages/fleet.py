@@ -13,6 +13,8 @@ from pages._format import count, markdown, seconds
 from pages._simulator_tables import Column, Table, show_table
 
 POLL_S = 5.0
+MOST_WARNINGS = 4
+"""In an outage of a whole provider the table must stay within sight."""
 ALL = "all"
 STATES = {
     ALL: "all",
@@ -58,7 +60,7 @@ def _answer(state: RouterState) -> str:
     live = [each for each in state.endpoints if each.live]
     serving = sum(each.serving for each in live)
     held = [f"{count(n)} {STATES[name]}" for name in list(STATES)[2:-1] if (n := _number(live, name))]
-    notes = f"Not serving: {', '.join(held)}." if held else "None is failing, asked us to wait or out of quota."
+    notes = f"Not serving: {', '.join(held)}." if held else "None is failing, cooling down or out of quota."
     return (
         f"<div class='fr-answer'><p class='fr-answer-value'><strong>{count(serving)} of "
         f"{count(len(live), 'endpoint')}</strong> serve live traffic</p><p class='fr-answer-notes'>{notes}</p></div>"
@@ -71,10 +73,12 @@ def _number(live: Sequence[EndpointState], availability: str) -> int:
 
 def _draw_troubles(state: RouterState) -> None:
     """Each endpoint that should serve and does not, with its reason."""
-    for each in state.endpoints:
-        if each.live and not each.serving:
-            again = "" if each.retry_in_s is None else f" Asked again in {seconds(each.retry_in_s)}."
-            st.warning(f"**{markdown(each.endpoint)}** {markdown(f'{each.why}{again}')}", icon=":material/warning:")
+    held = [each for each in state.endpoints if each.live and not each.serving]
+    for each in held[:MOST_WARNINGS]:
+        again = "" if each.retry_in_s is None else f" Asked again in {seconds(each.retry_in_s)}."
+        st.warning(f"**{markdown(each.endpoint)}** {markdown(f'{each.why}{again}')}", icon=":material/warning:")
+    if len(held) > MOST_WARNINGS:
+        st.write(f"And {count(len(held) - MOST_WARNINGS)} more: choose a state to list them.")
 
 
 def _filtered(endpoints: Sequence[EndpointState]) -> list[EndpointState]:
@@ -93,9 +97,9 @@ def _state(each: EndpointState) -> str:
 
 def _table(chosen: Sequence[EndpointState], state: RouterState) -> Table:
     columns = (
-        Column("Endpoint", width=260),
-        Column("State", width=150),
-        Column("Basis", width=90),
+        Column("Endpoint", width=225),
+        Column("State", width=115),
+        Column("Basis", width=75),
         Column("Success, %", "%.1f", width=85),
         Column("Headroom, %", "%.0f", width=95),
         Column("First token p50, s", "%.2f", width=120),
