@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from freerelay_core.errors import ConfigurationError
+from freerelay_core.logs import LogForm, LogLevel
 
 __all__ = ["Settings", "load_settings"]
 
@@ -60,7 +61,18 @@ class Settings(BaseSettings):
     drain_s: float = Field(5.0, ge=0.0, le=600.0)
     """How long open streams may go on after the first stop signal, s."""
 
-    @field_validator("database_url", "supabase_url", "supabase_secret_key", mode="before")
+    log: LogForm = "text"
+    """Form of the log on standard error: lines for people, or one JSON object a line."""
+    log_level: LogLevel = "warning"
+    """The least level that is logged."""
+    access_log: bool = False
+    """One line a request, with its ids, status and duration."""
+    metrics_key: SecretStr | None = Field(None, min_length=32)
+    """A key that may read `/metrics` and nothing else; the operator's may, too."""
+    metrics_open: bool = False
+    """`/metrics` answers everybody who reaches the port."""
+
+    @field_validator("database_url", "supabase_url", "supabase_secret_key", "metrics_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None

@@ -43,6 +43,7 @@ _ENTRIES = (
     _Entry("activity", "Activity", ":material/list_alt:", (TENANT, OPERATOR)),
     _Entry("reports", "Reports", ":material/download:", (TENANT, OPERATOR)),
     _Entry("keys", "API keys", ":material/key:", (TENANT,)),
+    _Entry("fleet", "Fleet", ":material/lan:", (OPERATOR,)),
     _Entry("tenants", "Tenants", ":material/group:", (OPERATOR,)),
 )
 """In the order of the menu."""

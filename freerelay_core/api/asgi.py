@@ -8,12 +8,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from starlette.types import Message, Receive, Scope, Send
 
+from freerelay_core.api.access import count_rejected, log_access
 from freerelay_core.api.answers import send_error
 from freerelay_core.api.border import ClientLeft
 from freerelay_core.api.chat import answer_chat
 from freerelay_core.api.lifespan import lifespan, present_drain
 from freerelay_core.api.routes import routes
 from freerelay_core.errors import FreeRelayError, MethodNotAllowed
+from freerelay_core.logs import ACCESS, follow
 
 __all__ = ["app", "belongs_to_api"]
 
@@ -53,40 +55,49 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    request_id = f"req_{random.getrandbits(96):024x}"
-    marked = _Marked(send, request_id)
+    trail = follow(f"req_{random.getrandbits(96):024x}")
+    marked = _Marked(send, trail.request_id)
     try:
         if scope["path"] == CHAT:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{CHAT} answers POST only.")
-            await answer_chat(scope, receive, marked, request_id=request_id, drain=present_drain())
+            await answer_chat(scope, receive, marked, trail=trail, drain=present_drain())
         else:
             await routes(scope, receive, marked)
     except FreeRelayError as error:
         if marked.started:
             raise
+        if scope["path"] == CHAT:
+            count_rejected(error)
         await send_error(marked, error)
     except ClientLeft:
         return
     except Exception:
-        log.exception("request %s failed by a fault of FreeRelay", request_id)
+        log.exception("a request failed by a fault of FreeRelay")
         if not marked.started:
-            await send_error(marked, FreeRelayError(f"Internal error. Quote the request id {request_id}."))
+            await send_error(marked, FreeRelayError(f"Internal error. Quote the request id {trail.request_id}."))
+    finally:
+        if ACCESS.isEnabledFor(logging.INFO):
+            log_access(scope, trail, marked.status)
 
 
 class _Marked:
     """Sends with `x-request-id` on every answer, and knows whether one has begun."""
 
-    __slots__ = ("_request_id", "_send", "started")
+    __slots__ = ("_request_id", "_send", "status")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._request_id = request_id.encode()
-        self.started = False
+        self.status = 0
+
+    @property
+    def started(self) -> bool:
+        return self.status != 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
         await self._send(message)
 

@@ -8,12 +8,12 @@ from freerelay_core.composition import current
 from freerelay_core.errors import AuthenticationFailed, PermissionDenied
 from freerelay_core.store import Identity, Tenant
 
-__all__ = ["caller", "require_tenant"]
+__all__ = ["bearer", "caller", "require_tenant"]
 
 
 async def caller(scope: Scope) -> Identity:
     """The identity behind the request's key. Raises `AuthenticationFailed`, `StoreUnavailable`."""
-    return await current().identities.identify(_bearer(scope))
+    return await current().identities.identify(bearer(scope))
 
 
 def require_tenant(identity: Identity) -> Tenant:
@@ -25,7 +25,8 @@ def require_tenant(identity: Identity) -> Tenant:
     return identity.tenant
 
 
-def _bearer(scope: Scope) -> str:
+def bearer(scope: Scope) -> str:
+    """The key that the request brings. Raises `AuthenticationFailed` unless it brings exactly one."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(values) == 1:
         scheme, _, key = values[0].partition(b" ")

@@ -15,6 +15,7 @@ from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, UnprocessableRequest
+from freerelay_core.logs import Trail
 from freerelay_core.router import CLIENT_LEFT, Execution, decision_record, error_event
 
 __all__ = ["answer_chat"]
@@ -26,7 +27,7 @@ _EVENT_STREAM: Headers = [
 ]
 
 
-async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id: str, drain: Drain) -> None:
+async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trail, drain: Drain) -> None:
     """Answer one request. Raises `FreeRelayError` before the first byte, `ClientLeft`."""
     drain.require_open()
     application = current()
@@ -43,20 +44,16 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, request_id:
         override=stated.get(b"x-freerelay-preference"),
         live=True,
     )
-    call = _Call(
-        application,
-        decision,
-        send,
-        {"tenant_id": tenant.id, "request_id": request_id, "model": body["model"]},
-        settings_age_s=identity.settings_age_s,
-    )
+    trail.tenant_id, trail.decision_id = tenant.id, decision.id
+    context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
+    call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s)
     await call.run(body, Watch(receive, drain), streaming=streaming)
 
 
 class _Call:
     """A decided request on its way to an answer and into the log."""
 
-    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_settings_age_s", "_started")
+    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_settings_age_s", "_started", "_trail")
 
     def __init__(
         self,
@@ -64,6 +61,7 @@ class _Call:
         decision: Decision,
         send: Send,
         context: dict[str, str],
+        trail: Trail,
         *,
         settings_age_s: float | None,
     ) -> None:
@@ -72,6 +70,7 @@ class _Call:
         self._decision = decision
         self._send = send
         self._context = context
+        self._trail = trail
         self._settings_age_s = settings_age_s
         self._started = application.clock.monotonic()
         self._open = False  # the head of a stream has gone out
@@ -80,6 +79,7 @@ class _Call:
         """Carry the decision out, answer, and record it, however it ends."""
         router = self._application.router
         execution = router.begin(self._decision, stream=streaming)
+        self._application.tally.begin()
         try:
             self._application.require_endpoint(self._decision)
             await router.execute(execution, body)
@@ -98,6 +98,7 @@ class _Call:
             await self._cut_short(execution, watch)
         finally:
             watch.end()
+            self._count(execution)
             self._application.router.learn(execution, body, tenant_id=self._context["tenant_id"])
             self._record(execution)
             await execution.close()
@@ -155,6 +156,11 @@ class _Call:
         if self._settings_age_s is not None:
             headers.append((b"x-freerelay-settings-age", b"%d" % self._settings_age_s))
         return headers
+
+    def _count(self, execution: Execution) -> None:
+        self._trail.endpoint = execution.endpoint
+        ended = self._application.clock.monotonic()
+        self._application.tally.end(execution, arrived=self._trail.arrived, ended=ended)
 
     def _record(self, execution: Execution) -> None:
         decision, context = self._decision, self._context

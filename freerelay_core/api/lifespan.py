@@ -10,6 +10,7 @@ from freerelay_core.api.drain import Drain
 from freerelay_core.composition import Application
 from freerelay_core.config import Settings, load_settings
 from freerelay_core.errors import Unavailable
+from freerelay_core.logs import set_up_logs
 
 __all__ = ["lifespan", "present_drain"]
 
@@ -24,6 +25,7 @@ async def lifespan(settings: Settings | None = None) -> AsyncIterator[None]:
     """
     global _drain  # noqa: PLW0603  (the one of this process, as the application)
     settings = settings or load_settings()
+    set_up_logs(settings.log, settings.log_level, access=settings.access_log)
     application = await Application.start(settings)
     drain = _drain = Drain(settings.drain_s)
     drain.install()

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from freerelay_core.api import health, session
+from freerelay_core.api import health, observe, session
 from freerelay_core.api.answers import error_headers
 from freerelay_core.api.auth import caller, require_tenant
 from freerelay_core.api.border import parse_object, read_body
@@ -25,6 +25,7 @@ __all__ = ["routes"]
 routes = FastAPI(title="FreeRelay", docs_url=None, redoc_url=None, redirect_slashes=False)
 routes.include_router(health.router)
 routes.include_router(session.router)
+routes.include_router(observe.router)
 
 
 async def _identity(request: Request) -> Identity:

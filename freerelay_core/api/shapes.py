@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from freerelay_core.catalogue import Endpoint
-from freerelay_core.composition import SettingsView
+from freerelay_core.composition import RouterState, SettingsView
 from freerelay_core.composition.wishes import AUTO
 from freerelay_core.decision import replay
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import DecisionRecord, Outcome
 
-__all__ = ["decision_shape", "model_shape", "settings_shape"]
+__all__ = ["decision_shape", "model_shape", "settings_shape", "state_shape"]
 
 
 def settings_shape(view: SettingsView) -> dict[str, Any]:
@@ -42,6 +43,11 @@ def model_shape(endpoint: Endpoint | None, *, simulated: bool) -> dict[str, Any]
         "max_output_tokens": endpoint.max_output_tokens,
         "capabilities": sorted(endpoint.capabilities),
     }
+
+
+def state_shape(state: RouterState) -> dict[str, Any]:
+    """The state of the router, every field of it."""
+    return asdict(state)
 
 
 def decision_shape(record: DecisionRecord) -> dict[str, Any]:

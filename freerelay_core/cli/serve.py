@@ -19,6 +19,7 @@ from freerelay_core.cli.supervisor import Plan, supervise
 from freerelay_core.composition.keys import own_keys
 from freerelay_core.config import Settings
 from freerelay_core.errors import ConfigurationError
+from freerelay_core.logs import set_up_logs
 
 __all__ = ["serve"]
 
@@ -41,6 +42,7 @@ def serve(
     """Run the endpoint, the dashboard and the database until Ctrl-C."""
     configuration = load_configuration(host=host, port=port, home=home, demo=demo)
     settings = configuration.settings
+    set_up_logs(settings.log, settings.log_level, access=settings.access_log)
     _require_free_port(settings.host, settings.port)
     if not settings.local:
         own_keys(settings)  # a missing key of the operator is told here, in one line

@@ -12,6 +12,9 @@ import threading
 
 import uvicorn
 
+from freerelay_core.config import load_settings
+from freerelay_core.logs import set_up_logs
+
 __all__ = ["main"]
 
 _LEFTOVERS_S = 2
@@ -20,6 +23,8 @@ _LEFTOVERS_S = 2
 
 def main(host: str, port: int) -> None:
     """Serve until a signal comes or the parent has gone."""
+    settings = load_settings()
+    set_up_logs(settings.log, settings.log_level, access=settings.access_log)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     uvicorn.run(
         "app:app",
@@ -28,7 +33,7 @@ def main(host: str, port: int) -> None:
         loop="uvloop",
         http="httptools",
         access_log=False,
-        log_level="warning",
+        log_config=None,  # its lines go where ours go
         timeout_graceful_shutdown=_LEFTOVERS_S,
     )
 

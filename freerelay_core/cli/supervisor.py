@@ -10,6 +10,7 @@ once. A database that dies is started again; a server that dies ends everything.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -18,12 +19,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import typer
-
 from freerelay_core.errors import FreeRelayError
 from freerelay_core.store.embedded import DatabaseLease, acquire_database
 
 __all__ = ["Plan", "supervise"]
+
+log = logging.getLogger(__name__)
 
 _READY_POLL_S = 0.05
 _READY_ANSWER_S = 2.0
@@ -186,5 +187,5 @@ async def _keep_alive(lease: DatabaseLease, stopping: asyncio.Event) -> None:
         else:
             message = "PostgreSQL ended unexpectedly and was started again."
         if message != reported:
-            typer.echo(f"# {message}", err=True)
+            log.warning(message)
             reported = message

@@ -22,6 +22,7 @@ from freerelay_core.composition.beside import Beside
 from freerelay_core.composition.keys import own_keys
 from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.composition.stores import store_elsewhere
+from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
@@ -74,6 +75,8 @@ class Application:
         """Read the configuration; nothing runs yet. Raises `ConfigurationError`."""
         self.settings = settings
         self.clock = clock
+        self.started = clock.monotonic()
+        self.tally = Tally()
         self.loop = asyncio.get_running_loop()
         self.catalogue: Catalogue = load_catalogue(settings.catalogue)
         self.rules = RulesInForce(settings.rules, [e.id for e in self.catalogue.endpoints])

@@ -78,6 +78,11 @@ class KnownIdentities:
         self._store_away = False
         self._last_used: dict[str, datetime] = {}
 
+    @property
+    def known(self) -> int:
+        """How many keys are remembered."""
+        return len(self._entries)
+
     async def identify(self, secret: str) -> Identity:
         """The identity behind `secret`.
 

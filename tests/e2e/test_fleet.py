@@ -1,0 +1,31 @@
+"""The fleet page in a real browser: readable, and its filter outlives the page's own refresh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}],
+    ids=["light", "dark", "phone"],
+)
+def test_the_fleet_is_readable_and_keeps_its_filter(
+    new_page: Any, sign_in: Any, product: Any, wait_ready: Any, violations: Any, options: Any
+) -> None:
+    page = new_page(**options)
+    sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"], "/fleet?provider=groq")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+    expect(page.get_by_text("serve live traffic")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Provider")).to_have_value("groq")
+    wait_ready(page)
+    assert violations(page) == []
+    age = page.get_by_text("This worker: version")
+    before = age.inner_text()
+    expect(age).not_to_have_text(before)
+    expect(page.get_by_role("combobox", name="Provider")).to_have_value("groq")
+    assert "provider=groq" in page.url
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= page.viewport_size["width"]

@@ -1,0 +1,59 @@
+"""The fleet page: who serves and why others do not, for the operator and nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+
+def html(app: AppTest) -> str:
+    return "\n".join(part.proto.body for part in app.get("html") if not part.proto.body.startswith("<style"))
+
+
+def hold(running: Any, name: str) -> None:
+    """Let a provider ask us to wait for a minute."""
+    fleet = running.application.fleet
+    index = fleet.snapshot().endpoint_ids.index(name)
+
+    async def wait() -> None:
+        fleet.record(index, ok=False, rate_limited=True, retry_after_s=60)
+
+    running.run(wait())
+
+
+def endpoints(app: AppTest) -> list[str]:
+    return list(app.dataframe[0].value["Endpoint"])
+
+
+def test_all_endpoints_serve_and_are_listed_with_units(operator_reader: Any, running: Any) -> None:
+    app = operator_reader.open("fleet")
+    assert not app.exception
+    number = len(running.application.catalogue.endpoints)
+    assert f"<strong>{number} of {number}\u00a0endpoints</strong> serve live traffic" in html(app)
+    assert len(endpoints(app)) == number
+    assert not app.warning
+    assert "First token p50, s" in app.dataframe[0].value
+
+
+def test_an_endpoint_that_does_not_serve_stands_above_with_its_reason(operator_reader: Any, running: Any) -> None:
+    name = running.application.catalogue.endpoints[0].id
+    hold(running, name)
+    app = operator_reader.open("fleet", state="cooling_down")
+    assert any("It asked us to wait" in each.value and "Asked again in" in each.value for each in app.warning)
+    assert name in endpoints(app)
+    assert "asked us to wait." in html(app)
+
+
+def test_filters_narrow_the_table_and_an_empty_one_says_so(operator_reader: Any) -> None:
+    app = operator_reader.open("fleet")
+    app.selectbox(key="provider").set_value("groq").run()
+    assert {name.partition("/")[0] for name in endpoints(app)} == {"groq"}
+    app.selectbox(key="state").set_value("breaker_open").run()
+    assert "No endpoint is of this provider" in app.info[0].value
+
+
+def test_a_tenant_does_not_get_the_page(tenant_reader: Any) -> None:
+    app = tenant_reader.open("fleet")
+    assert app.warning[0].value.startswith("**Fleet** is a page for the operator")
+    assert not app.dataframe
