@@ -214,11 +214,11 @@ class RateLedger:
         cells = []
         for limit, most, left, reset_s, refills in statements:
             cell = 4 * group + limit
-            cells.append(cell)
-            if most is not None and most > 0:
+            if most is not None and most >= 1:
                 self._most[cell] = int(most)
             if left is None or number < self._said_number[cell]:
                 continue
+            cells.append(cell)
             lasts_s = self._window_left_s(cell, now) if reset_s is None else reset_s
             missing = self._most[cell] - left
             self._said_left[cell] = left - unseen[limit & 1]
@@ -272,6 +272,8 @@ class RateLedger:
             if self._cells[group]:
                 self._roll_if_due(group, now)
             for cell in self._cells[group]:
+                if self._most[cell] == inf and now >= self._said_until[cell]:
+                    continue  # the provider named no limit, and what it said was left is past
                 most, left = self._most[cell], max(0, int(self._left(cell, now)))
                 found.append(
                     QuotaFigure(
