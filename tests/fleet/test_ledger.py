@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from datetime import timedelta
 from math import inf
 
 import builders
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from freerelay_core.catalogue import Limits
 from freerelay_core.clock import SystemClock
 from freerelay_core.fleet import UNCOUNTED, Fleet, RateLedger, Statement
-from freerelay_core.snapshot import AVAILABLE, COOLING_DOWN, QUOTA_GONE
+from freerelay_core.snapshot import AVAILABLE, COOLING_DOWN, QUOTA_GONE, Snapshot
 
 RPM, TPM, RPD, TPD = range(4)
 MIDNIGHT = 1_790_000_000 // 86_400 * 86_400.0
@@ -426,3 +428,13 @@ def test_what_the_provider_says_reaches_the_snapshot(clock):
     after = fleet.snapshot()
     assert after.headroom[0] == pytest.approx(0.05, abs=0.01)
     assert after.max_request_tokens.tolist() == [8000.0]
+
+
+def test_a_snapshot_of_an_earlier_release_knows_of_no_largest_request():
+    now = builders.snapshot(builders.endpoint("a/one", limits=Limits(tpm=500, tpd=9000)), builders.endpoint("b/one"))
+    assert now.max_request_tokens.tolist() == [500.0, inf]
+    with np.load(io.BytesIO(now.dump())) as stored:
+        earlier = {name: array for name, array in stored.items() if name != "max_request_tokens"}
+    buffer = io.BytesIO()
+    np.savez(buffer, **earlier)
+    assert Snapshot.load(buffer.getvalue()).max_request_tokens.tolist() == [inf, inf]
