@@ -13,10 +13,11 @@ time of the request that was answered, less what has been sent since.
 
 Flat lists, plain indexing and arithmetic, one pass over at most four numbers a request; times are monotonic seconds.
 
-One process counts alone. A ledger shared by several would have to give the same three calls with the same meaning:
-`reserve` as one step over all four limits (two workers must not both take the last request), on one clock, and
-`settle` and `release` that may arrive twice or never (a worker that died leaves its reservation, which ages with its
-minute and its day). While the shared one is away each worker would count on, against its share of the limits.
+One process counts alone, and from zero when it starts; the provider's words correct it. A ledger shared by several
+would have to give the same three calls with the same meaning: `reserve` as one step over all four limits (two workers
+must not both take the last request), on one clock, and `settle` and `release` that may arrive twice or never (a worker
+that died leaves its reservation, which ages with its minute and its day). While the shared one is away each worker
+would count on, against its share of the limits.
 """
 
 from __future__ import annotations
@@ -227,13 +228,6 @@ class RateLedger:
             self._said_number[cell] = number
             self._spoken_until[group] = max(self._spoken_until[group], now + lasts_s)
         self._note_limits(group, cells)
-
-    def count_earlier(self, group: int, requests: int, tokens: int, now: float) -> None:
-        """Count what an earlier run of the program has used of this day."""
-        if self._cells[group]:
-            self._roll_if_due(group, now)
-            self._used[4 * group + 2] += requests
-            self._used[4 * group + 3] += tokens
 
     # -- what is left
 

@@ -152,13 +152,6 @@ def test_limits_of_endpoints_that_are_not_counted_do_not_hold():
     assert (some.limited(0), some.limited(1)) == (False, True)
 
 
-def test_what_was_used_earlier_this_day_counts():
-    day = ledger(rpm=10, rpd=5, tpd=1000)
-    day.count_earlier(0, 4, 999, 1000.0)
-    assert admitted(day, 2, 1000.0, tokens=1) == [True, False]
-    assert figure(day, "rpm", 1000.0).used == 1
-
-
 # -- the provider's word
 
 
