@@ -4,7 +4,8 @@
 
 Part one needs no data: shares of equal first choices of two preferences over 195 requests (13 families x 5 pairs of
 depth and latency class x 3 sizes) on the shipped catalogue, of all endpoints and of those without google, free and
-self-hosted ones. With `--data` also over DIR/azure-llm-2023/AzureLLMInferenceTrace_conv.csv, in each family.
+self-hosted ones. With `--data` also over DIR/azure-llm-2023/AzureLLMInferenceTrace_conv.csv, in each family; and once
+more with the catalogue's limits counted on the trace's own clock, as if it were the whole traffic of one account.
 
 Part two needs `--data`: DIR/router-outcomes-9/outcomes.csv (columns task, family, prompt_chars, then one a model, the
 score of its answer from 0 to 1). The rows are split at random into those that are learned from and those that count,
@@ -29,10 +30,11 @@ import numpy.typing as npt
 
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider, load_catalogue
 from freerelay_core.decision import Choice, choose
+from freerelay_core.fleet import RateLedger
 from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.preference import FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, ProfileBatch, RequestProfile, TaskFamily
-from freerelay_core.scoring import catalogue_quality, evaluate
+from freerelay_core.scoring import catalogue_quality, evaluate, log_utility
 from freerelay_core.simulation import read_trace
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 
@@ -107,6 +109,49 @@ def on_trace(snapshot: Snapshot, path: Path) -> dict[str, float]:
     return equal_shares(first)
 
 
+def limited_on_trace(snapshot: Snapshot, endpoints: Sequence[Endpoint], path: Path) -> tuple[dict[str, float], float]:
+    """The same with limits: a request goes to the best endpoint whose quota admits it. Each family and preference is
+    the whole traffic of an account of its own. Limits only refuse here; what headroom does to a ranking is left out.
+
+    Also the share of requests, over all preferences, that did not go to their first choice.
+    """
+    content = path.read_bytes()
+    with path.open(encoding="utf-8", newline="") as file:
+        times = np.array([row["TIMESTAMP"] for row in csv.DictReader(file)], dtype="datetime64[us]")
+    seconds = (times.astype(np.int64) / 1e6).tolist()
+    first, moved = [], []
+    for family in FAMILIES:
+        like = RequestProfile(family, DEPTH_ON_THE_TRACE, LatencyClass.INTERACTIVE)
+        profiles = read_trace(content, origin=path.name, like=like).profiles
+        evaluation = evaluate(snapshot, profiles)
+        tokens = profiles.input_tokens[:, None] + evaluation.decoded_tokens
+        chosen = {}
+        for preference in RoutingPreference:
+            utilities = np.where(
+                evaluation.excluded, -np.inf, log_utility(evaluation.log_factors, PREFERENCE_EXPONENTS[preference])
+            )
+            order = np.argsort(-utilities, axis=1, kind="stable")
+            chosen[preference] = _admitted(RateLedger.of(endpoints), seconds, order, utilities, tokens)
+            moved.append(chosen[preference] != order[:, 0])
+        first.append(chosen)
+    return equal_shares(first), float(np.mean(moved))
+
+
+def _admitted(
+    ledger: RateLedger, seconds: Sequence[float], order: npt.NDArray[np.intp], utilities: Floats, tokens: Floats
+) -> npt.NDArray[np.intp]:
+    """The first endpoint in the order of each request that admits it; -1 where none does. Times are UTC."""
+    winners = np.full(len(seconds), -1, dtype=np.intp)
+    for row, now in enumerate(seconds):
+        for endpoint in order[row]:
+            if not np.isfinite(utilities[row, endpoint]):
+                break
+            if ledger.reserve(ledger.group_of[endpoint], float(tokens[row, endpoint]), now) is not None:
+                winners[row] = endpoint
+                break
+    return winners
+
+
 def preferences_differ(data: Path | None) -> list[dict[str, Any]]:
     """Part one."""
     figures: list[dict[str, Any]] = []
@@ -130,6 +175,11 @@ def preferences_differ(data: Path | None) -> list[dict[str, Any]]:
             shares = on_trace(snapshot, data / TRACE)
             _print(f"equal first choices, trace x {len(FAMILIES)} families, {label}", shares)
             figures += [_figure(f"{name}_trace{suffix}", share, "share") for name, share in shares.items()]
+            endpoints = [each for each in load_catalogue().endpoints if each.id in snapshot.endpoint_ids]
+            shares, moved = limited_on_trace(snapshot, endpoints, data / TRACE)
+            _print(f"the same with limits on the trace's clock, {label}", shares | {"not at the first choice": moved})
+            figures += [_figure(f"{name}_trace_limited{suffix}", share, "share") for name, share in shares.items()]
+            figures.append(_figure(f"moved_by_limits_trace{suffix}", moved, "share"))
     return figures
 
 

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     """Comma-separated providers that may be called with the vendor key found in the environment."""
     simulated: Literal["auto", "allow"] = "auto"
     """`auto`: simulated endpoints serve live traffic only while no real endpoint is configured. `allow`: always."""
+    simulated_limits: bool = True
+    """Whether simulated endpoints keep the limits of the ones they stand for."""
     simulated_time_scale: float = Field(1.0, ge=0.0, le=10.0)
     """Factor on the waits of simulated endpoints; records keep unscaled times."""
 

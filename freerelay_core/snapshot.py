@@ -93,6 +93,8 @@ class Snapshot:
     behaviour: Behaviour
     context_tokens: Floats
     max_output_tokens: Floats
+    max_request_tokens: Floats
+    """Input and output of one request that the limits of a minute or day allow at all; inf where none is known."""
     capabilities: Bools
     """Shape (capabilities, E), in the order of `CAPABILITIES`."""
     abilities: Floats
@@ -128,6 +130,7 @@ class Snapshot:
         headroom: Floats,
         availability: Codes,
         learned: Learned | None = None,
+        max_request_tokens: Floats | None = None,
     ) -> Snapshot:
         """The next snapshot: the same catalogue with the fleet's present state."""
         return replace(
@@ -138,6 +141,7 @@ class Snapshot:
             headroom=headroom,
             availability=availability,
             learned=learned or self.learned,
+            max_request_tokens=self.max_request_tokens if max_request_tokens is None else max_request_tokens,
         )
 
     def dump(self) -> bytes:
@@ -166,14 +170,16 @@ class Snapshot:
                 prices=PriceTable(*(stored[f"prices.{name}"] for name in _names(PriceTable))),
                 behaviour=Behaviour(*(stored[f"behaviour.{name}"] for name in _names(Behaviour))),
                 learned=_learned(stored),
-                **{name: stored[name] for name in _ARRAYS if name != "capabilities"},
+                **{name: stored[name] for name in _ARRAYS if name not in _NEWER},
                 capabilities=_with_newer_capabilities(stored["capabilities"]),
+                max_request_tokens=_max_request_tokens(stored),
             )
 
 
 _ARRAYS = (
     "context_tokens",
     "max_output_tokens",
+    "max_request_tokens",
     "capabilities",
     "abilities",
     "ability_kinds",
@@ -184,6 +190,8 @@ _ARRAYS = (
     "simulated",
     "live",
 )
+_NEWER = frozenset({"capabilities", "max_request_tokens"})
+"""What a snapshot of an earlier release has otherwise, or not at all."""
 
 
 def _learned(stored: Mapping[str, Any]) -> Learned:
@@ -197,6 +205,13 @@ def _with_newer_capabilities(stored: Bools) -> Bools:
     """A snapshot of an earlier release lacks the capabilities at the end: nobody is known to have them."""
     missing = len(CAPABILITIES) - len(stored)
     return np.pad(stored, ((0, missing), (0, 0))) if missing > 0 else stored
+
+
+def _max_request_tokens(stored: Mapping[str, Any]) -> Floats:
+    """A snapshot of an earlier release knows of no limits."""
+    if "max_request_tokens" in stored:
+        return np.asarray(stored["max_request_tokens"])
+    return np.full(len(stored["context_tokens"]), np.inf)
 
 
 def _names(table: type) -> list[str]:
@@ -228,6 +243,7 @@ def catalogue_snapshot(
         behaviour=behaviour,
         context_tokens=np.array([e.context_tokens for e in endpoints], dtype=np.float64),
         max_output_tokens=np.array([e.max_output_tokens for e in endpoints], dtype=np.float64),
+        max_request_tokens=np.array([min(_tokens_allowed(e), default=np.inf) for e in endpoints], dtype=np.float64),
         capabilities=np.array([[c in e.capabilities for e in endpoints] for c in CAPABILITIES], dtype=np.bool_),
         abilities=np.array([_ability_row(endpoints, name) for name in ABILITIES]),
         ability_kinds=np.array(
@@ -244,6 +260,10 @@ def catalogue_snapshot(
         simulated=simulated,
         live=~simulated | (bool(simulated.all()) or allow_simulated),
     )
+
+
+def _tokens_allowed(endpoint: Endpoint) -> list[int]:
+    return [most for most in (endpoint.limits.tpm, endpoint.limits.tpd) if most is not None]
 
 
 def _ability_row(endpoints: Sequence[Endpoint], name: str) -> list[float]:

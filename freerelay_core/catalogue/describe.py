@@ -76,7 +76,7 @@ def describe(endpoint: Endpoint, price: UsdPerMillion | None) -> list[FieldRow]:
 
 def stated(limits: Limits) -> dict[str, int]:
     """The limits that there are, by name."""
-    return {each.name: value for each in fields(limits) if (value := getattr(limits, each.name)) is not None}
+    return {name: value for name in _LIMIT_UNITS if (value := getattr(limits, name)) is not None}
 
 
 def _prices(price: UsdPerMillion | None) -> list[tuple[str, float | None]]:

@@ -85,6 +85,8 @@ class Limits:
     tpm: int | None = None
     rpd: int | None = None
     tpd: int | None = None
+    day_starts: int = 0
+    """Hour UTC at which the quota of a day is renewed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ class RawLimits(_Strict):
     tpm: _Limit | None = None
     rpd: _Limit | None = None
     tpd: _Limit | None = None
+    day_starts: Annotated[int, Field(ge=0, le=23)] = 0
+    """Hour UTC at which the quota of a day is renewed."""
 
 
 def _facts_tag(value: Any) -> str:

@@ -26,13 +26,13 @@ from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import NotFound, PermissionDenied, RateLimited, Unavailable, UnprocessableRequest
-from freerelay_core.fleet import Fleet
+from freerelay_core.errors import NotFound, PermissionDenied, Unavailable, UnprocessableRequest
+from freerelay_core.fleet import Fleet, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
-from freerelay_core.router import Router
+from freerelay_core.router import Router, have_to_wait
 from freerelay_core.scoring import Excluded, catalogue_quality
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Spill, Store, Tenant, key_digest
@@ -45,6 +45,7 @@ SESSION_LIFETIME = timedelta(hours=12)
 _WRITE_LOG_S = 5.0
 """How long the end waits for the database to take what is pending."""
 
+_WAITING = frozenset({Excluded.COOLING_DOWN, Excluded.QUOTA_GONE})
 _TENANT_VARIABLES = frozenset({"tenant", "tier", "preference"})
 """What a rule may read that is the same for all requests of a tenant."""
 
@@ -90,6 +91,10 @@ class Application:
             worker=secrets.token_hex(4),
             epoch_s=settings.fleet_epoch_ms / 1000,
             prices_on=lambda day: compile_prices(self.catalogue.endpoints, day),
+            ledger=RateLedger.of(
+                self.catalogue.endpoints,
+                counted=None if settings.simulated_limits else (~base.simulated).tolist(),
+            ),
         )
         self._index = {endpoint.id: index for index, endpoint in enumerate(self.catalogue.endpoints)}
         self._running = AsyncExitStack()
@@ -235,10 +240,9 @@ class Application:
         """Raise when nothing is ranked: `RateLimited` where waiting helps, else `NoEndpointLeft` with the reasons."""
         if decision.order:
             return
-        cooling = [e for e, code in enumerate(decision.evaluation.excluded) if code == Excluded.COOLING_DOWN]
-        wait_s = self.fleet.retry_after_s(cooling)
-        if wait_s is not None:
-            raise RateLimited("Every provider that could serve this request asked us to wait.", retry_after_s=wait_s)
+        waiting = [e for e, code in enumerate(decision.evaluation.excluded) if code in _WAITING]
+        if error := have_to_wait(self.fleet, decision, waiting):
+            raise error
         decision.require_endpoint()
 
     def require_servable(self, endpoint_id: str) -> None:

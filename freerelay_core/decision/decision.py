@@ -284,6 +284,7 @@ _DETAILS = {
     Excluded.NOT_CONFIDENTIAL: "is not cleared for confidential content",
     Excluded.UNPRICED: "has no known price",
     Excluded.QUOTA_GONE: "its quota is used up",
+    Excluded.OVER_TOKEN_LIMIT: "the request needs more tokens than its quota of a minute or day",
     Excluded.COOLING_DOWN: "asked us to wait (rate limit)",
     Excluded.BREAKER_OPEN: "is failing (breaker open)",
     Excluded.SIMULATED: "is simulated, and real endpoints are configured",

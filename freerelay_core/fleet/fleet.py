@@ -1,12 +1,12 @@
 """The fleet of one worker: takes in outcomes, gives out snapshots. For one event loop.
 
-What outcomes teach is kept for each endpoint (`lessons`); breaker and cool-down for provider + model, whose efforts
-share one fate.
+What outcomes teach is kept for each endpoint (`lessons`); the breaker for provider + model, whose efforts share one
+fate; limits and cool-down for the quota group (`ledger`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,8 +15,9 @@ import numpy as np
 from freerelay_core.catalogue import PriceTable
 from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
+from freerelay_core.fleet.ledger import RateLedger, Reservation, Statement
 from freerelay_core.fleet.lessons import Lessons
-from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, Snapshot
 from freerelay_core.store import Lesson
 
 __all__ = ["Fleet"]
@@ -24,13 +25,15 @@ __all__ = ["Fleet"]
 COOL_DOWN_S = 5.0
 """How long a provider that says 429 without a Retry-After is left alone."""
 LONGEST_COOL_DOWN_S = 3600.0
+HEADROOM_GRID = 0.01
+"""A new snapshot is made for a change of headroom of this size: fine enough for what bites below a fifth."""
 
 
 class Fleet:
     """Live state of the endpoints of `base`, published as snapshots `<worker>-<number>`.
 
     `epoch_s` is how long a snapshot serves while nothing important happens; a breaker that flips ends it at once.
-    `prices_on` compiles the prices of a day: a new day (UTC) has new ones.
+    `prices_on` compiles the prices of a day: a new day (UTC) has new ones. Without a `ledger` nothing is limited.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Fleet:
         worker: str,
         epoch_s: float,
         prices_on: Callable[[datetime], PriceTable],
+        ledger: RateLedger | None = None,
     ) -> None:
         self._base = base
         self._clock = clock
@@ -52,13 +56,16 @@ class Fleet:
         self.lessons = Lessons(base)
         """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
-        self._cooling_until = [0.0] * len(groups)
+        self.ledger = ledger or RateLedger.unlimited(zip(base.providers, base.models, strict=True))
+        """What quota groups have used of their limits."""
+        self._cooling_until = [0.0] * len(self.ledger.names)
         self._day = base.created_at.date()
         self._number = 0
         self._outcomes = False  # since the last snapshot
         self._flipped = False  # since the last snapshot
         self._panic = False
         self._availability: list[int] = []
+        self._headroom: list[float] = []
         self._look_at = 0.0
         self._snapshot = base
         self._renew(clock.monotonic())
@@ -70,18 +77,41 @@ class Fleet:
             self._renew(now)
         return self._snapshot
 
-    def admit(self, endpoint: int) -> bool:
-        """Ask to send a request to this endpoint. False while its breaker is open or another request is its probe.
+    def admit(self, endpoint: int, tokens: float = 0.0) -> Reservation | None:
+        """Ask to send a request of so many expected tokens (input and output) to this endpoint.
 
-        Where every breaker is open all are admitted: a fleet never ejects itself.
+        None while its quota is used up or cooling down, its breaker is open or another request is its probe. Where
+        every breaker is open they do not count: a fleet never ejects itself.
         """
         group, now = self._group[endpoint], self._clock.monotonic()
+        quota = self.ledger.group_of[endpoint]
+        if self._cooling_until[quota] > now:
+            return None
+        reservation = self.ledger.reserve(quota, tokens, now)
+        if reservation is None:
+            self._flipped |= self.ledger.share_left(quota, now) == 0.0 and self._availability[endpoint] == AVAILABLE
+            return None
         if self._panic:
-            return True
-        admitted = self._breakers.admit(group, now)
-        if admitted and self._breakers.probing(group):
+            return reservation
+        if not self._breakers.admit(group, now):
+            self.ledger.release(reservation, now)
+            return None
+        if self._breakers.probing(group):
             self._flipped = True  # until the probe is back nobody else is sent there
-        return admitted
+        return reservation
+
+    def settle(self, reservation: Reservation, tokens: float) -> None:
+        """Say how many tokens (input and output) an admitted request has really used."""
+        self.ledger.settle(reservation, tokens, self._clock.monotonic())
+
+    def release(self, reservation: Reservation) -> None:
+        """Say that an admitted request never reached the provider."""
+        self.ledger.release(reservation, self._clock.monotonic())
+
+    def hear(self, endpoint: int, reservation: Reservation, statements: Sequence[Statement]) -> None:
+        """Take in what the provider said of its limits in its answer."""
+        if statements:
+            self.ledger.hear(self.ledger.group_of[endpoint], reservation, statements, self._clock.monotonic())
 
     def record(
         self, endpoint: int, *, ok: bool, retry_after_s: float | None = None, rate_limited: bool = False
@@ -93,7 +123,7 @@ class Fleet:
         group, now = self._group[endpoint], self._clock.monotonic()
         if rate_limited:
             wait_s = COOL_DOWN_S if retry_after_s is None else min(retry_after_s, LONGEST_COOL_DOWN_S)
-            self._cooling_until[group] = now + wait_s
+            self._cooling_until[self.ledger.group_of[endpoint]] = now + wait_s
             self._flipped = True
             return
         self.learn("success", "", endpoint, 1.0 if ok else 0.0)
@@ -114,24 +144,34 @@ class Fleet:
         """Take over what all workers have learned, from the store."""
         self._outcomes |= self.lessons.adopt(lessons)
 
-    def retry_after_s(self, endpoints: Iterable[int]) -> float | None:
-        """Seconds until the first of these endpoints has cooled down; None when none of them is cooling down."""
+    def retry_after_s(self, endpoints: Iterable[int], tokens: Sequence[float] | None = None) -> float | None:
+        """Seconds until the first of these endpoints has cooled down and has quota again; None when none has to wait.
+
+        `tokens` are those that the request is expected to need at every endpoint, shape (E,).
+        """
         now = self._clock.monotonic()
-        waits = [self._cooling_until[self._group[e]] - now for e in endpoints]
+        waits = [self._wait_s(e, 0.0 if tokens is None else tokens[e], now) for e in endpoints]
         return min((wait for wait in waits if wait > 0), default=None)
+
+    def _wait_s(self, endpoint: int, tokens: float, now: float) -> float:
+        quota = self.ledger.group_of[endpoint]
+        return max(self._cooling_until[quota] - now, self.ledger.wait_s(quota, tokens, now))
 
     def _renew(self, now: float) -> None:
         self._look_at = now + self._epoch_s
         at = self._clock.now()
-        availability = self._states(now)
+        self.ledger.keep_time(now, at.timestamp())
+        headroom = [self.ledger.share_left(quota, now) for quota in self.ledger.group_of]
+        availability = self._states(now, headroom)
         new_day = at.date() != self._day
-        if self._number and not (self._outcomes or new_day or availability != self._availability):
+        moved = any(abs(a - b) >= HEADROOM_GRID for a, b in zip(headroom, self._headroom, strict=False))
+        if self._number and not (self._outcomes or new_day or moved or availability != self._availability):
             self._flipped = False
             return
         if new_day:
             self._base = replace(self._base, prices=self._prices_on(at))
             self._day = at.date()
-        self._availability = availability
+        self._availability, self._headroom = availability, headroom
         self._number += 1
         self._outcomes = self._flipped = False
         self._snapshot = self._base.with_fleet(
@@ -139,19 +179,22 @@ class Fleet:
             created_at=at,
             success=self.lessons.success(self._base.success),
             learned=self.lessons.learned(),
-            headroom=self._base.headroom,
+            headroom=np.array(headroom),
             availability=np.array(availability, dtype=np.int8),
+            max_request_tokens=np.array([self.ledger.largest(quota) for quota in self.ledger.group_of]),
         )
 
-    def _states(self, now: float) -> list[int]:
+    def _states(self, now: float, headroom: Sequence[float]) -> list[int]:
         """The availability of each endpoint. Breakers count only while one live endpoint is left to turn to."""
-        states = [self._state(group, now) for group in self._group]
+        states = [self._state(endpoint, now, left) for endpoint, left in enumerate(headroom)]
         self._panic = not any(state == AVAILABLE for state, live in zip(states, self._base.live, strict=True) if live)
         if self._panic:
             states = [AVAILABLE if state == BREAKER_OPEN else state for state in states]
         return states
 
-    def _state(self, group: int, now: float) -> int:
-        if self._cooling_until[group] > now:
+    def _state(self, endpoint: int, now: float, headroom: float) -> int:
+        if self._cooling_until[self.ledger.group_of[endpoint]] > now:
             return COOLING_DOWN
-        return BREAKER_OPEN if self._breakers.blocks(group, now) else AVAILABLE
+        if headroom <= 0.0:
+            return QUOTA_GONE
+        return BREAKER_OPEN if self._breakers.blocks(self._group[endpoint], now) else AVAILABLE

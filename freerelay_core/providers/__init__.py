@@ -4,6 +4,7 @@ from freerelay_core.providers.base import ProviderClient, UpstreamAnswer, Upstre
 from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer, upstream_body
 from freerelay_core.providers.contract import keeps_contract
 from freerelay_core.providers.openai_wire import OpenAIWire
+from freerelay_core.providers.rate_limits import exhausted, rate_limits
 from freerelay_core.providers.simulated import SimulatedProvider
 from freerelay_core.providers.vendor_keys import VendorKeys, find_vendor_keys
 
@@ -19,8 +20,10 @@ __all__ = [
     "UpstreamTimes",
     "Usage",
     "VendorKeys",
+    "exhausted",
     "find_vendor_keys",
     "keeps_contract",
+    "rate_limits",
     "read_answer",
     "upstream_body",
 ]

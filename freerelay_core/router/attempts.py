@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -18,7 +18,7 @@ from freerelay_core.catalogue import Catalogue
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
-from freerelay_core.fleet import Fleet
+from freerelay_core.fleet import Fleet, Reservation
 from freerelay_core.providers import (
     EventReader,
     ProviderClient,
@@ -34,6 +34,7 @@ from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Answer, Attempt, AttemptFailed, Execution, Stream
 from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
+from freerelay_core.router.quota import expected_tokens, have_to_wait, hear, settle
 
 __all__ = ["Router"]
 
@@ -50,6 +51,9 @@ _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
 """The vendor refuses our key, account or model name: nothing that the client could mend, so the next one is asked."""
 _NO_VERDICT = frozenset({403, 409, 429})
 """Says nothing of whether the endpoint works for others."""
+
+_Candidate: TypeAlias = tuple[int, Reservation]
+"""An endpoint that admits the request, and what it takes from its quota."""
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +99,8 @@ class Router:
         def tried(attempt: Attempt) -> Coroutine[Any, Any, Answer]:
             return self._tried(execution, attempt, body, deadline - attempt.started)
 
-        for index in candidates:
-            attempt = self._begin_attempt(execution, index)
+        for candidate in candidates:
+            attempt = self._begin_attempt(execution, candidate)
             try:
                 if execution.decision.directive.hedge and len(execution.attempts) == 1:
                     execution.accept(*await self._hedged(execution, attempt, candidates, tried))
@@ -107,42 +111,46 @@ class Router:
                     continue
                 break
             return
-        execution.fail(_verdict(execution.attempts), gave_up=bool(execution.attempts))
+        execution.fail(_verdict(execution), gave_up=bool(execution.attempts))
 
     async def _hedged(
-        self, execution: Execution, first: Attempt, candidates: Iterator[int], tried: Try
+        self, execution: Execution, first: Attempt, candidates: Iterator[_Candidate], tried: Try
     ) -> tuple[Attempt, Answer]:
         """The answer of `first`, or of the next candidate where that is quicker."""
         pace = self._client(first).pace
         after_s = patience_s(execution.decision, first.index, streaming=execution.streaming)
 
         def second() -> Attempt | None:
-            index = next(candidates, None) if self._hedges.allows else None
-            if index is None:
+            candidate = next(candidates, None) if self._hedges.allows else None
+            if candidate is None:
                 return None
             self._hedges.spend()
-            attempt = self._begin_attempt(execution, index)
+            attempt = self._begin_attempt(execution, candidate)
             attempt.hedge_after_s = after_s
             return attempt
 
         return await hedged(first, second, tried, after_s=after_s * pace)
 
-    def _begin_attempt(self, execution: Execution, index: int) -> Attempt:
-        attempt = Attempt(index, self._endpoints[index].id, self._clock.monotonic())
+    def _begin_attempt(self, execution: Execution, candidate: _Candidate) -> Attempt:
+        index, reservation = candidate
+        attempt = Attempt(index, self._endpoints[index].id, self._clock.monotonic(), reservation=reservation)
         execution.attempts.append(attempt)
         return attempt
 
     def _client(self, attempt: Attempt) -> ProviderClient:
         return self._clients[self._endpoints[attempt.index].provider]
 
-    def _candidates(self, decision: Decision) -> Iterator[int]:
+    def _candidates(self, decision: Decision) -> Iterator[_Candidate]:
         providers: set[str] = set()
         for index in decision.order:
             provider = self._endpoints[index].provider
-            if provider in providers or not self._fleet.admit(index):
+            if provider in providers:
+                continue
+            reservation = self._fleet.admit(index, expected_tokens(decision, index))
+            if reservation is None:
                 continue
             providers.add(provider)
-            yield index
+            yield index, reservation
             if len(providers) == MAX_ATTEMPTS:
                 return
 
@@ -168,6 +176,7 @@ class Router:
         try:
             upstream = await self._client(attempt).send(request)
             attempt.status = upstream.status
+            attempt.spent_limit = hear(self._fleet, request, attempt.reservation, upstream, self._clock.now())
             if not 200 <= upstream.status < 300:
                 answer = await self._refused(attempt, upstream)
             elif execution.streaming:
@@ -176,6 +185,8 @@ class Router:
                 answer = await self._complete(attempt, upstream)
         except UpstreamError as error:
             attempt.timed_out = error.kind == "timeout"
+            if error.kind == "unreachable":
+                self._fleet.release(attempt.reservation)
             raise self._failed(attempt, error.message) from error
         finally:
             if upstream is not None and (answer is None or answer.stream is None):
@@ -214,6 +225,7 @@ class Router:
         if read.error is not None:
             raise self._failed(attempt, read.error)
         self._fleet.record(attempt.index, ok=True)
+        settle(self._fleet, attempt.reservation, read.usage)
         return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
     async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:
@@ -233,6 +245,7 @@ class Router:
         """An answer of another status than success: a failure, or something to tell the client."""
         status, body = answer.status, await answer.body()
         message = _error_of(body)
+        self._fleet.settle(attempt.reservation, 0.0)
         if status == 429:
             attempt.rate_limited = True
             attempt.retry_after_s = retry_after_s(answer.headers, self._clock.now())
@@ -242,7 +255,8 @@ class Router:
                 log.warning(
                     "%s answers %d: check the vendor key, the account and the model name", attempt.endpoint, status
                 )
-            raise self._failed(attempt, f"status {status}", counts=status not in _NO_VERDICT)
+            spent = f", no {attempt.spent_limit} left" if status == 429 and attempt.spent_limit else ""
+            raise self._failed(attempt, f"status {status}{spent}", counts=status not in _NO_VERDICT)
         attempt.error = f"status {status}"
         return Answer(status, body if message is not None else orjson.dumps(_refusal(attempt.endpoint, status)))
 
@@ -267,15 +281,19 @@ def _refusal(endpoint: str, status: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": "upstream_refused", "param": None}}
 
 
-def _verdict(attempts: list[Attempt]) -> FreeRelayError:
+def _verdict(execution: Execution) -> FreeRelayError:
     """What to tell the client when nothing answered."""
+    attempts, asked = execution.attempts, {attempt.index for attempt in execution.attempts}
+    others = [endpoint for endpoint in execution.decision.order if endpoint not in asked]
     if not attempts:
-        return NoEndpointLeft(
+        return have_to_wait(execution.fleet, execution.decision, others) or NoEndpointLeft(
             "Every endpoint for this request is being tried by another one. Try again.", retry_after_s=1
         )
     tried = "; ".join(f"{attempt.endpoint}: {attempt.error}" for attempt in attempts)
     if all(attempt.rate_limited for attempt in attempts):
         waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
+        if (other := have_to_wait(execution.fleet, execution.decision, others)) and other.retry_after_s is not None:
+            waits.append(other.retry_after_s)
         return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits, default=5.0))
     if all(attempt.timed_out for attempt in attempts):
         return UpstreamTimedOut(f"No provider answered in time ({tried}).")

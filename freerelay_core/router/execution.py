@@ -18,8 +18,9 @@ import orjson
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, Interrupted
-from freerelay_core.fleet import Fleet
+from freerelay_core.fleet import UNCOUNTED, Fleet, Reservation
 from freerelay_core.providers import EventReader, UpstreamAnswer, UpstreamError, Usage
+from freerelay_core.router.quota import settle
 
 __all__ = ["CLIENT_LEFT", "Answer", "Attempt", "AttemptFailed", "Execution", "Interrupted", "Stream", "error_event"]
 
@@ -42,6 +43,10 @@ class Attempt:
     duration_s: float = 0.0
     rate_limited: bool = False
     retry_after_s: float | None = None
+    spent_limit: str | None = None
+    """The limits of which, as the provider says, nothing is left."""
+    reservation: Reservation = UNCOUNTED
+    """What it takes from the endpoint's quota."""
     timed_out: bool = False
     hedge_after_s: float | None = None
     """How long the first attempt had been waited for when this one was made beside it; None for any other."""
@@ -167,6 +172,7 @@ class Execution:
 
     def _settle(self, stream: Stream, attempt: Attempt) -> None:
         self.usage = stream.reader.usage
+        settle(self.fleet, attempt.reservation, self.usage)
         self.text = "" if self.usage else stream.reader.text
         self.time(attempt, stream.answer)
 

@@ -44,6 +44,7 @@ class Excluded(IntEnum):
     EXCLUDED_BY_RULE = 17
     NOT_REQUESTED = 18
     WITHDRAWN = 19
+    OVER_TOKEN_LIMIT = 20
 
     @property
     def reason(self) -> str:

@@ -19,7 +19,7 @@ from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.profile import ProfileBatch, RequestProfile
 from freerelay_core.scoring import reference
 from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, ruled_out
-from freerelay_core.scoring.kinds import COST, LATENCY, POLICY, QUALITY, Asked, asked_of, tables_of, unable
+from freerelay_core.scoring.kinds import COST, LATENCY, POLICY, QUALITY, Asked, asked_of, over_quota, tables_of, unable
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["Evaluation", "evaluate", "reference_cost_usd"]
@@ -82,6 +82,7 @@ def evaluate(
     cost = _cost(snapshot, asked, decoded, cached_share)
     time = _time(snapshot, asked, decoded)
     excluded = ruled_out(unable(tables.closed[live, price_matters], snapshot, tables, asked), directives)
+    excluded = over_quota(excluded, snapshot, tables, asked)
     if isinstance(profiles, RequestProfile):
         log_factors = asked.kind.log_static.copy()
         if directives.prefer is not None:

@@ -32,6 +32,7 @@ __all__ = [
     "Tables",
     "asked_of",
     "catalogue_quality",
+    "over_quota",
     "tables_of",
     "unable",
 ]
@@ -223,6 +224,7 @@ class Tables:
     """Codes of what is closed to every request, by (live, price_matters)."""
     shortest_context: float
     shortest_output: float
+    smallest_quota: float
     kinds: dict[tuple[object, ...], Kind] = field(default_factory=dict)
     """Kinds of single requests that were met."""
 
@@ -270,6 +272,7 @@ def tables_of(snapshot: Snapshot) -> Tables:
         },
         shortest_context=float(snapshot.context_tokens.min(initial=np.inf)),
         shortest_output=float(snapshot.max_output_tokens.min(initial=np.inf)),
+        smallest_quota=float(snapshot.max_request_tokens.min(initial=np.inf)),
     )
 
 
@@ -314,6 +317,16 @@ def unable(codes: Codes, snapshot: Snapshot, tables: Tables, asked: Asked) -> Co
     for row, wanted in asked.kind.needs:
         codes = np.maximum(codes, wanted * tables.lacking[row])
     return codes
+
+
+def over_quota(codes: Codes, snapshot: Snapshot, tables: Tables, asked: Asked) -> Codes:
+    """The codes, and what no minute or day of an endpoint's quota can hold; it stands only where no other does."""
+    tokens = asked.input_tokens + asked.output_tokens
+    if not any_above(tokens, tables.smallest_quota):
+        return codes
+    nothing = np.zeros(codes.shape[-1], dtype=np.int8)
+    too_large = _over(nothing, tokens, snapshot.max_request_tokens, tables.smallest_quota, Excluded.OVER_TOKEN_LIMIT)
+    return np.where(codes == Excluded.NO, too_large, codes)
 
 
 def _over(codes: Codes, tokens: Figure, limits: Floats, least: float, code: Excluded) -> Codes:
