@@ -14,7 +14,9 @@ from freerelay_core.store.keys import (
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.postgres import PostgresStore
 from freerelay_core.store.values import (
+    LARGEST_BUDGET_USD,
     TIERS,
+    DailySpend,
     DecisionFilter,
     DecisionLine,
     DecisionRecord,
@@ -27,15 +29,19 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
+    SpendOfMonth,
     Tenant,
     Traffic,
 )
 
 __all__ = [
+    "LARGEST_BUDGET_USD",
     "TIERS",
     "ApiKey",
     "ChangeListener",
     "Credentials",
+    "DailySpend",
     "DecisionFilter",
     "DecisionLine",
     "DecisionLog",
@@ -51,6 +57,8 @@ __all__ = [
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
+    "SpendElsewhere",
+    "SpendOfMonth",
     "Store",
     "Tenant",
     "Traffic",
