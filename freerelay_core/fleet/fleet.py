@@ -6,7 +6,7 @@ share one fate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from freerelay_core.catalogue import PriceTable
 from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
 from freerelay_core.fleet.lessons import Lessons
-from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, Snapshot
 from freerelay_core.store import Lesson
 
 __all__ = ["Fleet"]
@@ -53,6 +53,7 @@ class Fleet:
         """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
         self._cooling_until = [0.0] * len(groups)
+        self._money_left: Mapping[str, float] = {}
         self._day = base.created_at.date()
         self._number = 0
         self._outcomes = False  # since the last snapshot
@@ -114,6 +115,11 @@ class Fleet:
         """Take over what all workers have learned, from the store."""
         self._outcomes |= self.lessons.adopt(lessons)
 
+    def limit_spending(self, left: Mapping[str, float]) -> None:
+        """Take over the shares that are left of providers' budgets. 0 closes all that is not free there."""
+        self._money_left = dict(left)
+        self._outcomes = self._flipped = True
+
     def retry_after_s(self, endpoints: Iterable[int]) -> float | None:
         """Seconds until the first of these endpoints has cooled down; None when none of them is cooling down."""
         now = self._clock.monotonic()
@@ -139,17 +145,25 @@ class Fleet:
             created_at=at,
             success=self.lessons.success(self._base.success),
             learned=self.lessons.learned(),
-            headroom=self._base.headroom,
+            headroom=np.minimum(self._base.headroom, self._money()),
             availability=np.array(availability, dtype=np.int8),
         )
 
     def _states(self, now: float) -> list[int]:
         """The availability of each endpoint. Breakers count only while one live endpoint is left to turn to."""
         states = [self._state(group, now) for group in self._group]
+        if self._money_left:
+            gone = (self._money() <= 0.0).tolist()
+            states = [PROVIDER_BUDGET_GONE if g else state for state, g in zip(states, gone, strict=True)]
         self._panic = not any(state == AVAILABLE for state, live in zip(states, self._base.live, strict=True) if live)
         if self._panic:
             states = [AVAILABLE if state == BREAKER_OPEN else state for state in states]
         return states
+
+    def _money(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Share of its provider's budget that is left to each endpoint; 1 to those without one, and to free ones."""
+        left = np.array([self._money_left.get(provider, 1.0) for provider in self._base.providers])
+        return np.where(self._base.prices.free, 1.0, left)
 
     def _state(self, group: int, now: float) -> int:
         if self._cooling_until[group] > now:
