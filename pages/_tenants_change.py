@@ -75,7 +75,7 @@ def _draw_budget(tenant: Tenant) -> None:
     key = f"budget:{tenant.id}:{tenant.settings_version}"
     with st.form(f"budget_form:{tenant.id}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
-            "Budget, USD a calendar month (empty: none)",
+            "Budget, USD a calendar month",
             min_value=0.0,
             max_value=LARGEST_BUDGET_USD,
             value=tenant.budget_usd,
@@ -84,11 +84,13 @@ def _draw_budget(tenant: Tenant) -> None:
             width=320,
         )
         st.form_submit_button("Save budget", on_click=_save_budget, args=(tenant, key))
+    if tenant.budget_usd is not None:  # a number field that starts with a number cannot be emptied
+        st.button("Take the budget away", on_click=_save_budget, args=(tenant, None))
 
 
-def _save_budget(tenant: Tenant, key: str) -> None:
+def _save_budget(tenant: Tenant, key: str | None) -> None:
     def work() -> str:
-        accounts, amount = _session.application().accounts, st.session_state[key]
+        accounts, amount = _session.application().accounts, None if key is None else st.session_state[key]
         changed = _session.run(accounts.set_budget(_session.identity(), tenant.id, amount)).budget_usd
         words = "there is **no budget**" if changed is None else f"the budget is **{markdown(usd(changed))}** a month"
         return f"Saved: {words}. The very next request follows it."

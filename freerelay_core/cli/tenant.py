@@ -80,7 +80,7 @@ def _amount(usd: str) -> float | None:
     try:
         return float(usd)
     except ValueError:
-        raise UnprocessableRequest(f"{usd[:40]!r} is no amount: write 50, 12.5 or none.", param="budget_usd") from None
+        raise UnprocessableRequest(f"{usd[:40]!r} is no budget: write 50, 12.5 or none.", param="budget_usd") from None
 
 
 def _budget(usd: float | None) -> str:
