@@ -33,6 +33,9 @@ create table if not exists public.changes (id bigint generated always as identit
 create table if not exists public.lessons (
   kind text, scope text, endpoint text, simulated boolean, primary key (kind, scope, endpoint, simulated));
 create table if not exists public.feedback (decision_id uuid primary key);
+create table if not exists public.spend (
+  user_id uuid, day date, provider text, basis text, worker text,
+  primary key (user_id, day, provider, basis, worker));
 create table if not exists public.decisions (created_at timestamptz, id uuid, primary key (created_at, id))
   partition by range (created_at);
 create table if not exists public.decisions_default partition of public.decisions default;
@@ -49,7 +52,7 @@ begin
     select policyname, tablename from pg_catalog.pg_policies
      where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
                                                    'published_snapshots', 'scenarios', 'changes', 'lessons', 'feedback',
-                                                   'decisions', 'decisions_default')
+                                                   'spend', 'decisions', 'decisions_default')
   loop
     execute format('drop policy %I on public.%I', r.policyname, r.tablename);
   end loop;
@@ -57,7 +60,8 @@ begin
     select distinct c.conname
       from pg_catalog.pg_constraint c
       join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
-     where c.conrelid = 'public.users'::regclass and c.contype = 'c' and a.attname in ('routing_preference', 'tier')
+     where c.conrelid = 'public.users'::regclass and c.contype = 'c' and a.attname in ('routing_preference', 'tier',
+                                                                                          'budget_usd')
   loop
     execute format('alter table public.users drop constraint %I', r.conname);
   end loop;
@@ -70,8 +74,8 @@ end $$;
 create or replace function public.users_before_update() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
-  if (new.routing_preference, new.tier, new.allow_override)
-     is distinct from (old.routing_preference, old.tier, old.allow_override) then
+  if (new.routing_preference, new.tier, new.allow_override, new.budget_usd)
+     is distinct from (old.routing_preference, old.tier, old.allow_override, old.budget_usd) then
     new.settings_version := coalesce(old.settings_version, 0) + 1;
     new.updated_at := now();
   else
@@ -92,7 +96,8 @@ begin
   select new.id, change.field, change.old_value, change.new_value, actor, acting_role
     from (values ('routing_preference', old.routing_preference, new.routing_preference),
                  ('tier', old.tier, new.tier),
-                 ('allow_override', old.allow_override::text, new.allow_override::text))
+                 ('allow_override', old.allow_override::text, new.allow_override::text),
+                 ('budget_usd', old.budget_usd::text, new.budget_usd::text))
          as change (field, old_value, new_value)
    where change.old_value is distinct from change.new_value;
   if new.settings_version is distinct from old.settings_version then
@@ -130,6 +135,29 @@ begin
   return null;
 end $$;
 
+-- What new decisions cost is added up by day in the transaction that writes them, so that each counts once however often
+-- it is sent. Of a hedged request each attempt says what it cost, and else the endpoint that answered is paid. `worker` is
+-- the process that decided. Rows are taken in one order, so that two workers never wait for each other. SECURITY DEFINER:
+-- nobody but this function writes sums. A partition that is attached brings rows that were counted when they came.
+create or replace function public.decisions_after_insert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into public.spend as so_far (user_id, day, provider, basis, worker, cost_usd)
+  select d.user_id, (d.created_at at time zone 'UTC')::date as day,
+         split_part(coalesce(paid.attempt ->> 'endpoint', d.endpoint, ''), '/', 1) as provider,
+         case when d.demo then 'demo' else d.basis end as basis, regexp_replace(d.snapshot_id, '-[^-]*$', '') as worker,
+         sum(coalesce((paid.attempt ->> 'cost_usd')::double precision, d.cost_usd))
+    from added d
+    left join lateral (select a as attempt from jsonb_array_elements(d.attempts) a
+                        where jsonb_array_length(d.attempts) > 1 and a ->> 'cost_usd' is not null) paid on true
+   where d.cost_usd > 0
+   group by 1, 2, 3, 4, 5
+   order by 1, 2, 3, 4, 5
+  on conflict (user_id, day, provider, basis, worker) do update
+    set cost_usd = so_far.cost_usd + excluded.cost_usd;
+  return null;
+end $$;
+
 create or replace trigger users_before_update before update on public.users
   for each row execute function public.users_before_update();
 create or replace trigger users_after_update after update on public.users
@@ -160,6 +188,7 @@ begin
       ('users',               'tier',               'text',                     true,  '''free''',            null),
       ('users',               'routing_preference', 'text',                     false, null,                  null),
       ('users',               'allow_override',     'boolean',                  true,  'false',               null),
+      ('users',               'budget_usd',         'double precision',         false, null,                  null),
       ('users',               'settings_version',   'bigint',                   true,  '1',                   null),
       ('users',               'created_at',         'timestamp with time zone', true,  'now()',               null),
       ('users',               'updated_at',         'timestamp with time zone', true,  'now()',               null),
@@ -240,7 +269,9 @@ begin
 
       ('feedback',            'user_id',            'uuid',                     true,  null,                  null),
       ('feedback',            'score',              'double precision',         true,  null,                  null),
-      ('feedback',            'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null)
+      ('feedback',            'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null),
+
+      ('spend',               'cost_usd',           'double precision',         true,  '0',                   null)
     ) as declared (tab, col, typ, required, preset, fill)
     loop
       select format_type(a.atttypid, a.atttypmod) as typ, a.attnotnull as required, a.atthasdef as has_default
@@ -327,17 +358,20 @@ create index if not exists changes_xid_idx on public.changes (xid);
 create index if not exists changes_at_idx on public.changes (at);
 create index if not exists lessons_updated_at_idx on public.lessons (updated_at);
 create index if not exists feedback_user_id_idx on public.feedback (user_id);
+create index if not exists spend_day_idx on public.spend (day);
 
 -- 6. Values that an older installation allowed -------------------------------------------------------------------------
 
 update public.users set routing_preference = 'balanced'
  where routing_preference not in ('cost-optimized', 'balanced', 'performance-first');
 update public.users set tier = 'free' where tier not in ('free', 'bronze', 'silver', 'gold');
+update public.users set budget_usd = null where not (budget_usd >= 0 and budget_usd <= 1e9);
 
 alter table public.users
   add constraint users_routing_preference_check
     check (routing_preference in ('cost-optimized', 'balanced', 'performance-first')),
-  add constraint users_tier_check check (tier in ('free', 'bronze', 'silver', 'gold'));
+  add constraint users_tier_check check (tier in ('free', 'bronze', 'silver', 'gold')),
+  add constraint users_budget_usd_check check (budget_usd >= 0 and budget_usd <= 1e9);
 
 do $$
 begin
@@ -349,6 +383,24 @@ begin
     alter table public.dashboard_sessions add constraint dashboard_sessions_role_check
       check (role = 'operator' or (role = 'tenant' and user_id is not null));
   end if;
+end $$;
+
+-- A log that is older than the sums is added up once, as far back as a forecast looks. Nobody writes decisions between this
+-- sum and the trigger: making it locks them out until the end of this transaction.
+do $$
+begin
+  if exists (select from pg_catalog.pg_trigger
+              where tgname = 'decisions_after_insert' and tgrelid = 'public.decisions'::regclass) then
+    return;
+  end if;
+  create trigger decisions_after_insert after insert on public.decisions referencing new table as added
+    for each statement execute function public.decisions_after_insert();
+  insert into public.spend (user_id, day, provider, basis, worker, cost_usd)
+  select user_id, (created_at at time zone 'UTC')::date, split_part(coalesce(endpoint, ''), '/', 1),
+         case when demo then 'demo' else basis end, regexp_replace(snapshot_id, '-[^-]*$', ''), sum(cost_usd)
+    from public.decisions
+   where cost_usd > 0 and created_at >= date_trunc('month', now()) - interval '1 month'
+   group by 1, 2, 3, 4, 5;
 end $$;
 
 -- 7. Functions that the router calls -----------------------------------------------------------------------------------
@@ -363,12 +415,26 @@ language sql immutable security invoker set search_path = '' as $$
   select 3
 $$;
 
+-- Functions of earlier releases that answered with fewer columns.
+do $$
+declare
+  f record;
+begin
+  for f in select oid::regprocedure as signature from pg_catalog.pg_proc
+            where pronamespace = 'public'::regnamespace and proname in ('auth_context', 'dashboard_session')
+              and not 'budget_usd' = any (proargnames)
+  loop
+    execute format('drop function %s', f.signature);
+  end loop;
+end $$;
+
 -- Who is behind a live key. One call, so that a digest never stands in a URL or a filter.
 create or replace function public.auth_context(p_key_hash text)
 returns table (key_id uuid, ends_at timestamptz, id uuid, email text, tier text, routing_preference text,
-               allow_override boolean, settings_version bigint, updated_at timestamptz)
+               allow_override boolean, budget_usd double precision, settings_version bigint, updated_at timestamptz)
 language sql stable security invoker set search_path = '' as $$
-  select k.id, k.expires_at, u.id, u.email, u.tier, u.routing_preference, u.allow_override, u.settings_version, u.updated_at
+  select k.id, k.expires_at, u.id, u.email, u.tier, u.routing_preference, u.allow_override, u.budget_usd,
+         u.settings_version, u.updated_at
     from public.api_keys k join public.users u on u.id = k.user_id
    where k.key_hash = p_key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
@@ -382,7 +448,8 @@ $$;
 create or replace function public.list_tenants() returns json
 language sql stable security invoker set search_path = '' as $$
   select coalesce(json_agg(u order by u.email), '[]')
-    from (select id, email, tier, routing_preference, allow_override, settings_version, updated_at from public.users) u
+    from (select id, email, tier, routing_preference, allow_override, budget_usd, settings_version, updated_at
+            from public.users) u
 $$;
 
 create or replace function public.update_tenant(
@@ -394,6 +461,15 @@ begin
   return query
     update public.users set tier = coalesce(p_tier, tier), allow_override = coalesce(p_allow_override, allow_override)
      where id = p_user_id returning *;
+end $$;
+
+-- USD a calendar month; null takes the budget away.
+create or replace function public.set_budget(p_user_id uuid, p_actor text, p_budget_usd double precision)
+returns setof public.users
+language plpgsql security invoker set search_path = '' as $$
+begin
+  perform set_config('freerelay.actor', p_actor, true);
+  return query update public.users set budget_usd = p_budget_usd where id = p_user_id returning *;
 end $$;
 
 -- No row where there is no such tenant; PT409, with the present version as its detail, where it is not the expected one.
@@ -435,10 +511,10 @@ $$;
 
 create or replace function public.dashboard_session(p_session_hash text)
 returns table (role text, key_id uuid, ends_at timestamptz, id uuid, email text, tier text, routing_preference text,
-               allow_override boolean, settings_version bigint, updated_at timestamptz)
+               allow_override boolean, budget_usd double precision, settings_version bigint, updated_at timestamptz)
 language sql stable security invoker set search_path = '' as $$
   select s.role, s.key_id, least(s.expires_at, k.expires_at), u.id, u.email, u.tier, u.routing_preference, u.allow_override,
-         u.settings_version, u.updated_at
+         u.budget_usd, u.settings_version, u.updated_at
     from public.dashboard_sessions s
     left join public.users u on u.id = s.user_id
     left join public.api_keys k on k.id = s.key_id
@@ -509,8 +585,39 @@ $$;
 -- what is in the log but by this function, which leaves real traffic alone.
 create or replace function public.remove_demo_decisions(p_user_id uuid) returns bigint
 language sql volatile security definer set search_path = '' as $$
-  with removed as (delete from public.decisions where user_id = p_user_id and demo returning 1)
+  with removed as (delete from public.decisions where user_id = p_user_id and demo returning 1),
+       no_longer_spent as (delete from public.spend where user_id = p_user_id and basis = 'demo')
   select count(*) from removed
+$$;
+
+-- What decisions have cost since a day (UTC): of a tenant, or of each where none is named.
+create or replace function public.daily_spend(p_user_id uuid, p_since date) returns json
+language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    select coalesce(json_agg(s), '[]') from (
+      select user_id as tenant_id, day, basis, sum(cost_usd) as cost_usd from public.spend
+       where day >= p_since and (p_user_id is null or user_id = p_user_id)
+       group by user_id, day, basis order by user_id, day, basis) s);
+end $$;
+
+-- What the decisions of all other workers have cost in the month that begins on a day: by tenant that has a budget, and by
+-- provider, that of one day apart, too. Generated decisions were made by none of them.
+create or replace function public.spend_elsewhere(p_month date, p_today date, p_worker text) returns json
+language sql stable security invoker set search_path = '' as $$
+  with counted as materialized (
+    select user_id, day, provider, basis, sum(cost_usd) as usd from public.spend
+     where day >= p_month and day < p_month + interval '1 month' and (worker <> p_worker or basis = 'demo')
+     group by user_id, day, provider, basis)
+  select json_build_object(
+    'tenants', (select coalesce(json_agg(t), '[]')
+                  from (select c.user_id as tenant_id, c.basis, sum(c.usd) as month_usd
+                          from counted c join public.users u on u.id = c.user_id and u.budget_usd is not null
+                         group by c.user_id, c.basis) t),
+    'providers', (select coalesce(json_agg(p), '[]')
+                    from (select provider, basis, sum(usd) as month_usd,
+                                 coalesce(sum(usd) filter (where day = p_today), 0) as day_usd
+                            from counted group by provider, basis) p))
 $$;
 
 -- The newest decisions since a moment, before one of them where its time and id are given; of all tenants where none is
@@ -668,7 +775,7 @@ begin
                      'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
                      'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass,
                      'public.changes'::regclass, 'public.changes_id_seq'::regclass, 'public.lessons'::regclass,
-                     'public.feedback'::regclass)
+                     'public.feedback'::regclass, 'public.spend'::regclass)
         or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
   loop
     execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
@@ -680,7 +787,8 @@ end $$;
 
 revoke all on function
   public.schema_version(), public.auth_context(text), public.find_tenant(text), public.list_tenants(),
-  public.update_tenant(uuid, text, text, boolean), public.set_routing_preference(uuid, text, text, bigint),
+  public.update_tenant(uuid, text, text, boolean), public.set_budget(uuid, text, double precision),
+  public.set_routing_preference(uuid, text, text, bigint),
   public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
   public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
   public.append_decisions(text), public.remove_demo_decisions(uuid),
@@ -690,12 +798,14 @@ revoke all on function
   public.decision_traffic(timestamptz, timestamptz, uuid),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
+  public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int), public.users_before_update(), public.users_after_update(),
-  public.api_keys_after_change(), public.changes_after_insert()
+  public.api_keys_after_change(), public.changes_after_insert(), public.decisions_after_insert()
   from public, anon, authenticated, service_role;
 grant execute on function
   public.schema_version(), public.auth_context(text), public.find_tenant(text), public.list_tenants(),
-  public.update_tenant(uuid, text, text, boolean), public.set_routing_preference(uuid, text, text, bigint),
+  public.update_tenant(uuid, text, text, boolean), public.set_budget(uuid, text, double precision),
+  public.set_routing_preference(uuid, text, text, bigint),
   public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
   public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
   public.append_decisions(text), public.remove_demo_decisions(uuid),
@@ -704,11 +814,12 @@ grant execute on function
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
+  public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 
-grant select (id, email, tier, routing_preference, allow_override, settings_version, created_at, updated_at),
+grant select (id, email, tier, routing_preference, allow_override, budget_usd, settings_version, created_at, updated_at),
       update (routing_preference) on public.users to authenticated;
 grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, revoked_at) on public.api_keys to authenticated;
 grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
@@ -716,8 +827,9 @@ grant select (created_at, id, user_id, request_id, model, snapshot_id, preferenc
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
               usage_estimated, schema_pass, profile, exponents, log_factors, ranking, excluded, rules, actions, attempts, demo)
   on public.decisions to authenticated;
+grant select (user_id, day, provider, basis, cost_usd) on public.spend to authenticated;
 
-grant select, insert (email, tier, allow_override), update (routing_preference, tier, allow_override)
+grant select, insert (email, tier, allow_override), update (routing_preference, tier, allow_override, budget_usd)
   on public.users to service_role;
 grant select, insert (user_id, name, prefix, key_hash, expires_at), update (name, last_used_at, expires_at, revoked_at)
   on public.api_keys to service_role;
@@ -726,6 +838,7 @@ grant select on public.settings_audit, public.changes to service_role;
 grant select, insert on public.decisions to service_role;
 grant select, insert, update on public.lessons to service_role;
 grant select, insert on public.feedback to service_role;
+grant select on public.spend to service_role;
 grant select, insert, update, delete on public.scenarios to service_role;
 grant select, insert, update, delete on public.published_snapshots to service_role;
 
@@ -736,6 +849,7 @@ create policy api_keys_read_own on public.api_keys for select to authenticated u
 create policy settings_audit_read_own on public.settings_audit for select to authenticated
   using (user_id = (select auth.uid()));
 create policy decisions_read_own on public.decisions for select to authenticated using (user_id = (select auth.uid()));
+create policy spend_read_own on public.spend for select to authenticated using (user_id = (select auth.uid()));
 
 -- On Supabase `service_role` bypasses row level security; elsewhere these policies spare a role with that right.
 create policy users_service on public.users to service_role using (true) with check (true);
@@ -747,6 +861,7 @@ create policy scenarios_service on public.scenarios to service_role using (true)
 create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
 create policy lessons_service on public.lessons to service_role using (true) with check (true);
 create policy feedback_service on public.feedback to service_role using (true) with check (true);
+create policy spend_service on public.spend to service_role using (true);
 create policy changes_service on public.changes to service_role using (true) with check (true);
 
 -- A running PostgREST learns of the functions; anywhere else nobody listens.

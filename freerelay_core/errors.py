@@ -11,6 +11,7 @@ FreeRelayError                    500  server_error
 |-- MethodNotAllowed              405  invalid_request_error
 |-- Conflict                      409  conflict_error
 |-- RateLimited                   429  rate_limit_error
+|-- BudgetExhausted               429  insufficient_quota
 |-- UpstreamFailed                502  upstream_error
 |   |-- UpstreamTimedOut          504
 |   `-- Interrupted                -   in a stream, whose status has gone out
@@ -25,6 +26,7 @@ from typing import Any
 
 __all__ = [
     "AuthenticationFailed",
+    "BudgetExhausted",
     "ConfigurationError",
     "Conflict",
     "FreeRelayError",
@@ -142,6 +144,14 @@ class RateLimited(FreeRelayError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
+
+
+class BudgetExhausted(FreeRelayError):
+    """The tenant's budget does not last for this request; trying again before the next month is pointless."""
+
+    status = 429
+    type = "insufficient_quota"  # as OpenAI answers it
+    default_code = "insufficient_quota"
 
 
 class UpstreamFailed(FreeRelayError):

@@ -24,6 +24,7 @@ __all__ = [
     "AVAILABLE",
     "BREAKER_OPEN",
     "COOLING_DOWN",
+    "PROVIDER_BUDGET_GONE",
     "QUOTA_GONE",
     "WITHDRAWN",
     "Learned",
@@ -35,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
-AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN = range(5)
+AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, PROVIDER_BUDGET_GONE = range(6)
 """States of an endpoint, as `Snapshot.availability` holds them; `WITHDRAWN` only in a scenario."""
 
 KINDS = ("measured", "published", "prior")

@@ -7,9 +7,10 @@ from html import escape
 import streamlit as st
 
 from freerelay_core.composition.accounts import key_state
-from freerelay_core.store import TIERS
+from freerelay_core.store import LARGEST_BUDGET_USD, TIERS
 from freerelay_core.store.values import Tenant
 from pages import _session
+from pages._format import markdown, usd
 from pages._keys_new import new_key_form
 from pages._keys_result import attempt
 from pages._keys_table import live_keys
@@ -27,6 +28,7 @@ def draw_tenant(tenant: Tenant) -> None:
             f"Id for rules: <code>{tenant.id}</code></p>"
         )
         _draw_settings(tenant)
+        _draw_budget(tenant)
         _draw_keys(tenant)
 
 
@@ -65,6 +67,33 @@ def _save(tenant: Tenant, tier: str, allowed: bool) -> None:  # noqa: FBT001 - c
             f"Saved: tier **{changed.tier}**, override **{override_words(allowed=changed.allow_override)}**. "
             "The very next request follows it."
         )
+
+    attempt(work)
+
+
+def _draw_budget(tenant: Tenant) -> None:
+    key = f"budget:{tenant.id}:{tenant.settings_version}"
+    with st.form(f"budget_form:{tenant.id}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Budget, USD a calendar month",
+            min_value=0.0,
+            max_value=LARGEST_BUDGET_USD,
+            value=tenant.budget_usd,
+            placeholder="no budget",
+            key=key,
+            width=320,
+        )
+        st.form_submit_button("Save budget", on_click=_save_budget, args=(tenant, key))
+    if tenant.budget_usd is not None:  # a number field that starts with a number cannot be emptied
+        st.button("Take the budget away", on_click=_save_budget, args=(tenant, None))
+
+
+def _save_budget(tenant: Tenant, key: str | None) -> None:
+    def work() -> str:
+        accounts, amount = _session.application().accounts, None if key is None else st.session_state[key]
+        changed = _session.run(accounts.set_budget(_session.identity(), tenant.id, amount)).budget_usd
+        words = "there is **no budget**" if changed is None else f"the budget is **{markdown(usd(changed))}** a month"
+        return f"Saved: {words}. The very next request follows it."
 
     attempt(work)
 

@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from freerelay_core.composition.spending import Spending
 from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.store.values import SettingsChange, Tenant
 from pages import _cards, _layout, _session
-from pages._format import markdown, moment
+from pages._format import markdown, moment, usd
 from pages._outlook import DAYS, Outlook, outlook
 
 _CHOICE = "preference"
@@ -196,6 +197,24 @@ def _undoable(changes: list[SettingsChange]) -> SettingsChange | None:
     return last if last is not None and last.old_value in {None, *RoutingPreference} else None
 
 
+def _draw_budget(spending: Spending) -> None:
+    """What was spent this month, what is left, and where it leads; only the operator sets a budget."""
+    st.header(f"Budget of {spending.at:%B}", anchor=False)
+    spent = f"{usd(spending.spent_usd)} spent"
+    if spending.budget_usd is None:
+        st.write(markdown(f"No budget is set. {spent} so far."))
+    else:
+        left = f"{usd(spending.left_usd)} of {usd(spending.budget_usd)} left"
+        st.write(f"**{markdown(left)}**, {markdown(spent)}.")
+    counts = "simulated and generated cost, as no real endpoint serves" if spending.simulated else "measured cost"
+    st.caption(
+        markdown(
+            f"{spending.words} Basis: {counts}, calendar month (UTC); eight of ten forecasts lie in the interval. "
+            "Only the operator sets a budget."
+        )
+    )
+
+
 def _draw_history(tenant: Tenant, changes: list[SettingsChange]) -> None:
     st.header("History of changes", anchor=False)
     if not changes:
@@ -225,6 +244,7 @@ def main() -> None:
     st.header(f"What each preference means for {traffic}", anchor=False)
     st.html(_cards.cards(view, in_force=in_force, chosen=chosen))
     st.html(_cards.basis_line(view))
+    _draw_budget(settings.spending)
     _draw_shell(chosen)
     _draw_history(tenant, changes)
     _layout.simulated_notice(_session.fleet_snapshot())

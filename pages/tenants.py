@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
+from freerelay_core.composition.spending import Spending, spendings
 from freerelay_core.errors import PermissionDenied, StoreUnavailable
 from freerelay_core.store.values import Tenant, Traffic
 from pages import _layout, _session
@@ -41,6 +42,16 @@ def _traffic(now: datetime) -> tuple[datetime, Mapping[str, Traffic] | None]:
         return now, None
     st.session_state[_TRAFFIC] = (now, known)
     return now, known
+
+
+def _spending(tenants: list[Tenant]) -> Mapping[str, Spending]:
+    """The month of the tenants shown; empty where the store does not answer in time."""
+    application = _session.application()
+    now, simulated = application.clock.now(), application.budgets.simulated
+    try:
+        return _session.run(spendings(application.store, tenants, now, simulated=simulated))
+    except StoreUnavailable:
+        return {}
 
 
 def _answer(tenants: list[Tenant], traffic: Mapping[str, Traffic] | None) -> str:
@@ -81,7 +92,7 @@ def _draw_list(found: list[Tenant], wanted: str, traffic: Mapping[str, Traffic] 
     if not found:
         st.info(f"No tenant's address contains “{markdown(wanted)}”.", icon=":material/search_off:")
         return
-    st.html(tenants_table(found[:_MOST_SHOWN], traffic))
+    st.html(tenants_table(found[:_MOST_SHOWN], traffic, _spending(found[:_MOST_SHOWN])))
     st.html(f"<p class='fr-basis'>{_basis(found, traffic, until)}</p>")
 
 
@@ -96,8 +107,14 @@ def _basis(found: list[Tenant], traffic: Mapping[str, Traffic] | None, until: da
     demo = sum(each.demo for each in traffic.values())
     return (
         f"{rest}Requests and cost are those logged {date_range(until - _RANGE, until)}; of all tenants' requests "
-        f"{count(simulated)} were answered by simulated endpoints and {count(demo)} were generated for a first look."
+        f"{count(simulated)} were answered by simulated endpoints and {count(demo)} were generated for a first look. "
+        f"Budgets are for the calendar month (UTC) and count {_counted()}; eight of ten futures lie within a forecast."
     )
+
+
+def _counted() -> str:
+    simulated = _session.application().budgets.simulated
+    return "simulated and generated cost, as no real endpoint serves" if simulated else "measured cost alone"
 
 
 def main() -> None:

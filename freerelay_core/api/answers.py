@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from freerelay_core.errors import AuthenticationFailed, FreeRelayError
+from freerelay_core.errors import AuthenticationFailed, BudgetExhausted, FreeRelayError
 
 __all__ = ["JSON", "Headers", "error_headers", "send_answer", "send_error"]
 
@@ -38,4 +38,6 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if isinstance(error, AuthenticationFailed):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, BudgetExhausted):
+        headers.append((b"x-should-retry", b"false"))
     return headers

@@ -15,6 +15,7 @@ from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, UnprocessableRequest
+from freerelay_core.fleet import Hold
 from freerelay_core.logs import Trail
 from freerelay_core.router import CLIENT_LEFT, Execution, decision_record, error_event
 
@@ -47,13 +48,24 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
     trail.tenant_id, trail.decision_id = tenant.id, decision.id
     context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
     call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s)
+    call.hold = application.hold(tenant, decision)
     await call.run(body, Watch(receive, drain), streaming=streaming)
 
 
 class _Call:
     """A decided request on its way to an answer and into the log."""
 
-    __slots__ = ("_application", "_context", "_decision", "_open", "_send", "_settings_age_s", "_started", "_trail")
+    __slots__ = (
+        "_application",
+        "_context",
+        "_decision",
+        "_open",
+        "_send",
+        "_settings_age_s",
+        "_started",
+        "_trail",
+        "hold",
+    )
 
     def __init__(
         self,
@@ -73,6 +85,7 @@ class _Call:
         self._trail = trail
         self._settings_age_s = settings_age_s
         self._started = application.clock.monotonic()
+        self.hold: Hold | None = None
         self._open = False  # the head of a stream has gone out
 
     async def run(self, body: dict[str, Any], watch: Watch, *, streaming: bool) -> None:
@@ -164,11 +177,12 @@ class _Call:
 
     def _record(self, execution: Execution) -> None:
         decision, context = self._decision, self._context
+        booked, hold = self._application.budgets.booked, self.hold
         duration_s = self._application.clock.monotonic() - self._started
         self._application.decision_log.record(
             decision.id,
             context["tenant_id"],
-            lambda: decision_record(decision, execution, duration_s=duration_s, **context),
+            lambda: booked(decision_record(decision, execution, duration_s=duration_s, **context), hold),
         )
 
 

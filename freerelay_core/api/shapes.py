@@ -26,6 +26,7 @@ def settings_shape(view: SettingsView) -> dict[str, Any]:
         "effective": view.effective.as_dict(),
         "settings_version": tenant.settings_version,
         "updated_at": tenant.updated_at,
+        "budget": view.spending.as_dict(),
     }
 
 

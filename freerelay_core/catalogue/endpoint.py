@@ -118,6 +118,13 @@ class Provider:
     """Environment variable with the vendor key; None where the server asks for none."""
     own: bool = False
     """Named by the operator's file, hence enabled without being listed in `FREERELAY_PROVIDERS`."""
+    budget_usd_per_month: float | None = None
+    """USD that may be spent there in a calendar month (UTC); None: no budget."""
+    budget_usd_per_day: float | None = None
+
+    @property
+    def has_budget(self) -> bool:
+        return self.budget_usd_per_month is not None or self.budget_usd_per_day is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ that nobody has rated yet from the model before it, whose figures then count as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue |
     layers: list[Sequence[CatalogueFile]] = [shipped, [own] if own else []]
     if own and own.content.replace:
         layers = layers[1:]
-    sources, providers = _sources(layers), _providers(layers, operator_file)
+    sources, providers = _sources(layers), _providers(layers, operator_file, problems)
     known: dict[str, Fields] = {}
     endpoints: dict[str, Endpoint] = {}
     for layer in layers:
@@ -82,19 +83,27 @@ def _sources(layers: Iterable[Iterable[CatalogueFile]]) -> dict[str, RawSource]:
     return {name: source for layer in layers for file in layer for name, source in file.content.sources.items()}
 
 
-def _providers(layers: Iterable[Iterable[CatalogueFile]], operator_file: Path | None) -> dict[str, Provider]:
-    return {
-        provider_id: Provider(
-            id=provider_id,
-            name=provider.name or provider_id,
-            base_url=provider.base_url.rstrip("/"),
-            key_variable=provider.key_variable,
-            own=file.path == operator_file,
-        )
-        for layer in layers
-        for file in layer
-        for provider_id, provider in file.content.providers.items()
-    }
+def _providers(
+    layers: Iterable[Iterable[CatalogueFile]], operator_file: Path | None, problems: list[Problem]
+) -> dict[str, Provider]:
+    """The providers; one whose server is stated anew is another one, any other entry changes the one below it."""
+    providers: dict[str, Provider] = {}
+    for file in (file for layer in layers for file in layer):
+        for provider_id, raw in file.content.providers.items():
+            stated = {
+                name: value
+                for name in ("name", "key_variable", "budget_usd_per_month", "budget_usd_per_day")
+                if (value := getattr(raw, name)) is not None
+            }
+            if raw.base_url is not None:
+                named = {"name": provider_id, "key_variable": None} | stated
+                url, own = raw.base_url.rstrip("/"), file.path == operator_file
+                providers[provider_id] = Provider(id=provider_id, base_url=url, own=own, **named)
+            elif provider_id in providers:
+                providers[provider_id] = replace(providers[provider_id], **stated)
+            else:
+                problems.append(file.problem(("providers", provider_id), "a new provider needs its base_url."))
+    return providers
 
 
 class _Layer:

@@ -77,6 +77,12 @@ class PriceTable:
         return cost  # noqa: RET504  (typed above)
 
     @cached_property
+    def free(self) -> npt.NDArray[np.bool_]:
+        """Endpoints that are known to cost nothing, shape (E,)."""
+        free: npt.NDArray[np.bool_] = self.priced & ~self.rates.any(axis=(0, 1, 2))
+        return free
+
+    @cached_property
     def _rows(self) -> list[list[tuple[Floats, Floats, Floats]]]:
         """`rates` by hour and tier: numbers of one request are looked up without building an index."""
         return [[(rates[0], rates[1], rates[2]) for rates in tiers] for tiers in self.rates]

@@ -97,8 +97,11 @@ class RawProvider(_Strict):
     """How a provider is reached."""
 
     name: str | None = None
-    base_url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    base_url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
+    """May be left out where the provider is known already, which then is only changed, not enabled."""
     key_variable: str | None = None
+    budget_usd_per_month: float | None = Field(None, ge=0, allow_inf_nan=False)
+    budget_usd_per_day: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 def _figure_tag(value: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import orjson
 import typer
 
@@ -17,6 +19,7 @@ from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.decision import Decision, decide
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.policy import Example, Facts, Policy, load_rule_file, policy_schema
+from freerelay_core.scoring import Budget
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["policy"]
@@ -114,6 +117,8 @@ def _tried(example: Example, rules: Policy, configuration: Configuration, snapsh
     if wishes.endpoint is not None:
         configuration.catalogue.endpoint(wishes.endpoint)
     profile, tenant = example.request_profile(task=wishes.task, depth=wishes.depth), example.tenant
+    counts = np.ones(len(snapshot), dtype=np.bool_)
+    budget = Budget(math.inf, example.budget_left, counts) if example.budget_left < 1 else None
     decision = decide(
         snapshot,
         profile,
@@ -125,8 +130,9 @@ def _tried(example: Example, rules: Policy, configuration: Configuration, snapsh
         tier=tenant.tier,
         only=wishes.endpoint,
         conditions=example.conditions(),
+        budget=budget,
     )
-    facts = Facts(profile, tenant.id, tenant.tier, tenant.preference, example.conditions())
+    facts = Facts(profile, tenant.id, tenant.tier, tenant.preference, example.conditions(), example.budget_left)
     fired = decision.directive.rules
     verdicts = tuple(
         _Verdict(rule.name, rule.when, holds, rule.name in fired, read) for rule, holds, read in rules.verdicts(facts)

@@ -1,4 +1,4 @@
-"""`freerelay tenant`: adds tenants and lists them."""
+"""`freerelay tenant`: adds tenants, lists them, and sets their budgets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.cli.accounts import with_accounts
-from freerelay_core.composition.accounts import OPERATOR
+from freerelay_core.composition.accounts import OPERATOR, Accounts
+from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import Tenant
 
 __all__ = ["AsJson", "Email", "tenant"]
 
-tenant = typer.Typer(help="Add tenants and list them.", no_args_is_help=True)
+tenant = typer.Typer(help="Add tenants, list them, set their budgets.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(help="The tenant's e-mail address.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -58,8 +59,36 @@ def list_tenants(*, as_json: AsJson = False) -> None:
         typer.echo("There is no tenant yet. Add one: freerelay tenant add EMAIL")
 
 
+@tenant.command()
+def budget(
+    email: Email,
+    usd: Annotated[str, typer.Argument(help="USD a calendar month (UTC), or none.", show_default=False)],
+) -> None:
+    """Set or clear what a tenant may spend in a month."""
+    amount = _amount(usd)
+
+    async def work(accounts: Accounts) -> Tenant:
+        of = await accounts.tenant_by_email(OPERATOR, email)
+        return await accounts.set_budget(OPERATOR, of.id, amount)
+
+    typer.echo(f"{with_accounts(work).email}: budget {_budget(amount)}")
+
+
+def _amount(usd: str) -> float | None:
+    if usd.strip().lower() == "none":
+        return None
+    try:
+        return float(usd)
+    except ValueError:
+        raise UnprocessableRequest(f"{usd[:40]!r} is no budget: write 50, 12.5 or none.", param="budget_usd") from None
+
+
+def _budget(usd: float | None) -> str:
+    return "none" if usd is None else f"{usd:,.2f} USD a month"
+
+
 def _draw(found: list[Tenant]) -> None:
-    names = ("tier", "preference", "override", "settings changed (UTC)")
+    names = ("tier", "preference", "override", "budget", "settings changed (UTC)")
     table = Table(Column("tenant", overflow="fold"), *names, box=SIMPLE_HEAD, padding=0)
     for each in found:
         table.add_row(
@@ -67,6 +96,7 @@ def _draw(found: list[Tenant]) -> None:
             each.tier,
             each.routing_preference or f"default ({DEFAULT_PREFERENCE})",
             _override(each),
+            _budget(each.budget_usd),
             f"{each.updated_at:%Y-%m-%d %H:%M}" if each.settings_version > 1 else "never",
         )
     Console().print(table)
@@ -83,6 +113,7 @@ def _shape(of: Tenant) -> dict[str, Any]:
         "tier": of.tier,
         "routing_preference": of.routing_preference,
         "allow_override": of.allow_override,
+        "budget_usd": of.budget_usd,
         "settings_version": of.settings_version,
         "updated_at": of.updated_at,
     }

@@ -110,6 +110,14 @@ class Accounts:
         )
         return self._in_force(tenant)
 
+    async def set_budget(self, who: Identity, tenant_id: str, budget_usd: float | None) -> Tenant:
+        """Set USD a calendar month (UTC), None for no budget; in force at once, and in the tenant's history.
+
+        Raises `NotFound`, `UnprocessableRequest`.
+        """
+        _require_operator(who)
+        return self._in_force(await self._store.set_budget(tenant_id, budget_usd, actor=OPERATOR_ACTOR))
+
     # -- keys
 
     async def keys(self, who: Identity, tenant_id: str) -> list[KeyInfo]:

@@ -21,13 +21,14 @@ from freerelay_core.composition.accounts import Accounts
 from freerelay_core.composition.beside import Beside
 from freerelay_core.composition.keys import own_keys
 from freerelay_core.composition.rules import RulesInForce
+from freerelay_core.composition.spending import Spending, next_month, spending_of
 from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import NotFound, PermissionDenied, Unavailable, UnprocessableRequest
-from freerelay_core.fleet import Fleet, RateLedger
+from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, Unavailable, UnprocessableRequest
+from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
 from freerelay_core.profile import RequestProfile, profile_request
@@ -56,6 +57,7 @@ class SettingsView:
 
     tenant: Tenant
     effective: EffectivePreference
+    spending: Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,11 @@ class Application:
             self.catalogue.providers, settings.enabled_providers, environment
         )
         base = self._catalogue_snapshot(clock.now())
+        worker = secrets.token_hex(4)
         self.fleet = Fleet(
             base,
             clock,
-            worker=secrets.token_hex(4),
+            worker=worker,
             epoch_s=settings.fleet_epoch_ms / 1000,
             prices_on=lambda day: compile_prices(self.catalogue.endpoints, day),
             ledger=RateLedger.of(
@@ -96,6 +99,7 @@ class Application:
                 counted=None if settings.simulated_limits else (~base.simulated).tolist(),
             ),
         )
+        self.budgets = Budgets(base, self.catalogue.providers, clock, worker=worker, publish=self.fleet.limit_spending)
         self._index = {endpoint.id: index for index, endpoint in enumerate(self.catalogue.endpoints)}
         self._running = AsyncExitStack()
         self.store: Store
@@ -160,6 +164,7 @@ class Application:
             self.fleet,
             self.clock,
             rules=self.rules,
+            budgets=self.budgets,
             demo_key=keys.demo_key,
             demo_week=self.settings.demo_week,
             lease=lease,
@@ -234,15 +239,28 @@ class Application:
             only=wishes.endpoint,
             live=live,
             cached_share=cached.expected(profile) if cached is not None else None,
+            budget=self.budgets.of(tenant) if tenant else None,
         )
 
+    def hold(self, tenant: Tenant, decision: Decision) -> Hold | None:
+        """Set aside what the decision's first choice is expected to cost, where a budget is concerned."""
+        if not decision.order:
+            return None
+        return self.budgets.hold(tenant, decision.order[0], float(decision.evaluation.cost_usd[decision.order[0]]))
+
     def require_endpoint(self, decision: Decision) -> None:
-        """Raise when nothing is ranked: `RateLimited` where waiting helps, else `NoEndpointLeft` with the reasons."""
+        """Raise when nothing is ranked.
+
+        `RateLimited` where waiting helps, `BudgetExhausted` where money would, else `NoEndpointLeft` with the reasons.
+        """
         if decision.order:
             return
         waiting = [e for e, code in enumerate(decision.evaluation.excluded) if code in _WAITING]
         if error := have_to_wait(self.fleet, decision, waiting):
             raise error
+        dear = decision.evaluation.cost_usd[decision.evaluation.excluded == Excluded.BUDGET_GONE]
+        if decision.budget is not None and dear.size:
+            raise _exhausted(float(decision.budget.left_usd), float(dear.min()), self.clock.now())
         decision.require_endpoint()
 
     def require_servable(self, endpoint_id: str) -> None:
@@ -262,7 +280,7 @@ class Application:
         """The tenant's settings as the store has them now. Raises `NotFound`, `StoreUnavailable`."""
         tenant = await self.store.tenant(tenant_id)
         self.identities.remember(tenant)
-        return self._view(tenant)
+        return await self._view(tenant)
 
     async def set_preference(
         self, tenant_id: str, value: object, *, actor: str, expected_version: int | None = None
@@ -275,7 +293,7 @@ class Application:
             tenant_id, parse_preference(value), actor=actor, expected_version=expected_version
         )
         self.identities.remember(tenant)
-        return self._view(tenant)
+        return await self._view(tenant)
 
     async def grade(self, tenant: Tenant, decision_id: str, score: float) -> GradedDecision:
         """Keep the tenant's grade (0 to 1) of an answer, and learn the endpoint's quality from it.
@@ -317,8 +335,9 @@ class Application:
         """Sign out. Raises `StoreUnavailable`."""
         await self.store.end_session(key_digest(session_id))
 
-    def _view(self, tenant: Tenant) -> SettingsView:
-        return SettingsView(tenant, self._effective(tenant))
+    async def _view(self, tenant: Tenant) -> SettingsView:
+        spending = await spending_of(self.store, tenant, self.clock.now(), simulated=self.budgets.simulated)
+        return SettingsView(tenant, self._effective(tenant), spending)
 
     def _effective(self, tenant: Tenant) -> EffectivePreference:
         """What decides this tenant's requests. A rule that looks at the request speaks for itself, one by one."""
@@ -338,6 +357,15 @@ class Application:
             real_providers=self.vendor_keys.enabled,
             allow_simulated=self.settings.simulated == "allow",
         )
+
+
+def _exhausted(left_usd: float, needed_usd: float, now: datetime) -> BudgetExhausted:
+    renewed = next_month(now)
+    return BudgetExhausted(
+        f"{left_usd:.4f} USD are left of this tenant's budget for {now:%B %Y}, and this request is expected to cost at "
+        f"least {needed_usd:.4f} USD. The operator can raise the budget; it starts anew on {renewed.day} {renewed:%B}.",
+        retry_after_s=(renewed - now).total_seconds(),
+    )
 
 
 _current: Application | None = None

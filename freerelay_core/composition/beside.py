@@ -11,7 +11,7 @@ from freerelay_core.clock import Clock
 from freerelay_core.composition.demo_week import demo_week
 from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
-from freerelay_core.fleet import Fleet
+from freerelay_core.fleet import Budgets, Fleet
 from freerelay_core.store import (
     DecisionLog,
     KnownIdentities,
@@ -30,6 +30,7 @@ DEMO_TIER = "gold"
 _PUBLISH_EVERY_S = 5.0
 _FLUSH_USES_EVERY_S = 10.0
 _SHARE_LESSONS_EVERY_S = 5.0
+_READ_SPEND_EVERY_S = 2.0
 _MIND_DATABASE_EVERY_S = 0.5
 _RENEW_RULES_EVERY_S = 1.0
 _REACH_AGAIN_S = 1.0
@@ -53,6 +54,7 @@ class Beside:
         clock: Clock,
         *,
         rules: RulesInForce,
+        budgets: Budgets,
         demo_key: str | None,
         demo_week: bool,
         lease: DatabaseLease | None,
@@ -63,6 +65,7 @@ class Beside:
         self._fleet = fleet
         self._clock = clock
         self._rules = rules
+        self._budgets = budgets
         self._demo_key = demo_key
         self._demo_week = demo_week
         self._lease = lease
@@ -104,6 +107,7 @@ class Beside:
             group.create_task(self._publish())
             group.create_task(self._flush_uses())
             group.create_task(self._share_lessons())
+            group.create_task(self._follow_spend())
 
     async def _reach_store(self) -> None:
         await self._store.open()
@@ -112,6 +116,7 @@ class Beside:
             if is_new and self._demo_week:
                 self._begin(self._fill_demo_week(tenant.id), "fill the demo week")
         self._fleet.adopt(await self._store.lessons())
+        await self._read_spend()
         self.store_reached.set()
 
     async def _fill_demo_week(self, tenant_id: str) -> None:
@@ -157,6 +162,15 @@ class Beside:
             self._fleet.lessons.restore(unsaved)
             raise
         self._fleet.adopt(together)
+
+    async def _follow_spend(self) -> None:
+        while True:
+            await self._clock.sleep(_READ_SPEND_EVERY_S)
+            await self._when_it_answers(self._read_spend)
+
+    async def _read_spend(self) -> None:
+        day = self._clock.now().date()
+        self._budgets.adopt(await self._store.spend_elsewhere(day=day, worker=self._budgets.worker))
 
     async def _renew_rules(self) -> None:
         while True:

@@ -27,6 +27,7 @@ from freerelay_core.preference import (
 from freerelay_core.profile import RequestProfile, TaskFamily
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
+    Budget,
     Comparison,
     Evaluation,
     Excluded,
@@ -122,6 +123,8 @@ class Decision:
     """Shape (E,); meaningless where excluded."""
     order: tuple[int, ...]
     """Indices of the ranked endpoints, best first."""
+    budget: Budget | None = None
+    """What was left of the tenant's budget; None where it has none."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -283,8 +286,10 @@ _DETAILS = {
     Excluded.NO_VISION: "cannot read pictures",
     Excluded.NOT_CONFIDENTIAL: "is not cleared for confidential content",
     Excluded.UNPRICED: "has no known price",
+    Excluded.BUDGET_GONE: "would cost more than is left of the tenant's budget",
     Excluded.QUOTA_GONE: "its quota is used up",
     Excluded.OVER_TOKEN_LIMIT: "the request needs more tokens than its quota of a minute or day",
+    Excluded.PROVIDER_BUDGET_GONE: "its provider's budget is used up",
     Excluded.COOLING_DOWN: "asked us to wait (rate limit)",
     Excluded.BREAKER_OPEN: "is failing (breaker open)",
     Excluded.SIMULATED: "is simulated, and real endpoints are configured",

@@ -33,6 +33,7 @@ from freerelay_core.preference import (
 from freerelay_core.profile import RequestProfile
 from freerelay_core.scoring import (
     NO_DIRECTIVES,
+    Budget,
     Directives,
     Expected,
     apply_limits,
@@ -63,16 +64,19 @@ def decide(
     exponents: Mapping[str, float] | None = None,
     cached_share: Floats | None = None,
     conditions: Conditions | None = None,
+    budget: Budget | None = None,
 ) -> Decision:
     """Rank the snapshot's endpoints for one request.
 
     `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
     `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
-    input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot.
+    input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot,
+    `budget` what is left to the tenant.
     """
     directive = NO_DIRECTIVE
     if policy:
-        facts = Facts(profile, tenant_id, tier, tenant_preference, conditions or conditions_of(snapshot))
+        left = 1.0 if budget is None else float(budget.share)
+        facts = Facts(profile, tenant_id, tier, tenant_preference, conditions or conditions_of(snapshot), left)
         directive = policy.directive(facts)
         profile = raised(profile, directive)
     preference = effective_preference(
@@ -85,7 +89,13 @@ def decide(
     exponents = exponents or EXPONENTS[preference.value]
     masks = masks_of(directive, snapshot.endpoint_ids, only)
     evaluation = evaluate(
-        snapshot, profile, masks, live=live, price_matters=exponents["cost"] > 0, cached_share=cached_share
+        snapshot,
+        profile,
+        masks,
+        live=live,
+        price_matters=exponents["cost"] > 0,
+        cached_share=cached_share,
+        budget=budget,
     )
     if limits := limits_of(directive, snapshot):
         expected = Expected(evaluation.cost_usd, float(profile.input_tokens), evaluation.decoded_tokens)
@@ -103,6 +113,7 @@ def decide(
         evaluation=evaluation,
         log_utilities=log_utilities,
         order=tuple(ranked.tolist()),
+        budget=budget,
     )
 
 

@@ -1,6 +1,17 @@
-"""Live health of endpoints: success rates, breakers, limits and cool-downs, published as numbered snapshots."""
+"""Live health of endpoints, limits and cool-downs, published as numbered snapshots; and what has been spent."""
 
+from freerelay_core.fleet.budget import Budgets, Hold
 from freerelay_core.fleet.fleet import Fleet
 from freerelay_core.fleet.ledger import LIMITS, UNCOUNTED, QuotaFigure, RateLedger, Reservation, Statement
 
-__all__ = ["LIMITS", "UNCOUNTED", "Fleet", "QuotaFigure", "RateLedger", "Reservation", "Statement"]
+__all__ = [
+    "LIMITS",
+    "UNCOUNTED",
+    "Budgets",
+    "Fleet",
+    "Hold",
+    "QuotaFigure",
+    "RateLedger",
+    "Reservation",
+    "Statement",
+]

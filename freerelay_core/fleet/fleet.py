@@ -6,7 +6,7 @@ fate; limits and cool-down for the quota group (`ledger`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,14 @@ from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
 from freerelay_core.fleet.ledger import RateLedger, Reservation, Statement
 from freerelay_core.fleet.lessons import Lessons
-from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, Snapshot
+from freerelay_core.snapshot import (
+    AVAILABLE,
+    BREAKER_OPEN,
+    COOLING_DOWN,
+    PROVIDER_BUDGET_GONE,
+    QUOTA_GONE,
+    Snapshot,
+)
 from freerelay_core.store import Lesson
 
 __all__ = ["Fleet"]
@@ -59,6 +66,7 @@ class Fleet:
         self.ledger = ledger or RateLedger.unlimited(zip(base.providers, base.models, strict=True))
         """What quota groups have used of their limits."""
         self._cooling_until = [0.0] * len(self.ledger.names)
+        self._money_left: Mapping[str, float] = {}
         self._day = base.created_at.date()
         self._number = 0
         self._outcomes = False  # since the last snapshot
@@ -144,6 +152,11 @@ class Fleet:
         """Take over what all workers have learned, from the store."""
         self._outcomes |= self.lessons.adopt(lessons)
 
+    def limit_spending(self, left: Mapping[str, float]) -> None:
+        """Take over the shares that are left of providers' budgets. 0 closes all that is not free there."""
+        self._money_left = dict(left)
+        self._outcomes = self._flipped = True
+
     def retry_after_s(self, endpoints: Iterable[int], tokens: Sequence[float] | None = None) -> float | None:
         """Seconds until the first of these endpoints has cooled down and has quota again; None when none has to wait.
 
@@ -179,7 +192,7 @@ class Fleet:
             created_at=at,
             success=self.lessons.success(self._base.success),
             learned=self.lessons.learned(),
-            headroom=np.array(headroom),
+            headroom=np.minimum(headroom, self._money()),
             availability=np.array(availability, dtype=np.int8),
             max_request_tokens=np.array([self.ledger.largest(quota) for quota in self.ledger.group_of]),
         )
@@ -187,10 +200,18 @@ class Fleet:
     def _states(self, now: float, headroom: Sequence[float]) -> list[int]:
         """The availability of each endpoint. Breakers count only while one live endpoint is left to turn to."""
         states = [self._state(endpoint, now, left) for endpoint, left in enumerate(headroom)]
+        if self._money_left:
+            gone = (self._money() <= 0.0).tolist()
+            states = [PROVIDER_BUDGET_GONE if g else state for state, g in zip(states, gone, strict=True)]
         self._panic = not any(state == AVAILABLE for state, live in zip(states, self._base.live, strict=True) if live)
         if self._panic:
             states = [AVAILABLE if state == BREAKER_OPEN else state for state in states]
         return states
+
+    def _money(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Share of its provider's budget that is left to each endpoint; 1 to those without one, and to free ones."""
+        left = np.array([self._money_left.get(provider, 1.0) for provider in self._base.providers])
+        return np.where(self._base.prices.free, 1.0, left)
 
     def _state(self, endpoint: int, now: float, headroom: float) -> int:
         if self._cooling_until[self.ledger.group_of[endpoint]] > now:

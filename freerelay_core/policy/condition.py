@@ -145,6 +145,7 @@ def _samples() -> tuple[cel.Context, ...]:
             tier=next(tiers),
             preference=next(preferences),
             conditions=Conditions(healthy_share=number % 5 / 4, schema_success=number % 3 / 2, weekday=next(weekdays)),
+            budget_left=number % 5 / 4,
         )
         for number, (family, depth) in enumerate((family, depth) for family in TaskFamily for depth in Depth)
     ]

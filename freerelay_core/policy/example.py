@@ -55,6 +55,7 @@ class Example(StrictModel):
     weekday: int = Field(3, ge=1, le=7, description="1 is Monday.")
     healthy_share: float = Field(1.0, ge=0, le=1, description="Share of the endpoints whose breaker is closed.")
     schema_success: float = Field(1.0, ge=0, le=1, description="Share of the checked answers that kept their contract.")
+    budget_left: float = Field(1.0, ge=0, le=1, description="Share of the tenant's budget that is left.")
     expect: Expectation
 
     @model_validator(mode="after")

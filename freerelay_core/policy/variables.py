@@ -53,6 +53,8 @@ class Facts:
     preference: RoutingPreference | None = None
     """The tenant's own; None where it never chose."""
     conditions: Conditions = Conditions()
+    budget_left: float = 1.0
+    """Share of the tenant's budget that is left; 1 where there is none."""
 
 
 class Variable(NamedTuple):
@@ -129,6 +131,11 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         "schema_success": Variable(
             "share of the checked answers that kept their output contract, 0.0 to 1.0; 1.0 where none was checked",
             lambda f: f.conditions.schema_success,
+        ),
+        "budget_left": Variable(
+            "share of the tenant's budget that is left, 0.0 to 1.0 in whole hundredths; 1.0 where it has none",
+            # In steps, so that a policy still remembers what it has found for the same values.
+            lambda f: int(f.budget_left * 100 + 1e-9) / 100,
         ),
     }
 )

@@ -10,6 +10,7 @@ every constant with its reason; `exclusions` and `limits` say who may not be ran
 into words; `sensitivity` says how far the winner is from losing.
 """
 
+from freerelay_core.scoring.budget import Budget
 from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, Excluded
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import Evaluation, evaluate, reference_cost_usd
@@ -21,6 +22,7 @@ from freerelay_core.scoring.sensitivity import Sensitivity, sensitivity
 __all__ = [
     "ABOUT_EQUAL",
     "NO_DIRECTIVES",
+    "Budget",
     "Comparison",
     "Directives",
     "Evaluation",

@@ -25,26 +25,28 @@ class Excluded(IntEnum):
     """Why an endpoint cannot serve a request; where several hold, the highest is named."""
 
     NO = 0
-    CONTEXT_TOO_SMALL = 1
-    OUTPUT_LIMIT_TOO_SMALL = 2
-    NO_LOGPROBS = 3
-    NO_STRUCTURED_OUTPUT = 4
-    NO_TOOLS = 5
-    NO_VISION = 6
-    NOT_CONFIDENTIAL = 7
-    UNPRICED = 8
-    QUOTA_GONE = 9
-    COOLING_DOWN = 10
-    BREAKER_OPEN = 11
-    SIMULATED = 12
-    NO_JSON_MODE = 13
-    OVER_MAX_LATENCY = 14
-    OVER_MAX_COST = 15
-    OUTSIDE_REQUIRED = 16
-    EXCLUDED_BY_RULE = 17
-    NOT_REQUESTED = 18
-    WITHDRAWN = 19
-    OVER_TOKEN_LIMIT = 20
+    BUDGET_GONE = 1  # low: named only where money alone is missing, so that a refusal may speak of money
+    CONTEXT_TOO_SMALL = 2
+    OUTPUT_LIMIT_TOO_SMALL = 3
+    NO_LOGPROBS = 4
+    NO_STRUCTURED_OUTPUT = 5
+    NO_TOOLS = 6
+    NO_VISION = 7
+    NOT_CONFIDENTIAL = 8
+    UNPRICED = 9
+    QUOTA_GONE = 10
+    PROVIDER_BUDGET_GONE = 11
+    COOLING_DOWN = 12
+    BREAKER_OPEN = 13
+    SIMULATED = 14
+    NO_JSON_MODE = 15
+    OVER_MAX_LATENCY = 16
+    OVER_MAX_COST = 17
+    OUTSIDE_REQUIRED = 18
+    EXCLUDED_BY_RULE = 19
+    NOT_REQUESTED = 20
+    WITHDRAWN = 21
+    OVER_TOKEN_LIMIT = 22
 
     @property
     def reason(self) -> str:

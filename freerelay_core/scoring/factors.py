@@ -18,8 +18,20 @@ import numpy.typing as npt
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.profile import ProfileBatch, RequestProfile
 from freerelay_core.scoring import reference
+from freerelay_core.scoring.budget import Budget, within_budget
 from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, ruled_out
-from freerelay_core.scoring.kinds import COST, LATENCY, POLICY, QUALITY, Asked, asked_of, over_quota, tables_of, unable
+from freerelay_core.scoring.kinds import (
+    COST,
+    HEADROOM,
+    LATENCY,
+    POLICY,
+    QUALITY,
+    Asked,
+    asked_of,
+    over_quota,
+    tables_of,
+    unable,
+)
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["Evaluation", "evaluate", "reference_cost_usd"]
@@ -69,15 +81,18 @@ def evaluate(
     live: bool = False,
     price_matters: bool = True,
     cached_share: Floats | None = None,
+    budget: Budget | None = None,
 ) -> Evaluation:
     """Factors, exclusions and cost of R requests, or of one, at the snapshot's E endpoints.
 
     `live` also excludes simulated endpoints that may not serve live traffic. `price_matters` is false only where the
     exponent of cost is 0: then an unpriced endpoint may be ranked. `cached_share` of shape (E,) is the share of the
     input that each endpoint's prompt cache is expected to hold; without it the profiles' own expectation stands.
+    `budget` is what is left to the tenants; an unknown price is within none.
     """
     tables = tables_of(snapshot)
     asked = asked_of(tables, profiles)
+    price_matters = price_matters or budget is not None
     decoded = _times(asked.output_tokens, asked.kind.output_ratio) + asked.kind.thinking
     cost = _cost(snapshot, asked, decoded, cached_share)
     time = _time(snapshot, asked, decoded)
@@ -87,11 +102,16 @@ def evaluate(
         log_factors = asked.kind.log_static.copy()
         if directives.prefer is not None:
             log_factors[POLICY] = directives.log_policy
+        if budget is not None:
+            excluded, log_factors[HEADROOM] = within_budget(budget, cost, excluded, log_factors[HEADROOM])
         shares = log_factors[COST : LATENCY + 1 : LATENCY - COST]  # these two alone
         np.divide(cost, _reference_cost(asked), out=shares[0])
         np.divide(time, _tolerated_time(asked), out=shares[1])
         _log_share(shares)
         return Evaluation(log_factors, excluded, cost, decoded)  # type: ignore[arg-type]  # rows of an array are a sequence
+    log_headroom = tables.log_headroom
+    if budget is not None:
+        excluded, log_headroom = within_budget(budget, cost, excluded, log_headroom)
     log_rows = (
         np.asarray(directives.log_policy),
         asked.kind.log_safety,
@@ -99,7 +119,7 @@ def evaluate(
         asked.kind.log_quality,
         _log_share(cost / _reference_cost(asked)),
         tables.log_success,
-        tables.log_headroom,
+        log_headroom,
         _log_share(time / _tolerated_time(asked)),
     )
     # Alike for the whole batch: one row, seen R times.

@@ -20,10 +20,11 @@ from freerelay_core.preference import FACTORS
 from freerelay_core.profile import NEEDS, Depth, OutputContract, ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.scoring.exclusions import Excluded, codes_where
-from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE, WITHDRAWN, Snapshot
+from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN, Snapshot
 
 __all__ = [
     "COST",
+    "HEADROOM",
     "LATENCY",
     "POLICY",
     "QUALITY",
@@ -58,6 +59,7 @@ _NEED_REASONS = {
 }
 _UNAVAILABLE = {
     QUOTA_GONE: Excluded.QUOTA_GONE,
+    PROVIDER_BUDGET_GONE: Excluded.PROVIDER_BUDGET_GONE,
     COOLING_DOWN: Excluded.COOLING_DOWN,
     BREAKER_OPEN: Excluded.BREAKER_OPEN,
     WITHDRAWN: Excluded.WITHDRAWN,

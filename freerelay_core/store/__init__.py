@@ -15,7 +15,9 @@ from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.postgres import PostgresStore
 from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import (
+    LARGEST_BUDGET_USD,
     TIERS,
+    DailySpend,
     DecisionFilter,
     DecisionLine,
     DecisionRecord,
@@ -28,15 +30,19 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
+    SpendOfMonth,
     Tenant,
     Traffic,
 )
 
 __all__ = [
+    "LARGEST_BUDGET_USD",
     "TIERS",
     "ApiKey",
     "ChangeListener",
     "Credentials",
+    "DailySpend",
     "DecisionFilter",
     "DecisionLine",
     "DecisionLog",
@@ -52,6 +58,8 @@ __all__ = [
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
+    "SpendElsewhere",
+    "SpendOfMonth",
     "Spill",
     "Store",
     "Tenant",

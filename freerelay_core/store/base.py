@@ -8,11 +8,12 @@ answers "not found" for that reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.values import (
+    DailySpend,
     DecisionFilter,
     DecisionLine,
     DecisionRecord,
@@ -23,6 +24,7 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
     Tenant,
     Traffic,
 )
@@ -75,6 +77,12 @@ class Store(Protocol):
         self, tenant_id: str, *, actor: str, tier: str | None = None, allow_override: bool | None = None
     ) -> Tenant:
         """Change what only an operator may, with its audit row. Raises `NotFound`, `UnprocessableRequest`."""
+
+    async def set_budget(self, tenant_id: str, budget_usd: float | None, *, actor: str) -> Tenant:
+        """Set USD a calendar month (UTC), None for no budget, with its audit row. For operators only.
+
+        Raises `NotFound`, and `UnprocessableRequest` for what is below 0 or above `LARGEST_BUDGET_USD`.
+        """
 
     async def create_key(
         self, tenant_id: str, *, name: str, prefix: str, key_hash: str, expires_at: datetime | None = None
@@ -139,6 +147,12 @@ class Store(Protocol):
 
     async def traffic_by_tenant(self, *, since: datetime, until: datetime) -> dict[str, Traffic]:
         """The same for each tenant that had any, by its id. For operators only."""
+
+    async def daily_spend(self, tenant_id: str | None, *, since: date) -> list[DailySpend]:
+        """What this tenant's decisions have cost, day by day; each tenant's when None (operators only)."""
+
+    async def spend_elsewhere(self, *, day: date, worker: str) -> SpendElsewhere:
+        """What the decisions of all workers but this one have cost in the month of `day`, and on that day."""
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         """The newest decisions since `since`, in order of time; of every tenant when None (operators only)."""

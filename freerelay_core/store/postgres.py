@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -27,6 +27,7 @@ from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.refusals import (
     address_taken,
+    bad_budget,
     checked_id,
     found,
     graded_already,
@@ -50,10 +51,13 @@ from freerelay_core.store.rows import (
     scenario_from_row,
     session_from_row,
     snapshot_from_row,
+    spend_elsewhere_from_row,
+    spend_from_row,
     tenant_from_row,
     traffic_from_row,
 )
 from freerelay_core.store.values import (
+    DailySpend,
     DecisionFilter,
     DecisionLine,
     DecisionRecord,
@@ -64,13 +68,14 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
     Tenant,
     Traffic,
 )
 
 __all__ = ["PostgresStore"]
 
-_TENANT = "id, email, tier, routing_preference, allow_override, settings_version, updated_at"
+_TENANT = "id, email, tier, routing_preference, allow_override, budget_usd, settings_version, updated_at"
 _KEY = "id, user_id, name, prefix, created_at, last_used_at, expires_at, revoked_at"
 _CHANGE = "user_id, field, old_value, new_value, actor, at"
 _SCENARIO = "id, name, body::text, updated_at"
@@ -146,6 +151,14 @@ class PostgresStore:
             row = await self._connections.one(SERVICE, query, [checked_id(tenant_id), actor, tier, allow_override])
         except psycopg.errors.CheckViolation:
             raise unknown_tier() from None
+        return tenant_from_row(found(row))
+
+    async def set_budget(self, tenant_id: str, budget_usd: float | None, *, actor: str) -> Tenant:
+        query = f"select {_TENANT} from public.set_budget(%s, %s, %s)"
+        try:
+            row = await self._connections.one(SERVICE, query, [checked_id(tenant_id), actor, budget_usd])
+        except psycopg.errors.CheckViolation:
+            raise bad_budget() from None
         return tenant_from_row(found(row))
 
     async def create_key(
@@ -294,6 +307,20 @@ class PostgresStore:
         query = "select public.list_traffic_by_tenant(%s, %s) as rows"
         row = found(await self._connections.one(SERVICE, query, [since, until]))
         return {each["user_id"]: traffic_from_row(each) for each in row["rows"]}
+
+    async def daily_spend(self, tenant_id: str | None, *, since: date) -> list[DailySpend]:
+        query = (
+            "select user_id as tenant_id, day, basis, sum(cost_usd) as cost_usd from public.spend where day >= %s "
+            "group by user_id, day, basis order by user_id, day, basis"
+        )
+        rows = await self._connections.all(_as_tenant_or_service(tenant_id), query, [since])
+        return [spend_from_row(row) for row in rows]
+
+    async def spend_elsewhere(self, *, day: date, worker: str) -> SpendElsewhere:
+        month = day.replace(day=1)
+        query = "select public.spend_elsewhere(%s, %s, %s) as sums"
+        row = found(await self._connections.one(SERVICE, query, [month, day, worker]))
+        return spend_elsewhere_from_row(month, day, row["sums"])
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         query = (

@@ -6,10 +6,11 @@ import uuid
 from typing import TypeVar
 
 from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
-from freerelay_core.store.values import TIERS
+from freerelay_core.store.values import LARGEST_BUDGET_USD, TIERS
 
 __all__ = [
     "address_taken",
+    "bad_budget",
     "checked_id",
     "found",
     "graded_already",
@@ -44,6 +45,13 @@ def checked_id(identifier: str) -> str:
 
 def unknown_tier() -> UnprocessableRequest:
     return UnprocessableRequest(f"tier must be one of {', '.join(TIERS)}.", param="tier")
+
+
+def bad_budget() -> UnprocessableRequest:
+    return UnprocessableRequest(
+        f"budget_usd must be from 0 to {LARGEST_BUDGET_USD:,.0f} USD a month, or null for no budget.",
+        param="budget_usd",
+    )
 
 
 def address_taken(email: str) -> Conflict:

@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -24,6 +24,7 @@ from freerelay_core.clock import id_time
 from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.store.values import (
     TIERS,
+    DailySpend,
     DecisionLine,
     DecisionRecord,
     Identity,
@@ -35,6 +36,8 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
+    SpendOfMonth,
     Tenant,
     Traffic,
 )
@@ -55,6 +58,8 @@ __all__ = [
     "scenario_from_row",
     "session_from_row",
     "snapshot_from_row",
+    "spend_elsewhere_from_row",
+    "spend_from_row",
     "tenant_from_row",
     "traffic_from_row",
 ]
@@ -138,6 +143,7 @@ def tenant_from_row(row: Row) -> Tenant:
         if row["settings_version"] is None
         else row["settings_version"],
         updated_at=_odd(row, "updated_at", _LONG_AGO) if row["updated_at"] is None else _utc(row["updated_at"]),
+        budget_usd=None if row["budget_usd"] is None else float(row["budget_usd"]),
     )
 
 
@@ -273,6 +279,25 @@ def line_from_row(row: Row) -> DecisionLine:
 def traffic_from_row(row: Row) -> Traffic:
     """A row of the function `decision_traffic`."""
     return Traffic(**{name: row[name] for name in Traffic.__slots__})
+
+
+def spend_from_row(row: Row) -> DailySpend:
+    """A row of the function `daily_spend`."""
+    day = row["day"] if isinstance(row["day"], date) else date.fromisoformat(row["day"])
+    return DailySpend(str(row["tenant_id"]), day, row["basis"], float(row["cost_usd"]))
+
+
+def spend_elsewhere_from_row(month: date, day: date, value: Mapping[str, list[Row]]) -> SpendElsewhere:
+    """The value of the function `spend_elsewhere`."""
+
+    def by(name: str, rows: list[Row]) -> dict[str, list[SpendOfMonth]]:
+        found: dict[str, list[SpendOfMonth]] = {}
+        for row in rows:
+            sums = SpendOfMonth(row["basis"], float(row["month_usd"]), float(row.get("day_usd", 0.0)))
+            found.setdefault(row[name], []).append(sums)
+        return found
+
+    return SpendElsewhere(month, day, by("tenant_id", value["tenants"]), by("provider", value["providers"]))
 
 
 def request_from_row(row: Row) -> RecordedRequest:

@@ -10,7 +10,7 @@ project's limit of rows (1,000 unless changed) come from functions, each as one 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from freerelay_core.clock import Clock, id_time
@@ -20,6 +20,7 @@ from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.refusals import (
     address_taken,
+    bad_budget,
     checked_id,
     found,
     graded_already,
@@ -42,12 +43,15 @@ from freerelay_core.store.rows import (
     scenario_from_row,
     session_from_row,
     snapshot_from_row,
+    spend_elsewhere_from_row,
+    spend_from_row,
     tenant_from_row,
     traffic_from_row,
 )
 from freerelay_core.store.supabase_changes import poll_changes
 from freerelay_core.store.supabase_wire import Misconfigured, Row, SettingsConflict, SupabaseWire
 from freerelay_core.store.values import (
+    DailySpend,
     DecisionFilter,
     DecisionLine,
     DecisionRecord,
@@ -58,6 +62,7 @@ from freerelay_core.store.values import (
     RecordedRequest,
     SavedScenario,
     SettingsChange,
+    SpendElsewhere,
     Tenant,
     Traffic,
 )
@@ -67,7 +72,7 @@ __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 SCHEMA_VERSION = 3
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
-_TENANT = "id,email,tier,routing_preference,allow_override,settings_version,updated_at"
+_TENANT = "id,email,tier,routing_preference,allow_override,budget_usd,settings_version,updated_at"
 _KEY = "id,user_id,name,prefix,created_at,last_used_at,expires_at,revoked_at"
 _CHANGE = "user_id,field,old_value,new_value,actor,at"
 _SCENARIO = "id,name,body,updated_at"
@@ -141,6 +146,10 @@ class SupabaseStore:
             "update_tenant", user_id=checked_id(tenant_id), actor=actor, tier=tier, allow_override=allow_override
         )
         return tenant_from_row(found(await self._wire.first(query, refusals={"23514": unknown_tier()})))
+
+    async def set_budget(self, tenant_id: str, budget_usd: float | None, *, actor: str) -> Tenant:
+        query = self._wire.function("set_budget", user_id=checked_id(tenant_id), actor=actor, budget_usd=budget_usd)
+        return tenant_from_row(found(await self._wire.first(query, refusals={"23514": bad_budget()})))
 
     async def create_key(
         self, tenant_id: str, *, name: str, prefix: str, key_hash: str, expires_at: datetime | None = None
@@ -270,6 +279,15 @@ class SupabaseStore:
     async def traffic_by_tenant(self, *, since: datetime, until: datetime) -> dict[str, Traffic]:
         rows = await self._wire.value("list_traffic_by_tenant", since=since, until=until)
         return {row["user_id"]: traffic_from_row(row) for row in rows}
+
+    async def daily_spend(self, tenant_id: str | None, *, since: date) -> list[DailySpend]:
+        rows = await self._wire.value("daily_spend", user_id=_id_or_all(tenant_id), since=since)
+        return [spend_from_row(row) for row in rows]
+
+    async def spend_elsewhere(self, *, day: date, worker: str) -> SpendElsewhere:
+        month = day.replace(day=1)
+        sums = await self._wire.value("spend_elsewhere", month=month, today=day, worker=worker)
+        return spend_elsewhere_from_row(month, day, sums)
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         rows = self._newest_first("list_recorded_requests", tenant_id, since, limit)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from freerelay_core.preference import EffectivePreference, RoutingPreference
 
 __all__ = [
+    "LARGEST_BUDGET_USD",
     "TIERS",
+    "DailySpend",
     "DecisionFilter",
     "DecisionLine",
     "DecisionRecord",
@@ -23,12 +25,17 @@ __all__ = [
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
+    "SpendElsewhere",
+    "SpendOfMonth",
     "Tenant",
     "Traffic",
 ]
 
 TIERS = ("free", "bronze", "silver", "gold")
 """Tiers of a tenant, as the CHECK constraint of `supabase_schema.sql` lists them (a test compares the two)."""
+
+LARGEST_BUDGET_USD = 1e9
+"""Of a month, as the CHECK constraint of `supabase_schema.sql` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,11 @@ class Tenant:
     allow_override: bool
     """Whether a request may override the preference (`X-FreeRelay-Preference`)."""
     settings_version: int
-    """Grows by one with each change of preference, tier or `allow_override`."""
+    """Grows by one with each change of preference, tier, `allow_override` or budget."""
     updated_at: datetime
     """When `settings_version` last grew."""
+    budget_usd: float | None = None
+    """USD of a calendar month (UTC), which only the operator sets; None where there is no budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,37 @@ class Traffic:
     latency_p95_s: float | None = None
     simulated: int = 0
     """Of them answered by a simulated endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailySpend:
+    """What a tenant's decisions of one day (UTC) have cost."""
+
+    tenant_id: str
+    day: date
+    basis: str
+    """`measured`, `simulated`, or `demo` where generated."""
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpendOfMonth:
+    """What decisions of one basis have cost since a month began, and of it on one day; USD."""
+
+    basis: str
+    month_usd: float
+    day_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpendElsewhere:
+    """What the decisions of all other workers have cost: in the month of `month` (its first day), and on `day`."""
+
+    month: date
+    day: date
+    tenants: Mapping[str, Sequence[SpendOfMonth]]
+    """By id, of those that have a budget; without that of the day."""
+    providers: Mapping[str, Sequence[SpendOfMonth]]
 
 
 @dataclass(frozen=True, slots=True)

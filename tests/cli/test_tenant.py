@@ -109,3 +109,15 @@ def test_beside_a_running_server_its_database_is_joined_and_left_running(running
     emails = [each["email"] for each in json.loads(printed("tenant", "list", "--json", home=running.home))]
     assert emails == sorted([f"ann{os.getpid()}@example.com", "demo@freerelay.local"])
     assert running.database.is_running()
+
+
+def test_a_budget_is_set_listed_and_taken_away(database):
+    printed("tenant", "add", "ann@example.com", DATABASE_URL=database)
+    shown = printed("tenant", "budget", "ann@example.com", "50", DATABASE_URL=database)
+    assert shown == "ann@example.com: budget 50.00 USD a month\n"
+    (listed,) = json.loads(printed("tenant", "list", "--json", DATABASE_URL=database))
+    assert listed["budget_usd"] == 50.0
+    assert "budget none" in printed("tenant", "budget", "ann@example.com", "none", DATABASE_URL=database)
+    for wrong in ("plenty", "nan", "1e12"):
+        assert "budget" in refused("tenant", "budget", "ann@example.com", wrong, DATABASE_URL=database)
+    assert "no tenant" in refused("tenant", "budget", "eve@example.com", "5", DATABASE_URL=database)

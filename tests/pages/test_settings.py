@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from freerelay_core.composition.accounts import OPERATOR
 from freerelay_core.preference import RoutingPreference
 
 COST, BALANCED, PERFORMANCE = RoutingPreference
@@ -180,3 +181,14 @@ class TestRules:
         )
         assert "<li aria-current='true'>rule</li>" in shown
         assert "chooses exactly as" in shown, "where a rule decides, the preferences do not differ"
+
+
+def test_the_budget_is_told_with_what_is_left_or_that_there_is_none(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    assert any(part.value.startswith("No budget is set") for part in app.markdown)
+    application = running.application
+    tenant = running.run(application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(application.accounts.set_budget(OPERATOR, tenant.id, 50.0))
+    app = tenant_reader.open("settings")
+    assert any("50\\.00 left" in part.value for part in app.markdown)
+    assert any("Only the operator sets a budget" in part.value for part in app.caption)

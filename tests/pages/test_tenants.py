@@ -163,3 +163,17 @@ class TestOnAFreshDatabase:
         secret = app.code[0].value
         operator_reader.sign_in(secret)
         assert "first@example.com" in html(operator_reader.open("settings"))
+
+
+def test_a_budget_is_set_and_cleared_and_stands_in_the_list(operator_reader: Any, running: Any, ann: Any) -> None:
+    running.run(running.application.store.append_decisions([decision(ann.id, cost_usd=2.25)]))
+    app = operator_reader.open("tenants", tenant=ann.id)
+    app.number_input(key=f"budget:{ann.id}:1").set_value(50.0)
+    app = press(app, "Save budget")
+    assert "the budget is **\\$50\\.00** a month" in app.success[0].value
+    assert stored(running, ann).budget_usd == 50.0
+    row = html(app).rpartition(">ann@example.com<")[2].partition("</tr>")[0]
+    for cell in (">$50.00<", ">$2.25<", ">$47.75<", ">too early<"):
+        assert cell in row, cell
+    assert "there is **no budget**" in press(app, "Take the budget away").success[0].value
+    assert stored(running, ann).budget_usd is None

@@ -71,14 +71,8 @@ async def test_functions_are_for_the_router_only(either_world):
         *("touch_api_keys", "open_dashboard_session", "dashboard_session", "end_dashboard_session", "changes_since"),
         *("append_decisions", "remove_demo_decisions", "list_decisions", "list_recorded_requests"),
         *("list_decision_lines", "decision_traffic", "list_traffic_by_tenant"),
-        *(
-            "publish_snapshot",
-            "ensure_decision_partitions",
-            "drop_old_decisions",
-            "add_lessons",
-            "list_lessons",
-            "add_feedback",
-        ),
+        *("set_budget", "daily_spend", "spend_elsewhere", "publish_snapshot", "ensure_decision_partitions"),
+        *("drop_old_decisions", "add_lessons", "list_lessons", "add_feedback"),
     }
     assert set(executable) == {(name, "service_role") for name in for_the_router} | {
         ("decision_traffic", "authenticated")
@@ -142,6 +136,9 @@ CALLS = [
     "publish_snapshot('w', 'w-1', now(), 'x')",
     "ensure_decision_partitions(4)",
     "drop_old_decisions(30)",
+    "set_budget(gen_random_uuid(), 'operator', 50)",
+    "daily_spend(null, '2026-01-01')",
+    "spend_elsewhere('2026-01-01', '2026-01-01', 'w')",
 ]
 
 
