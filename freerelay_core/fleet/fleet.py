@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
 from freerelay_core.catalogue import PriceTable
 from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
+from freerelay_core.fleet.health import BreakerHealth, EndpointHealth
 from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
 from freerelay_core.store import Lesson
@@ -97,7 +99,7 @@ class Fleet:
             self._flipped = True
             return
         self.learn("success", "", endpoint, 1.0 if ok else 0.0)
-        if self._breakers.record(group, now, ok=ok):
+        if self._breakers.record(group, now, ok=ok, forced=self._panic):
             self._flipped = True
 
     def learn(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
@@ -119,6 +121,29 @@ class Fleet:
         now = self._clock.monotonic()
         waits = [self._cooling_until[self._group[e]] - now for e in endpoints]
         return min((wait for wait in waits if wait > 0), default=None)
+
+    def health(self) -> list[EndpointHealth]:
+        """How each endpoint is doing, in the order of the snapshot."""
+        now, snapshot = self._clock.monotonic(), self.snapshot()
+        return [self._health(snapshot, endpoint, now) for endpoint in range(len(snapshot))]
+
+    def _health(self, snapshot: Snapshot, endpoint: int, now: float) -> EndpointHealth:
+        group, breakers = self._group[endpoint], self._breakers
+        if not breakers.tripped(group):
+            state: Literal["closed", "open", "half-open"] = "closed"
+        else:
+            state = "half-open" if breakers.probing(group) or not breakers.blocks(group, now) else "open"
+        return EndpointHealth(
+            endpoint=snapshot.endpoint_ids[endpoint],
+            breaker=BreakerHealth(state, breakers.retry_s(group, now), breakers.failures(group)),
+            cooling_s=max(0.0, self._cooling_until[group] - now),
+            success=float(snapshot.success[endpoint]),
+            first_token_count=0,
+            first_token_p50_s=None,
+            first_token_p95_s=None,
+            speed_count=0,
+            speed_p50=None,
+        )
 
     def _renew(self, now: float) -> None:
         self._look_at = now + self._epoch_s

@@ -104,7 +104,7 @@ def test_five_failures_in_a_row_open_the_breaker_at_once(fleet):
 
 def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fleet, clock):
     fail(fleet, 0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert availability(fleet)[0] == AVAILABLE
     assert fleet.admit(0)
     assert not fleet.admit(0)
@@ -115,30 +115,43 @@ def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fle
     assert fleet.admit(0)
 
 
-def test_a_failed_probe_keeps_it_open_twice_as_long_up_to_a_limit(fleet, clock):
+def test_a_failed_probe_keeps_it_open_about_twice_as_long_up_to_a_limit(fleet, clock):
     fail(fleet, 0)
     open_s = 5.0
     for _ in range(8):
-        clock.move(open_s - 0.2)
+        clock.move(0.8 * open_s - 0.2)
         assert availability(fleet)[0] == BREAKER_OPEN
-        clock.move(0.3)
+        clock.move(0.4 * open_s + 0.3)
         assert fleet.admit(0)
         fleet.record(0, ok=False)
         open_s = min(2 * open_s, 300.0)
     assert open_s == 300.0
 
 
+def test_health_tells_the_state_of_each_breaker_and_cool_down(fleet, clock):
+    fail(fleet, 0)
+    fleet.record(1, ok=False, rate_limited=True, retry_after_s=7.0)
+    broken, limited, well = fleet.health()
+    assert (broken.endpoint, broken.breaker.state, broken.breaker.failures) == ("a/one", "open", 5)
+    assert 4.0 <= broken.breaker.retry_s <= 6.0
+    assert (limited.breaker.state, limited.cooling_s) == ("closed", pytest.approx(7.0))
+    assert well.breaker.retry_s == well.cooling_s == 0.0
+    assert broken.success < well.success
+    clock.move(6.1)
+    assert fleet.health()[0].breaker.state == "half-open"
+
+
 def test_a_probe_whose_outcome_never_comes_blocks_for_no_longer_than_before(fleet, clock):
     fail(fleet, 0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert fleet.admit(0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert fleet.admit(0)
 
 
 def test_late_failures_of_requests_already_under_way_do_not_prolong_it(fleet, clock):
     fail(fleet, 0, times=20)
-    clock.move(5.1)
+    clock.move(6.1)
     assert availability(fleet)[0] == AVAILABLE
 
 
