@@ -18,6 +18,8 @@ from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
 from freerelay_core.fleet.health import BreakerHealth, EndpointHealth
 from freerelay_core.fleet.lessons import Lessons
+from freerelay_core.fleet.pace import Paces
+from freerelay_core.fleet.window import Windows, quantile
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, Snapshot
 from freerelay_core.store import Lesson
 
@@ -26,6 +28,8 @@ __all__ = ["Fleet"]
 COOL_DOWN_S = 5.0
 """How long a provider that says 429 without a Retry-After is left alone."""
 LONGEST_COOL_DOWN_S = 3600.0
+DRIFT_S = 10.0
+"""How often measured times are let fade in a fleet that is not used: by 2 % of their weight."""
 
 
 class Fleet:
@@ -54,6 +58,10 @@ class Fleet:
         self.lessons = Lessons(base)
         """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
+        self._paces = Paces(base)
+        self._first_tokens = Windows(len(base))
+        self._speeds = Windows(len(base))
+        self._drift_at = 0.0
         self._cooling_until = [0.0] * len(groups)
         self._day = base.created_at.date()
         self._number = 0
@@ -107,6 +115,17 @@ class Fleet:
         self.lessons.record(kind, scope, endpoint, value, expected=expected)
         self._outcomes = True
 
+    def record_times(self, endpoint: int, *, first_token_s: float | None, tokens_per_s: float | None) -> None:
+        """Take in an answer's time to the first token, without prefill and thinking, and its decode speed; unscaled."""
+        now = self._clock.monotonic()
+        if first_token_s is not None:
+            self._first_tokens.record(endpoint, now, first_token_s)
+            self._paces.record_first_token(endpoint, now, first_token_s)
+        if tokens_per_s is not None:
+            self._speeds.record(endpoint, now, tokens_per_s)
+            self._paces.record_speed(endpoint, now, tokens_per_s)
+        self._outcomes = True
+
     def learn_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in what one outcome teaches of all endpoints together."""
         self.lessons.record_for_all(kind, scope, value)
@@ -133,16 +152,17 @@ class Fleet:
             state: Literal["closed", "open", "half-open"] = "closed"
         else:
             state = "half-open" if breakers.probing(group) or not breakers.blocks(group, now) else "open"
+        first_tokens, speeds = self._first_tokens.counts(endpoint, now), self._speeds.counts(endpoint, now)
         return EndpointHealth(
             endpoint=snapshot.endpoint_ids[endpoint],
             breaker=BreakerHealth(state, breakers.retry_s(group, now), breakers.failures(group)),
             cooling_s=max(0.0, self._cooling_until[group] - now),
             success=float(snapshot.success[endpoint]),
-            first_token_count=0,
-            first_token_p50_s=None,
-            first_token_p95_s=None,
-            speed_count=0,
-            speed_p50=None,
+            first_token_count=int(first_tokens.sum()),
+            first_token_p50_s=quantile(first_tokens, 0.5),
+            first_token_p95_s=quantile(first_tokens, 0.95),
+            speed_count=int(speeds.sum()),
+            speed_p50=quantile(speeds, 0.5),
         )
 
     def _renew(self, now: float) -> None:
@@ -150,16 +170,18 @@ class Fleet:
         at = self._clock.now()
         availability = self._states(now)
         new_day = at.date() != self._day
-        if self._number and not (self._outcomes or new_day or availability != self._availability):
+        drifted = now >= self._drift_at and self._paces.drifts(now)
+        if self._number and not (self._outcomes or drifted or new_day or availability != self._availability):
             self._flipped = False
             return
         if new_day:
             self._base = replace(self._base, prices=self._prices_on(at))
             self._day = at.date()
         self._availability = availability
+        self._drift_at = now + DRIFT_S
         self._number += 1
         self._outcomes = self._flipped = False
-        self._snapshot = self._base.with_fleet(
+        self._snapshot = self._paces.apply(self._base, now).with_fleet(
             id=f"{self._worker}-{self._number}",
             created_at=at,
             success=self.lessons.success(self._base.success),

@@ -220,3 +220,49 @@ def test_whatever_happens_something_live_is_ranked_and_success_stays_a_share(hap
         assert np.all((snapshot.success > 0) & (snapshot.success <= 1))
         states = snapshot.availability.tolist()
         assert AVAILABLE in states or COOLING_DOWN in states
+
+
+def answer(fleet, clock, first_token_s, times, tokens_per_s=80.0):
+    for _ in range(times):
+        clock.move(1)
+        fleet.record_times(0, first_token_s=first_token_s, tokens_per_s=tokens_per_s)
+    clock.move(1)
+    return fleet.snapshot().behaviour.first_token_median[0]
+
+
+def test_measured_times_replace_the_catalogue_s_and_a_slow_down_is_noticed_within_twenty_answers(fleet, clock):
+    prior = fleet.snapshot().behaviour.first_token_median[0]
+    assert answer(fleet, clock, 2 * prior, 1) < 1.4 * prior
+    assert answer(fleet, clock, 2 * prior, 50) == pytest.approx(2 * prior, rel=0.15)
+    assert fleet.snapshot().speed_kinds[0] == 0
+    assert answer(fleet, clock, 20 * prior, 20) > 6 * prior
+    others = fleet.snapshot().behaviour.first_token_median[1:]
+    assert others.tolist() == pytest.approx([prior, prior])
+
+
+def test_one_that_was_slow_and_is_not_asked_any_more_is_expected_as_the_catalogue_has_it_within_half_an_hour(
+    fleet, clock
+):
+    before = fleet.snapshot()
+    prior = before.behaviour.first_token_median[0]
+    assert answer(fleet, clock, 10 * prior, 30) > 5 * prior
+    clock.move(1800)
+    after = fleet.snapshot()
+    assert after.behaviour.first_token_median[0] < 1.3 * prior
+    assert after.speed_kinds[0] == before.speed_kinds[0]
+    clock.move(3600)
+    settled = fleet.snapshot()
+    clock.move(3600)
+    assert fleet.snapshot() is settled
+
+
+def test_health_tells_the_measured_times_of_the_window(fleet, clock):
+    answer(fleet, clock, 0.5, 19)
+    answer(fleet, clock, 4.0, 2)
+    health = fleet.health()[0]
+    assert (health.first_token_count, health.speed_count) == (21, 21)
+    assert health.first_token_p50_s == pytest.approx(0.5, rel=0.01)
+    assert health.first_token_p95_s == pytest.approx(4.0, rel=0.01)
+    assert health.speed_p50 == pytest.approx(80.0, rel=0.01)
+    clock.move(901)
+    assert fleet.health()[0].first_token_p50_s is None
