@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
 from freerelay_core.catalogue import PriceTable
 from freerelay_core.clock import Clock
 from freerelay_core.fleet.breaker import Breakers
+from freerelay_core.fleet.health import BreakerHealth, EndpointHealth
 from freerelay_core.fleet.ledger import RateLedger, Reservation, Statement
 from freerelay_core.fleet.lessons import Lessons
+from freerelay_core.fleet.pace import Paces
+from freerelay_core.fleet.window import Windows, quantile
 from freerelay_core.snapshot import (
     AVAILABLE,
     BREAKER_OPEN,
@@ -34,6 +38,8 @@ COOL_DOWN_S = 5.0
 LONGEST_COOL_DOWN_S = 3600.0
 HEADROOM_GRID = 0.01
 """A new snapshot is made for a change of headroom of this size: fine enough for what bites below a fifth."""
+DRIFT_S = 10.0
+"""How often measured times are let fade in a fleet that is not used: by 2 % of their weight."""
 
 
 class Fleet:
@@ -67,6 +73,10 @@ class Fleet:
         """What quota groups have used of their limits."""
         self._cooling_until = [0.0] * len(self.ledger.names)
         self._money_left: Mapping[str, float] = {}
+        self._paces = Paces(base)
+        self._first_tokens = Windows(len(base))
+        self._speeds = Windows(len(base))
+        self._drift_at = 0.0
         self._day = base.created_at.date()
         self._number = 0
         self._outcomes = False  # since the last snapshot
@@ -135,12 +145,23 @@ class Fleet:
             self._flipped = True
             return
         self.learn("success", "", endpoint, 1.0 if ok else 0.0)
-        if self._breakers.record(group, now, ok=ok):
+        if self._breakers.record(group, now, ok=ok, forced=self._panic):
             self._flipped = True
 
     def learn(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in what one outcome teaches (`lessons.KINDS`); the next snapshot knows of it."""
         self.lessons.record(kind, scope, endpoint, value, expected=expected)
+        self._outcomes = True
+
+    def record_times(self, endpoint: int, *, first_token_s: float | None, tokens_per_s: float | None) -> None:
+        """Take in an answer's time to the first token, without prefill and thinking, and its decode speed; unscaled."""
+        now = self._clock.monotonic()
+        if first_token_s is not None:
+            self._first_tokens.record(endpoint, now, first_token_s)
+            self._paces.record_first_token(endpoint, now, first_token_s)
+        if tokens_per_s is not None:
+            self._speeds.record(endpoint, now, tokens_per_s)
+            self._paces.record_speed(endpoint, now, tokens_per_s)
         self._outcomes = True
 
     def learn_for_all(self, kind: str, scope: str, value: float) -> None:
@@ -170,6 +191,30 @@ class Fleet:
         quota = self.ledger.group_of[endpoint]
         return max(self._cooling_until[quota] - now, self.ledger.wait_s(quota, tokens, now))
 
+    def health(self) -> list[EndpointHealth]:
+        """How each endpoint is doing, in the order of the snapshot."""
+        now, snapshot = self._clock.monotonic(), self.snapshot()
+        return [self._health(snapshot, endpoint, now) for endpoint in range(len(snapshot))]
+
+    def _health(self, snapshot: Snapshot, endpoint: int, now: float) -> EndpointHealth:
+        group, breakers = self._group[endpoint], self._breakers
+        if not breakers.tripped(group):
+            state: Literal["closed", "open", "half-open"] = "closed"
+        else:
+            state = "half-open" if breakers.probing(group) or not breakers.blocks(group, now) else "open"
+        first_tokens, speeds = self._first_tokens.counts(endpoint, now), self._speeds.counts(endpoint, now)
+        return EndpointHealth(
+            endpoint=snapshot.endpoint_ids[endpoint],
+            breaker=BreakerHealth(state, breakers.retry_s(group, now), breakers.failures(group)),
+            cooling_s=max(0.0, self._cooling_until[self.ledger.group_of[endpoint]] - now),
+            success=float(snapshot.success[endpoint]),
+            first_token_count=int(first_tokens.sum()),
+            first_token_p50_s=quantile(first_tokens, 0.5),
+            first_token_p95_s=quantile(first_tokens, 0.95),
+            speed_count=int(speeds.sum()),
+            speed_p50=quantile(speeds, 0.5),
+        )
+
     def _renew(self, now: float) -> None:
         self._look_at = now + self._epoch_s
         at = self._clock.now()
@@ -178,16 +223,19 @@ class Fleet:
         availability = self._states(now, headroom)
         new_day = at.date() != self._day
         moved = any(abs(a - b) >= HEADROOM_GRID for a, b in zip(headroom, self._headroom, strict=False))
-        if self._number and not (self._outcomes or new_day or moved or availability != self._availability):
+        drifted = now >= self._drift_at and self._paces.drifts(now)
+        renewed = self._outcomes or drifted or new_day or moved or availability != self._availability
+        if self._number and not renewed:
             self._flipped = False
             return
         if new_day:
             self._base = replace(self._base, prices=self._prices_on(at))
             self._day = at.date()
         self._availability, self._headroom = availability, headroom
+        self._drift_at = now + DRIFT_S
         self._number += 1
         self._outcomes = self._flipped = False
-        self._snapshot = self._base.with_fleet(
+        self._snapshot = self._paces.apply(self._base, now).with_fleet(
             id=f"{self._worker}-{self._number}",
             created_at=at,
             success=self.lessons.success(self._base.success),

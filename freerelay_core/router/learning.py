@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import Decision
 from freerelay_core.fleet import Fleet
 from freerelay_core.profile import OutputContract
 from freerelay_core.providers import Usage, keeps_contract, read_answer
 from freerelay_core.router.directed import directed_body
-from freerelay_core.router.execution import Execution
+from freerelay_core.router.execution import Attempt, Execution
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
 
 __all__ = ["learn"]
 
 _LEAST_TOKENS = 20
 """Shorter prompts say nothing of a tokenizer: the frame around the messages weighs more than the words."""
+_LEAST_DECODE_S = 0.05
+"""An answer that came in one burst was held back somewhere: its speed is not the endpoint's."""
+_LEAST_FIRST_TOKEN_S = 1e-4
 _LARGEST_RATIO = 8.0
 """One answer counts as at most this many times as long as expected, or as short: no single one may bend a mean far."""
 
@@ -34,6 +38,7 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
             fleet.learn("schema", contract.label, endpoint, float(execution.schema_pass))
     if execution.usage is not None:
         _learn_tokens(fleet, decision, endpoint, execution.usage, tenant_id)
+        _learn_times(fleet, decision, answering, execution.usage)
 
 
 def _text(execution: Execution) -> str:
@@ -61,6 +66,26 @@ def _learn_tokens(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage,
         ratio = _bounded(answer / profile.output_tokens)
         fleet.learn("output_ratio", family, endpoint, ratio)
         fleet.learn_for_all("output_ratio", family, ratio)
+
+
+def _learn_times(fleet: Fleet, decision: Decision, attempt: Attempt, usage: Usage) -> None:
+    """Take in first token and decode speed, as the behaviour model has them: prefill and thinking are told apart."""
+    if attempt.first_token_s is None:
+        return  # a whole answer at once does not say when it began
+    thinks = decision.snapshot.learned.thinking_tokens[:, attempt.index].any()
+    if usage.reasoning_tokens is None and thinks:
+        return
+    thinking = usage.reasoning_tokens or 0
+    answer, decode_s = usage.output_tokens - thinking, attempt.duration_s - attempt.first_token_s
+    speed = answer / decode_s if answer >= _LEAST_TOKENS and decode_s >= _LEAST_DECODE_S else None
+    usual = speed or float(decision.snapshot.behaviour.speed_median[attempt.index])
+    first = attempt.first_token_s - usage.input_tokens / PREFILL_TOKENS_PER_S - thinking / usual
+    fleet.record_times(
+        attempt.index,
+        # What is taken off is partly assumed, so it never makes a measured time better than tenfold.
+        first_token_s=max(first, 0.1 * attempt.first_token_s, _LEAST_FIRST_TOKEN_S),
+        tokens_per_s=speed,
+    )
 
 
 def _bounded(ratio: float) -> float:

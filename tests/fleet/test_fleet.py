@@ -104,7 +104,7 @@ def test_five_failures_in_a_row_open_the_breaker_at_once(fleet):
 
 def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fleet, clock):
     fail(fleet, 0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert availability(fleet)[0] == AVAILABLE
     assert fleet.admit(0)
     assert not fleet.admit(0)
@@ -115,30 +115,43 @@ def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fle
     assert fleet.admit(0)
 
 
-def test_a_failed_probe_keeps_it_open_twice_as_long_up_to_a_limit(fleet, clock):
+def test_a_failed_probe_keeps_it_open_about_twice_as_long_up_to_a_limit(fleet, clock):
     fail(fleet, 0)
     open_s = 5.0
     for _ in range(8):
-        clock.move(open_s - 0.2)
+        clock.move(0.8 * open_s - 0.2)
         assert availability(fleet)[0] == BREAKER_OPEN
-        clock.move(0.3)
+        clock.move(0.4 * open_s + 0.3)
         assert fleet.admit(0)
         fleet.record(0, ok=False)
         open_s = min(2 * open_s, 300.0)
     assert open_s == 300.0
 
 
+def test_health_tells_the_state_of_each_breaker_and_cool_down(fleet, clock):
+    fail(fleet, 0)
+    fleet.record(1, ok=False, rate_limited=True, retry_after_s=7.0)
+    broken, limited, well = fleet.health()
+    assert (broken.endpoint, broken.breaker.state, broken.breaker.failures) == ("a/one", "open", 5)
+    assert 4.0 <= broken.breaker.retry_s <= 6.0
+    assert (limited.breaker.state, limited.cooling_s) == ("closed", pytest.approx(7.0))
+    assert well.breaker.retry_s == well.cooling_s == 0.0
+    assert broken.success < well.success
+    clock.move(6.1)
+    assert fleet.health()[0].breaker.state == "half-open"
+
+
 def test_a_probe_whose_outcome_never_comes_blocks_for_no_longer_than_before(fleet, clock):
     fail(fleet, 0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert fleet.admit(0)
-    clock.move(5.1)
+    clock.move(6.1)
     assert fleet.admit(0)
 
 
 def test_late_failures_of_requests_already_under_way_do_not_prolong_it(fleet, clock):
     fail(fleet, 0, times=20)
-    clock.move(5.1)
+    clock.move(6.1)
     assert availability(fleet)[0] == AVAILABLE
 
 
@@ -207,3 +220,49 @@ def test_whatever_happens_something_live_is_ranked_and_success_stays_a_share(hap
         assert np.all((snapshot.success > 0) & (snapshot.success <= 1))
         states = snapshot.availability.tolist()
         assert AVAILABLE in states or COOLING_DOWN in states
+
+
+def answer(fleet, clock, first_token_s, times, tokens_per_s=80.0):
+    for _ in range(times):
+        clock.move(1)
+        fleet.record_times(0, first_token_s=first_token_s, tokens_per_s=tokens_per_s)
+    clock.move(1)
+    return fleet.snapshot().behaviour.first_token_median[0]
+
+
+def test_measured_times_replace_the_catalogue_s_and_a_slow_down_is_noticed_within_twenty_answers(fleet, clock):
+    prior = fleet.snapshot().behaviour.first_token_median[0]
+    assert answer(fleet, clock, 2 * prior, 1) < 1.4 * prior
+    assert answer(fleet, clock, 2 * prior, 50) == pytest.approx(2 * prior, rel=0.15)
+    assert fleet.snapshot().speed_kinds[0] == 0
+    assert answer(fleet, clock, 20 * prior, 20) > 6 * prior
+    others = fleet.snapshot().behaviour.first_token_median[1:]
+    assert others.tolist() == pytest.approx([prior, prior])
+
+
+def test_one_that_was_slow_and_is_not_asked_any_more_is_expected_as_the_catalogue_has_it_within_half_an_hour(
+    fleet, clock
+):
+    before = fleet.snapshot()
+    prior = before.behaviour.first_token_median[0]
+    assert answer(fleet, clock, 10 * prior, 30) > 5 * prior
+    clock.move(1800)
+    after = fleet.snapshot()
+    assert after.behaviour.first_token_median[0] < 1.3 * prior
+    assert after.speed_kinds[0] == before.speed_kinds[0]
+    clock.move(3600)
+    settled = fleet.snapshot()
+    clock.move(3600)
+    assert fleet.snapshot() is settled
+
+
+def test_health_tells_the_measured_times_of_the_window(fleet, clock):
+    answer(fleet, clock, 0.5, 19)
+    answer(fleet, clock, 4.0, 2)
+    health = fleet.health()[0]
+    assert (health.first_token_count, health.speed_count) == (21, 21)
+    assert health.first_token_p50_s == pytest.approx(0.5, rel=0.01)
+    assert health.first_token_p95_s == pytest.approx(4.0, rel=0.01)
+    assert health.speed_p50 == pytest.approx(80.0, rel=0.01)
+    clock.move(901)
+    assert fleet.health()[0].first_token_p50_s is None

@@ -468,3 +468,13 @@ async def test_what_rules_did_is_on_record(rig):
         {"rule": "r", "action": "require", "value": ["first/*"], "fallback": "any", "dropped": False},
         {"rule": "r", "action": "max_cost_usd", "value": 1e-12, "fallback": "any", "dropped": True},
     )
+
+
+async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig, upstream):
+    end = [delta(finish_reason="stop"), {"choices": [], "usage": {"prompt_tokens": 24, "completion_tokens": 4}}]
+    upstream.plan("first", broken_stream(*end, cut=False))
+    execution, _ = await rig.run(stream=True)
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    counts = {health.endpoint: health.first_token_count for health in rig.fleet.health()}
+    assert counts.pop("first/m") == 1
+    assert set(counts.values()) == {0}
