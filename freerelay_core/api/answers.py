@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from freerelay_core.errors import AuthenticationFailed, FreeRelayError
+from freerelay_core.errors import AuthenticationFailed, FreeRelayError, RequestTimedOut, UnsoundFraming
 
 __all__ = ["JSON", "Headers", "error_headers", "send_answer", "send_error"]
 
@@ -38,4 +38,6 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if isinstance(error, AuthenticationFailed):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, RequestTimedOut | UnsoundFraming):
+        headers.append((b"connection", b"close"))  # what follows on this connection may be a part of the body
     return headers

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from starlette.types import Message, Receive, Scope, Send
 
 from freerelay_core.api.answers import send_error
-from freerelay_core.api.border import ClientLeft
+from freerelay_core.api.border import ClientLeft, require_sound_head
 from freerelay_core.api.chat import answer_chat
 from freerelay_core.api.lifespan import lifespan, present_drain
 from freerelay_core.api.routes import routes
@@ -56,6 +56,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     request_id = f"req_{os.urandom(12).hex()}"
     marked = _Marked(send, request_id)
     try:
+        require_sound_head(scope["headers"])
         if scope["path"] == CHAT:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{CHAT} answers POST only.")
