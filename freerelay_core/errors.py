@@ -4,7 +4,11 @@ FreeRelayError                    500  server_error
 |-- ConfigurationError             -   refused at start, printed as one line
 |-- InvalidRequest                400  invalid_request_error
 |   |-- UnprocessableRequest      422
-|   `-- RequestTooLarge           413
+|   |-- RequestTooLarge           413
+|   |-- RequestTimedOut           408
+|   |-- UnsupportedEncoding       415
+|   |-- HeadersTooLarge           431
+|   `-- UnsoundFraming            400
 |-- AuthenticationFailed          401  authentication_error
 |-- PermissionDenied              403  permission_error
 |-- NotFound                      404  not_found_error
@@ -30,6 +34,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "FreeRelayError",
+    "HeadersTooLarge",
     "Interrupted",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -37,10 +42,13 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "RateLimited",
+    "RequestTimedOut",
     "RequestTooLarge",
     "StoreUnavailable",
     "Unavailable",
     "UnprocessableRequest",
+    "UnsoundFraming",
+    "UnsupportedEncoding",
     "UpstreamFailed",
     "UpstreamTimedOut",
 ]
@@ -97,6 +105,33 @@ class RequestTooLarge(InvalidRequest):
 
     status = 413
     default_code = "request_too_large"
+
+
+class RequestTimedOut(InvalidRequest):
+    """The body stopped arriving."""
+
+    status = 408
+    default_code = "request_timeout"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed: unpacking what a stranger packed costs memory without bound."""
+
+    status = 415
+    default_code = "unsupported_encoding"
+
+
+class HeadersTooLarge(InvalidRequest):
+    """The headers are more, or longer, than any client needs."""
+
+    status = 431
+    default_code = "headers_too_large"
+
+
+class UnsoundFraming(InvalidRequest):
+    """Where the body ends can be read in two ways, so a proxy in front may read it in the other."""
+
+    default_code = "ambiguous_length"
 
 
 class MethodNotAllowed(InvalidRequest):

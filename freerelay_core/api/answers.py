@@ -9,7 +9,13 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from freerelay_core.errors import AuthenticationFailed, BudgetExhausted, FreeRelayError
+from freerelay_core.errors import (
+    AuthenticationFailed,
+    BudgetExhausted,
+    FreeRelayError,
+    RequestTimedOut,
+    UnsoundFraming,
+)
 
 __all__ = ["JSON", "Headers", "error_headers", "send_answer", "send_error"]
 
@@ -40,4 +46,6 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, BudgetExhausted):
         headers.append((b"x-should-retry", b"false"))
+    if isinstance(error, RequestTimedOut | UnsoundFraming):
+        headers.append((b"connection", b"close"))  # what follows on this connection may be a part of the body
     return headers

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from freerelay_core.api.access import count_rejected, log_access
 from freerelay_core.api.answers import send_error
-from freerelay_core.api.border import ClientLeft
+from freerelay_core.api.border import ClientLeft, require_sound_head
 from freerelay_core.api.chat import answer_chat
 from freerelay_core.api.lifespan import lifespan, present_drain
 from freerelay_core.api.routes import routes
@@ -58,6 +58,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     trail = follow(f"req_{random.getrandbits(96):024x}")
     marked = _Marked(send, trail.request_id)
     try:
+        require_sound_head(scope["headers"])
         if scope["path"] == CHAT:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{CHAT} answers POST only.")
