@@ -35,6 +35,7 @@ from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Answer, Attempt, AttemptFailed, Execution, Stream
 from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
+from freerelay_core.router.retries import RetryBudget
 
 __all__ = ["Router"]
 
@@ -43,8 +44,8 @@ TOTAL_LIMIT_S = 600.0
 """For all attempts together: as long as OpenAI's clients wait."""
 FIRST_BYTE_LIMIT_S = 30.0
 FIRST_BYTE_FACTOR = 3.0
-"""The limit on the first byte is this many times a slow (95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that
-think may need minutes."""
+"""The limit on the first content of a stream, or the first byte of an answer in one piece, is this many times a slow
+(95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that think may need minutes."""
 
 _Z95 = 1.645
 
@@ -75,6 +76,7 @@ class Router:
         self._fleet = fleet
         self._clock = clock
         self._hedges = HedgeBudget()
+        self._retries = RetryBudget(clock)
         self._clients = {name: real if name in real_providers else simulated for name in catalogue.providers}
 
     def begin(self, decision: Decision, *, stream: bool) -> Execution:
@@ -94,11 +96,16 @@ class Router:
         body = directed_body(body, execution.decision)
         candidates = self._candidates(execution.decision)
         self._hedges.earn()
+        self._retries.earn()
 
         def tried(attempt: Attempt) -> Coroutine[Any, Any, Answer]:
             return self._tried(execution, attempt, body, deadline - attempt.started)
 
+        spared = False
         for index in candidates:
+            if execution.attempts and not self._retries.spend():
+                spared = True
+                break
             attempt = self._begin_attempt(execution, index)
             try:
                 if execution.decision.directive.hedge and len(execution.attempts) == 1:
@@ -110,7 +117,7 @@ class Router:
                     continue
                 break
             return
-        execution.fail(_verdict(execution.attempts), gave_up=bool(execution.attempts))
+        execution.fail(_verdict(execution.attempts, spared=spared), gave_up=bool(execution.attempts))
 
     async def _hedged(
         self, execution: Execution, first: Attempt, candidates: Iterator[int], tried: Try
@@ -169,14 +176,19 @@ class Router:
         upstream: UpstreamAnswer | None = None
         answer: Answer | None = None
         try:
-            upstream = await self._client(attempt).send(request)
-            attempt.status = upstream.status
-            if not 200 <= upstream.status < 300:
-                answer = await self._refused(attempt, upstream)
-            elif execution.streaming:
-                answer = await self._commit(attempt, upstream)
-            else:
-                answer = await self._complete(attempt, upstream)
+            # Bytes are not content: an upstream that sends comments for ever must run into the limit too.
+            async with asyncio.timeout(request.first_byte_limit_s if request.stream else None):
+                upstream = await self._client(attempt).send(request)
+                attempt.status = upstream.status
+                if not 200 <= upstream.status < 300:
+                    answer = await self._refused(attempt, upstream)
+                elif execution.streaming:
+                    answer = await self._commit(attempt, upstream)
+                else:
+                    answer = await self._complete(attempt, upstream)
+        except TimeoutError as error:
+            attempt.timed_out = True
+            raise self._failed(attempt, "no content in time") from error
         except UpstreamError as error:
             attempt.timed_out = error.kind == "timeout"
             raise self._failed(attempt, error.message) from error
@@ -270,13 +282,15 @@ def _refusal(endpoint: str, status: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": "upstream_refused", "param": None}}
 
 
-def _verdict(attempts: list[Attempt]) -> FreeRelayError:
-    """What to tell the client when nothing answered."""
+def _verdict(attempts: list[Attempt], *, spared: bool) -> FreeRelayError:
+    """What to tell the client when nothing answered; `spared` providers were left alone for want of a retry budget."""
     if not attempts:
         return NoEndpointLeft(
             "Every endpoint for this request is being tried by another one. Try again.", retry_after_s=1
         )
     tried = "; ".join(f"{attempt.endpoint}: {attempt.error}" for attempt in attempts)
+    if spared:
+        tried += "; too much fails at the moment to ask another provider"
     if all(attempt.rate_limited for attempt in attempts):
         waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
         return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits, default=5.0))
