@@ -16,8 +16,12 @@ from freerelay_core.providers.base import UpstreamError, UpstreamRequest
 __all__ = ["OpenAIWire"]
 
 CONNECT_LIMIT_S = 2.0
+"""To open a connection."""
+POOL_LIMIT_S = 1.0
+"""Beyond that for what comes before: the name's address, and a free place among the connections."""
 IDLE_LIMIT_S = 30.0
-"""Longest silence between two chunks once the answer has begun."""
+"""Longest silence between two chunks once the answer has begun. Comments are no silence: they say that somebody is at
+work, and what drips for ever meets the limit for the whole."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -57,7 +61,8 @@ class OpenAIWire:
 
 @lru_cache(maxsize=1024)
 def _timeout(total_s: int, first_byte_s: int) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
+    connect_s = POOL_LIMIT_S + CONNECT_LIMIT_S
+    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
 
 
 class _Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import orjson
@@ -35,6 +35,7 @@ from freerelay_core.router.execution import Answer, Attempt, AttemptFailed, Exec
 from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
 from freerelay_core.router.quota import expected_tokens, have_to_wait, hear, settle
+from freerelay_core.router.retries import RetryBudget
 
 __all__ = ["Router"]
 
@@ -43,8 +44,8 @@ TOTAL_LIMIT_S = 600.0
 """For all attempts together: as long as OpenAI's clients wait."""
 FIRST_BYTE_LIMIT_S = 30.0
 FIRST_BYTE_FACTOR = 3.0
-"""The limit on the first byte is this many times a slow (95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that
-think may need minutes."""
+"""The limit on the first content of a stream, or the first byte of an answer in one piece, is this many times a slow
+(95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that think may need minutes."""
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -76,6 +77,7 @@ class Router:
         self._fleet = fleet
         self._clock = clock
         self._hedges = HedgeBudget()
+        self._retries = RetryBudget(clock)
         self._clients = {name: real if name in real_providers else simulated for name in catalogue.providers}
 
     def begin(self, decision: Decision, *, stream: bool) -> Execution:
@@ -95,11 +97,17 @@ class Router:
         body = directed_body(body, execution.decision)
         candidates = self._candidates(execution.decision)
         self._hedges.earn()
+        self._retries.earn()
 
         def tried(attempt: Attempt) -> Coroutine[Any, Any, Answer]:
             return self._tried(execution, attempt, body, deadline - attempt.started)
 
+        spared = False
         for candidate in candidates:
+            if execution.attempts and not self._retries.spend():
+                self._fleet.release(candidate[1])
+                spared = True
+                break
             attempt = self._begin_attempt(execution, candidate)
             try:
                 if execution.decision.directive.hedge and len(execution.attempts) == 1:
@@ -111,7 +119,7 @@ class Router:
                     continue
                 break
             return
-        execution.fail(_verdict(execution), gave_up=bool(execution.attempts))
+        execution.fail(_verdict(execution, spared=spared), gave_up=bool(execution.attempts))
 
     async def _hedged(
         self, execution: Execution, first: Attempt, candidates: Iterator[_Candidate], tried: Try
@@ -180,7 +188,7 @@ class Router:
             if not 200 <= upstream.status < 300:
                 answer = await self._refused(attempt, upstream)
             elif execution.streaming:
-                answer = await self._commit(attempt, upstream)
+                answer = await self._commit(attempt, upstream, request.first_byte_limit_s)
             else:
                 answer = await self._complete(attempt, upstream)
         except UpstreamError as error:
@@ -228,18 +236,32 @@ class Router:
         settle(self._fleet, attempt.reservation, read.usage)
         return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
-    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:
-        """Wait for the first content of a stream."""
-        reader, chunks, opening = EventReader(), upstream.chunks(), b""
-        async for chunk in chunks:
-            opening += reader.feed(chunk)
-            if reader.error is not None or reader.malformed:
-                wrong = "no stream of events" if reader.malformed else "an error in spite of status 200"
-                raise self._failed(attempt, wrong)
-            if reader.has_content:
-                attempt.first_token_s = self._clock.monotonic() - attempt.started
-                return Answer(200, stream=Stream(upstream, chunks, reader, opening))
-        raise self._failed(attempt, "the stream ended before it began")
+    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, limit_s: float) -> Answer:
+        """Wait for the first content of a stream, at most so long since the attempt began."""
+        stream = Stream(upstream, upstream.chunks(), EventReader(), b"")
+        try:
+            if not await self._content_in(anext(stream.chunks, None), attempt, stream):
+                # Bytes are not content: an upstream that sends comments for ever must run into the limit, too.
+                async with asyncio.timeout(attempt.started + limit_s - self._clock.monotonic()):
+                    while not await self._content_in(anext(stream.chunks, None), attempt, stream):
+                        pass
+        except TimeoutError as error:
+            attempt.timed_out = True
+            raise self._failed(attempt, "no content in time") from error
+        attempt.first_token_s = self._clock.monotonic() - attempt.started
+        return Answer(200, stream=stream)
+
+    async def _content_in(self, coming: Awaitable[bytes | None], attempt: Attempt, stream: Stream) -> bool:
+        """Whether the stream has content once the next chunk is there."""
+        chunk = await coming
+        if chunk is None:
+            raise self._failed(attempt, "the stream ended before it began")
+        reader = stream.reader
+        stream.opening += reader.feed(chunk)
+        if reader.error is not None or reader.malformed:
+            wrong = "no stream of events" if reader.malformed else "an error in spite of status 200"
+            raise self._failed(attempt, wrong)
+        return reader.has_content
 
     async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:
         """An answer of another status than success: a failure, or something to tell the client."""
@@ -281,8 +303,8 @@ def _refusal(endpoint: str, status: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": "upstream_refused", "param": None}}
 
 
-def _verdict(execution: Execution) -> FreeRelayError:
-    """What to tell the client when nothing answered."""
+def _verdict(execution: Execution, *, spared: bool) -> FreeRelayError:
+    """What to tell the client when nothing answered; `spared` providers were left alone for want of a retry budget."""
     attempts, asked = execution.attempts, {attempt.index for attempt in execution.attempts}
     others = [endpoint for endpoint in execution.decision.order if endpoint not in asked]
     if not attempts:
@@ -290,6 +312,8 @@ def _verdict(execution: Execution) -> FreeRelayError:
             "Every endpoint for this request is being tried by another one. Try again.", retry_after_s=1
         )
     tried = "; ".join(f"{attempt.endpoint}: {attempt.error}" for attempt in attempts)
+    if spared:
+        tried += "; too much fails at the moment to ask another provider"
     if all(attempt.rate_limited for attempt in attempts):
         waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
         if (other := have_to_wait(execution.fleet, execution.decision, others)) and other.retry_after_s is not None:

@@ -19,6 +19,7 @@ from upstreams import (
     delta,
     error_as_first_event,
     garbage,
+    opened,
     refused_url,
     status,
     upstream_server,
@@ -206,6 +207,32 @@ async def test_silence_is_a_failure_when_the_limit_is_reached(rig, upstream, mon
     execution, _ = await rig.run()
     assert execution.endpoint == "second/m"
     assert await asyncio.to_thread(plan.left.wait, 10)
+
+
+async def test_a_stream_of_comments_without_content_is_a_failure_when_the_limit_is_reached(rig, upstream, monkeypatch):
+    monkeypatch.setattr(attempts, "FIRST_BYTE_LIMIT_S", 0.2)
+    monkeypatch.setattr(attempts, "FIRST_BYTE_FACTOR", 0.0)
+
+    async def comments(request):
+        await opened(request)
+        while True:
+            await request.chunk(b": at work\n\n")
+            await asyncio.sleep(0.01)
+
+    upstream.plan("first", comments)
+    execution, _ = await rig.run(stream=True)
+    assert execution.attempts[0].error == "no content in time"
+    assert execution.endpoint == "second/m"
+
+
+async def test_without_retry_budget_the_client_gets_the_first_failure(rig, upstream, monkeypatch):
+    monkeypatch.setattr("freerelay_core.router.retries.RETRIES_A_SECOND", 0.0)
+    rig.router._retries._left = 0.0
+    upstream.plan("first", status(500))
+    execution, _ = await rig.run()
+    assert tried(execution) == ["first/m"]
+    assert (execution.error.status, execution.gave_up) == (502, True)
+    assert "too much fails at the moment" in execution.error.message
 
 
 async def test_no_provider_is_asked_twice_and_no_more_than_three(rig, upstream):
