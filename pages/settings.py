@@ -199,7 +199,7 @@ def _undoable(changes: list[SettingsChange]) -> SettingsChange | None:
 
 def _draw_budget(spending: Spending) -> None:
     """What was spent this month, what is left, and where it leads; only the operator sets a budget."""
-    st.header(f"Budget of {spending.at:%B}", anchor=False)
+    st.header(f"Budget of {spending.month}", anchor=False)
     spent = f"{usd(spending.spent_usd)} spent"
     if spending.budget_usd is None:
         st.write(markdown(f"No budget is set. {spent} so far."))

@@ -26,6 +26,11 @@ class Spending:
     """Simulated and generated cost is counted, as no real endpoint serves; else measured cost alone."""
 
     @property
+    def month(self) -> str:
+        """The month's name."""
+        return f"{self.at:%B}"
+
+    @property
     def left_usd(self) -> float | None:
         """None where there is no budget."""
         return None if self.budget_usd is None else max(0.0, self.budget_usd - self.spent_usd)
@@ -60,7 +65,7 @@ class Spending:
             return "Too early for a forecast: it needs three whole days with traffic."
         pace = (
             f"At this pace {_usd(told.expected_usd)} USD ({_usd(told.low_usd)} to {_usd(told.high_usd)}) "
-            f"by the end of {self.at:%B}"
+            f"by the end of {self.month}"
         )
         if budget is None:
             return f"{pace}; no budget is set."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +50,7 @@ class RequestProfile(NamedTuple):
     stream: bool = False
     hour_utc: int = 0
     """Hour of the day (UTC) whose prices apply."""
-    reasons: Mapping[str, str] = MappingProxyType({})
+    reasons: Mapping[str, str] = {}  # noqa: RUF012 -- nobody writes into it, and a proxy goes to no other process
     """Why the family and the depth are what they are."""
 
     def as_dict(self) -> dict[str, Any]:
