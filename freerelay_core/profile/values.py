@@ -50,7 +50,7 @@ class RequestProfile(NamedTuple):
     stream: bool = False
     hour_utc: int = 0
     """Hour of the day (UTC) whose prices apply."""
-    reasons: Mapping[str, str] = {}  # noqa: RUF012 -- nobody writes into it, and a proxy goes to no other process
+    reasons: Mapping[str, str] = {}  # nobody writes into it; a proxy could not be sent to another process
     """Why the family and the depth are what they are."""
 
     def as_dict(self) -> dict[str, Any]:
