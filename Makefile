@@ -6,13 +6,14 @@
 #   make check                     all of them
 #   make screenshots               take the pictures in docs/screenshots
 #   make mutation [MUTANTS=...]    change what decides, line by line, and see that a test fails each time (an hour or two)
+#   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots mutation lock
+.PHONY: run test lint types layers check screenshots mutation malformed lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -50,6 +51,9 @@ mutation: $(for_test)
 	$(in_venv) pip install --quiet mutmut==3.8.1
 	.venv/bin/mutmut run --max-children 2 $(MUTANTS)
 	.venv/bin/mutmut results
+
+malformed: $(for_run)
+	.venv/bin/python benchmarks/malformed.py $(if $(REQUESTS),--requests $(REQUESTS))
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from freerelay_core.api.answers import JSON, Headers, send_answer, send_error
 from freerelay_core.api.auth import caller, require_tenant
-from freerelay_core.api.border import parse_object, read_body
+from freerelay_core.api.border import read_object
 from freerelay_core.api.drain import SHUTDOWN, Drain, shutting_down
 from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
@@ -34,15 +34,18 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
     application = current()
     identity = await caller(scope)
     tenant = require_tenant(identity)
-    body = parse_object(await read_body(receive))
+    body, large = await read_object(receive)
     streaming = _streaming(body)
     stated = _stated(scope)
+    task, depth = stated.get(b"x-freerelay-task"), stated.get(b"x-freerelay-depth")
+    profile = await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None
     decision = application.decide_body(
         identity,
         body,
-        task=stated.get(b"x-freerelay-task"),
-        depth=stated.get(b"x-freerelay-depth"),
+        task=task,
+        depth=depth,
         override=stated.get(b"x-freerelay-preference"),
+        profile=profile,
         live=True,
     )
     trail.tenant_id, trail.decision_id = tenant.id, decision.id

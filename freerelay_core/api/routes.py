@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from freerelay_core.api import health, observe, session
 from freerelay_core.api.answers import error_headers
 from freerelay_core.api.auth import caller, require_tenant
-from freerelay_core.api.border import parse_object, read_body
+from freerelay_core.api.border import JsonObject, read_object
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.wishes import AUTO
@@ -32,12 +33,17 @@ async def _identity(request: Request) -> Identity:
     return await caller(request.scope)
 
 
+async def _json_object(request: Request) -> JsonObject:
+    return await read_object(request.receive)
+
+
 async def _json_body(request: Request) -> dict[str, Any]:
-    return parse_object(await read_body(request.receive))
+    return (await read_object(request.receive)).value
 
 
 Caller = Annotated[Identity, Depends(_identity)]
 JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
+SizedBody = Annotated[JsonObject, Depends(_json_object)]
 
 
 class SettingsChange(BaseModel):
@@ -79,15 +85,18 @@ async def write_settings(identity: Caller, body: JsonBody) -> Response:
 
 
 @routes.post("/v1/router/decide", openapi_extra=_describes({"type": "object"}))
-async def decide(request: Request, identity: Caller, body: JsonBody) -> Response:
+async def decide(request: Request, identity: Caller, sized: SizedBody) -> Response:
     """The ranking of a chat-completions body: nobody is called, nothing is stored."""
     application, stated = current(), request.headers
+    body, large = sized
+    task, depth = stated.get("x-freerelay-task"), stated.get("x-freerelay-depth")
     decision = application.decide_body(
         identity,
         body,
-        task=stated.get("x-freerelay-task"),
-        depth=stated.get("x-freerelay-depth"),
+        task=task,
+        depth=depth,
         override=stated.get("x-freerelay-preference"),
+        profile=await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None,
     )
     return _json(decision.as_dict(application.clock.now()) | {"dry_run": True})
 
@@ -151,28 +160,31 @@ async def _on_error(_: Request, error: Exception) -> Response:
     return _error(error if isinstance(error, FreeRelayError) else FreeRelayError("Internal error."))
 
 
+_WITHOUT_V1 = frozenset({"/chat/completions", "/completions", "/models", "/embeddings", "/responses"})
+"""What clients ask for whose base URL lacks the end. Other paths are not repeated: they may hold a secret."""
+
+
 @routes.exception_handler(HTTPException)
 async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    method, path = request.method, request.url.path[:200]
+    path = request.url.path
     if status == 405:
-        return _error(MethodNotAllowed(f"{path} does not answer {method[:20]}.", code="method_not_allowed"))
+        return _error(MethodNotAllowed("This route does not answer that method.", code="method_not_allowed"))
     if status != 404:
         return _error(FreeRelayError("Internal error."))
     if path == "/v1" or path.startswith("/v1/"):
-        return _error(NotFound(f"There is no route {method[:20]} {path}.", code="unknown_route"))
+        return _error(NotFound("There is no such route.", code="unknown_route"))
+    meant = f" Did you mean /v1{path}?" if path in _WITHOUT_V1 else ""
     return _error(
-        NotFound(
-            f"There is no route {method[:20]} {path}: the base URL of this API must end in /v1. "
-            f"Did you mean /v1{path}?",
-            code="unknown_route",
-        )
+        NotFound(f"There is no such route: the base URL of this API must end in /v1.{meant}", code="unknown_route")
     )
 
 
 def _unprocessable(error: ValidationError) -> UnprocessableRequest:
     """The first problem, without what was sent."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if problem["type"] == "extra_forbidden":
+        return UnprocessableRequest("The body has a field that is not known.")
     name = ".".join(str(part) for part in problem["loc"])[:60]
     return UnprocessableRequest(f"{name}: {problem['msg']}.", param=name)
 

@@ -197,6 +197,13 @@ class Application:
         """Whether the store has been reached since the start. Later absences are lived through."""
         return self._beside.store_reached.is_set()
 
+    def profile_body(
+        self, body: Mapping[str, Any], *, task: str | None = None, depth: str | None = None
+    ) -> RequestProfile:
+        """What `decide_body` takes from the texts of a body. May run in a thread, for a large one."""
+        wishes = read_wishes(body, task=task, depth=depth)
+        return profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
+
     def decide_body(
         self,
         identity: Identity,
@@ -205,11 +212,13 @@ class Application:
         task: str | None = None,
         depth: str | None = None,
         override: str | None = None,
+        profile: RequestProfile | None = None,
         live: bool = False,
     ) -> Decision:
         """The decision on a chat-completions body: the one path for traffic, dry runs and pages.
 
-        `task`, `depth` and `override` (a preference) stand above what the body's `routing` says. `live` decides for
+        `task`, `depth` and `override` (a preference) stand above what the body's `routing` says. `profile` is the
+        body's, where `profile_body` has made it with the same `task` and `depth` already. `live` decides for
         real traffic; a dry run may rank simulated endpoints beside real ones. The ranking may be empty.
         Raises `PermissionDenied` for an override that the operator does not allow, `NotFound` for an unknown model.
         """
@@ -225,7 +234,8 @@ class Application:
                 "X-FreeRelay-Preference and routing.preference, or ask the operator to allow it.",
                 code="override_not_allowed",
             )
-        profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
+        if profile is None:
+            profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
         cached = self.fleet.lessons.cached_share(tenant.id) if tenant else None
         return decide(
             snapshot,
