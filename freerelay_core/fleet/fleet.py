@@ -39,7 +39,7 @@ LONGEST_COOL_DOWN_S = 3600.0
 HEADROOM_GRID = 0.01
 """A new snapshot is made for a change of headroom of this size: fine enough for what bites below a fifth."""
 DRIFT_S = 10.0
-"""How often measured times are let fade in a fleet that is not used: by 2 % of their weight."""
+"""How often measured times and success are let fade in a fleet that is not used: by 2 % of their weight at most."""
 
 
 class Fleet:
@@ -66,7 +66,7 @@ class Fleet:
         self._prices_on = prices_on
         groups: dict[tuple[str, str], int] = {}
         self._group = [groups.setdefault(key, len(groups)) for key in zip(base.providers, base.models, strict=True)]
-        self.lessons = Lessons(base)
+        self.lessons = Lessons(base, clock.monotonic)
         """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
         self.ledger = ledger or RateLedger.unlimited(zip(base.providers, base.models, strict=True))
@@ -223,7 +223,7 @@ class Fleet:
         availability = self._states(now, headroom)
         new_day = at.date() != self._day
         moved = any(abs(a - b) >= HEADROOM_GRID for a, b in zip(headroom, self._headroom, strict=False))
-        drifted = now >= self._drift_at and self._paces.drifts(now)
+        drifted = now >= self._drift_at and (self._paces.drifts(now) or self.lessons.fades())
         renewed = self._outcomes or drifted or new_day or moved or availability != self._availability
         if self._number and not renewed:
             self._flipped = False

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freerelay_core.decision import decide
 from freerelay_core.fleet import Fleet
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN
 
@@ -254,6 +255,31 @@ def test_one_that_was_slow_and_is_not_asked_any_more_is_expected_as_the_catalogu
     settled = fleet.snapshot()
     clock.move(3600)
     assert fleet.snapshot() is settled
+
+
+def test_the_cheaper_one_that_failed_for_two_minutes_and_is_unused_since_is_first_again_within_half_an_hour(clock):
+    base = builders.snapshot(builders.endpoint("a/one", usd=(0.5, 0.05, 2.0)), builders.endpoint("b/one"))
+    fleet = Fleet(base, clock, worker="w", epoch_s=0.1, prices_on=lambda _: base.prices)
+
+    def first():
+        return decide(fleet.snapshot(), builders.request(), decision_id="d").order[0]
+
+    assert first() == 0
+    for _ in range(120):
+        clock.move(1)
+        if fleet.admit(0):
+            fleet.record(0, ok=False)
+        fleet.record(1, ok=True)
+    assert first() == 1
+    healthy_at = clock.seconds
+    while first() == 1:
+        clock.move(10)
+        assert fleet.admit(1)
+        fleet.record(1, ok=True)
+        assert clock.seconds < healthy_at + 1800
+    assert fleet.admit(0)
+    fleet.record(0, ok=True)
+    assert first() == 0
 
 
 def test_health_tells_the_measured_times_of_the_window(fleet, clock):
