@@ -95,11 +95,12 @@ class Fleet:
             self._renew(now)
         return self._snapshot
 
-    def admit(self, endpoint: int, tokens: float = 0.0) -> Reservation | None:
+    def admit(self, endpoint: int, tokens: float = 0.0, *, despite_breaker: bool = False) -> Reservation | None:
         """Ask to send a request of so many expected tokens (input and output) to this endpoint.
 
         None while its quota is used up or cooling down, its breaker is open or another request is its probe. Where
-        every breaker is open they do not count: a fleet never ejects itself.
+        every breaker is open they do not count: a fleet never ejects itself. `despite_breaker` asks for a request that
+        nothing else can serve: a few of those pass (`breaker.DESPITE_EVERY_S`).
         """
         group, now = self._group[endpoint], self._clock.monotonic()
         quota = self.ledger.group_of[endpoint]
@@ -111,7 +112,7 @@ class Fleet:
             return None
         if self._panic:
             return reservation
-        if not self._breakers.admit(group, now):
+        if not self._breakers.admit(group, now, despite=despite_breaker):
             self.ledger.release(reservation, now)
             return None
         if self._breakers.probing(group):

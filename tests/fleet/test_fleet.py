@@ -292,3 +292,25 @@ def test_health_tells_the_measured_times_of_the_window(fleet, clock):
     assert health.speed_p50 == pytest.approx(80.0, rel=0.01)
     clock.move(901)
     assert fleet.health()[0].first_token_p50_s is None
+
+
+def test_for_what_nothing_else_can_serve_one_a_second_passes_an_open_breaker_and_its_success_closes_it(fleet, clock):
+    fail(fleet, 0)
+    assert not fleet.admit(0)
+    assert fleet.admit(0, despite_breaker=True)
+    assert not fleet.admit(0, despite_breaker=True)
+    fleet.record(0, ok=False)
+    clock.move(1.0)
+    assert fleet.admit(0, despite_breaker=True)
+    fleet.record(0, ok=True)
+    assert availability(fleet) == [AVAILABLE] * 3
+
+
+def test_failures_of_such_requests_do_not_prolong_the_wait(fleet, clock):
+    fail(fleet, 0)
+    for _ in range(5):
+        assert fleet.admit(0, despite_breaker=True)
+        fleet.record(0, ok=False)
+        clock.move(1.0)
+    clock.move(1.1)
+    assert fleet.admit(0)

@@ -505,3 +505,41 @@ async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig,
     counts = {health.endpoint: health.first_token_count for health in rig.fleet.health()}
     assert counts.pop("first/m") == 1
     assert set(counts.values()) == {0}
+
+
+# -- what only failing endpoints can serve
+
+
+def broken(rig, name):
+    index = rig.fleet.snapshot().endpoint_ids.index(name)
+    for _ in range(5):
+        rig.fleet.record(index, ok=False)
+
+
+async def test_a_request_for_one_endpoint_is_answered_by_it_once_it_is_well_again(rig):
+    broken(rig, "second/m")
+    execution, _ = await rig.run(only="second/m")
+    assert (execution.status, execution.endpoint) == (200, "second/m")
+    assert execution.decision.despite_breakers
+    again, _ = await rig.run(only="second/m")
+    assert again.status == 200
+    assert not again.decision.despite_breakers
+
+
+async def test_a_dead_endpoint_gets_one_of_many_such_requests_at_a_time(rig, upstream):
+    upstream.plan("second", status(500))
+    broken(rig, "second/m")
+    now = rig.clock.monotonic()
+    rig.clock.monotonic = lambda: now  # all within the same second
+    executions = [(await rig.run(only="second/m"))[0] for _ in range(5)]
+    assert [tried(execution) for execution in executions] == [["second/m"], [], [], [], []]
+    assert [execution.error.status for execution in executions] == [502, 503, 503, 503, 503]
+    assert executions[-1].error.retry_after_s == 1
+
+
+async def test_the_record_of_such_a_decision_ranks_what_was_tried(rig):
+    broken(rig, "second/m")
+    execution, _ = await rig.run(only="second/m")
+    record = rig.record(execution)
+    assert record.ranking.endpoint == ("second/m",)
+    assert {row["reason"] for row in record.excluded} == {"not_requested"}
