@@ -165,6 +165,17 @@ class Fleet:
             self._paces.record_speed(endpoint, now, tokens_per_s)
         self._outcomes = True
 
+    def record_duration(self, endpoint: int, *, first_token_s: float, tokens_per_s: float, tokens: float) -> None:
+        """Take in a whole answer of so many tokens that came as if its first token and speed had been these.
+
+        It is one observation of their sum, so it counts once, divided between the two by their shares of it. It tells
+        no quantiles of either.
+        """
+        now, share = self._clock.monotonic(), first_token_s / (first_token_s + tokens / tokens_per_s)
+        self._paces.record_first_token(endpoint, now, first_token_s, share)
+        self._paces.record_speed(endpoint, now, tokens_per_s, 1.0 - share)
+        self._outcomes = True
+
     def learn_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in what one outcome teaches of all endpoints together."""
         self.lessons.record_for_all(kind, scope, value)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import builders
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freerelay_core.decision import decide
@@ -280,6 +280,35 @@ def test_the_cheaper_one_that_failed_for_two_minutes_and_is_unused_since_is_firs
     assert fleet.admit(0)
     fleet.record(0, ok=True)
     assert first() == 0
+
+
+@settings(max_examples=20)
+@given(
+    st.floats(0.2, 20), st.floats(0.2, 20), st.lists(st.integers(0, 2000), min_size=60, max_size=60), st.floats(0.1, 5)
+)
+def test_from_whole_answers_alone_durations_are_soon_expected_as_they_are(slower, weaker, tokens, prior):
+    clock = MovedClock()
+    base = builders.snapshot(builders.endpoint("a/one", first_token_s=prior, tokens_per_s=80.0))
+    fleet = Fleet(base, clock, worker="w", epoch_s=0.1, prices_on=lambda _: base.prices)
+
+    def expected(count):
+        behaviour = fleet.snapshot().behaviour
+        first, speed = behaviour.first_token_median[0], behaviour.speed_median[0]
+        return first, speed, first + count / speed
+
+    def distance():
+        typical = sorted(tokens)[len(tokens) // 2]
+        return abs(np.log((slower * prior + typical * weaker / 80.0) / expected(typical)[2]))
+
+    before = distance()
+    for count in tokens:
+        clock.move(1)
+        first, speed, whole = expected(count)
+        ratio = (slower * prior + count * weaker / 80.0) / whole
+        fleet.record_duration(0, first_token_s=first * ratio, tokens_per_s=speed / ratio, tokens=count)
+    clock.move(1)
+    assert distance() <= max(0.5 * before, 0.3)
+    assert fleet.health()[0].first_token_count == fleet.health()[0].speed_count == 0
 
 
 def test_health_tells_the_measured_times_of_the_window(fleet, clock):

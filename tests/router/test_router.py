@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import builders
+import numpy as np
 import pytest
 from upstreams import (
     WORDS,
@@ -21,6 +22,7 @@ from upstreams import (
     garbage,
     opened,
     refused_url,
+    saying,
     status,
     upstream_server,
 )
@@ -505,6 +507,27 @@ async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig,
     counts = {health.endpoint: health.first_token_count for health in rig.fleet.health()}
     assert counts.pop("first/m") == 1
     assert set(counts.values()) == {0}
+
+
+async def test_a_slow_down_under_answers_in_one_piece_is_noticed_at_that_endpoint_alone(rig, upstream):
+    upstream.plan("first", saying("The quick brown fox", completion_tokens=50))
+    before = rig.fleet.snapshot().behaviour
+    for _ in range(20):
+        execution, _ = await rig.run(only="first/m")
+        execution.answering.duration_s = 10.0
+        rig.router.learn(execution, rig.body, tenant_id="t")
+    after = rig.fleet.snapshot().behaviour
+    index = execution.answering.index
+    assert after.first_token_median[index] > 3 * before.first_token_median[index]
+    assert after.speed_median[index] < before.speed_median[index] / 3
+    assert np.delete(after.speed_median, index) == pytest.approx(np.delete(before.speed_median, index))
+
+
+async def test_several_answers_side_by_side_teach_no_times(rig):
+    before = rig.fleet.snapshot().behaviour.speed_median
+    execution, _ = await rig.run(n=2)
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    assert rig.fleet.snapshot().behaviour.speed_median.tolist() == before.tolist()
 
 
 # -- what only failing endpoints can serve
