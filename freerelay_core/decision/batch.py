@@ -19,13 +19,16 @@ from freerelay_core.profile import ProfileBatch
 from freerelay_core.scoring import (
     Directives,
     Evaluation,
+    Excluded,
     Expected,
     apply_limits,
     best,
+    despite_breakers,
     evaluate,
     log_utility,
+    stuck,
 )
-from freerelay_core.snapshot import Snapshot
+from freerelay_core.snapshot import BREAKER_OPEN, Snapshot
 
 __all__ = ["Choice", "choose", "directives_of", "evaluate_batch", "utility_of"]
 
@@ -93,6 +96,22 @@ def evaluate_batch(
 ) -> Evaluation:
     """What no preference changes for R requests, of which request r follows `directives[index[r]]`."""
     profiles = raised_batch(profiles, directives, index)
+    evaluation = _evaluated(snapshot, profiles, directives, index, live=live)
+    if not (snapshot.availability == BREAKER_OPEN).any() or not (nothing := stuck(evaluation.excluded)).any():
+        return evaluation
+    anyway = _evaluated(despite_breakers(snapshot), profiles, directives, index, live=live).excluded
+    served = nothing & (anyway == Excluded.NO).any(axis=1)
+    return dataclasses.replace(evaluation, excluded=np.where(served[:, None], anyway, evaluation.excluded))
+
+
+def _evaluated(
+    snapshot: Snapshot,
+    profiles: ProfileBatch,
+    directives: Sequence[Directive],
+    index: npt.NDArray[np.intp],
+    *,
+    live: bool,
+) -> Evaluation:
     evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
     excluded = evaluation.excluded
     for number, directive in enumerate(directives):

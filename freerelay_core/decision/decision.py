@@ -125,6 +125,8 @@ class Decision:
     """Indices of the ranked endpoints, best first."""
     budget: Budget | None = None
     """What was left of the tenant's budget; None where it has none."""
+    despite_breakers: bool = False
+    """Everything that can serve the request is failing, so what is ranked are endpoints whose breakers are open."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -220,8 +222,10 @@ class Decision:
         """One line that a person understands: why the winner won."""
         winner = self.snapshot.endpoint_ids[self.order[0]]
         if len(self.order) == 1:
-            return f"{winner} is the only endpoint that can serve this request"
-        return f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
+            words = f"{winner} is the only endpoint that can serve this request"
+        else:
+            words = f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
+        return f"every able endpoint is failing; trying the likeliest: {words}" if self.despite_breakers else words
 
     @cached_property
     def sensitivity(self) -> Sensitivity | None:

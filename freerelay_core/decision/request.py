@@ -35,11 +35,14 @@ from freerelay_core.scoring import (
     NO_DIRECTIVES,
     Budget,
     Directives,
+    Evaluation,
     Expected,
     apply_limits,
+    despite_breakers,
     evaluate,
     log_utility,
     order,
+    stuck,
 )
 from freerelay_core.scoring.reference import POLICY_WEIGHT
 from freerelay_core.snapshot import Snapshot
@@ -88,21 +91,32 @@ def decide(
     weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
     exponents = exponents or EXPONENTS[preference.value]
     masks = masks_of(directive, snapshot.endpoint_ids, only)
-    evaluation = evaluate(
-        snapshot,
-        profile,
-        masks,
-        live=live,
-        price_matters=exponents["cost"] > 0,
-        cached_share=cached_share,
-        budget=budget,
-    )
-    if limits := limits_of(directive, snapshot):
+    limits = limits_of(directive, snapshot)
+
+    def evaluated(at: Snapshot) -> Evaluation:
+        evaluation = evaluate(
+            at,
+            profile,
+            masks,
+            live=live,
+            price_matters=exponents["cost"] > 0,
+            cached_share=cached_share,
+            budget=budget,
+        )
+        if not limits:
+            return evaluation
         expected = Expected(evaluation.cost_usd, float(profile.input_tokens), evaluation.decoded_tokens)
-        excluded = apply_limits(evaluation.excluded, expected, limits, snapshot)
-        evaluation = replace(evaluation, excluded=excluded)
+        return replace(evaluation, excluded=apply_limits(evaluation.excluded, expected, limits, snapshot))
+
+    evaluation = evaluated(snapshot)
     log_utilities = log_utility(evaluation.log_factors, weights)
     ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
+    despite = False
+    if not len(ranked) and stuck(evaluation.excluded):
+        anyway = evaluated(despite_breakers(snapshot))
+        ranked = order(log_utilities, anyway.cost_usd, anyway.excluded)
+        if despite := bool(len(ranked)):
+            evaluation = anyway
     return Decision(
         id=decision_id,
         snapshot=snapshot,
@@ -114,6 +128,7 @@ def decide(
         log_utilities=log_utilities,
         order=tuple(ranked.tolist()),
         budget=budget,
+        despite_breakers=despite,
     )
 
 

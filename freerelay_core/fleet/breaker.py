@@ -30,6 +30,9 @@ FIRST_OPEN_S = 5.0
 LONGEST_OPEN_S = 300.0
 WELL_AFTER_S = 60.0
 """Who stayed closed for twice the counted time is well again: its next trip starts from `FIRST_OPEN_S`."""
+DESPITE_EVERY_S = 1.0
+"""How often an open breaker lets a request pass that nothing else can serve: as often as such clients are told to come
+again. A dead group is not flooded however many ask."""
 JITTER = 0.2
 """Waits differ by up to this share, so that workers and groups that tripped together do not probe together."""
 _JITTERS = 64
@@ -51,18 +54,26 @@ class Breakers:
         self._trips = [0] * groups
         self._tripped = [False] * groups
         self._probing = [False] * groups
+        self._despite = [False] * groups  # whether one passed in spite of the breaker
+        self._despite_at = [0.0] * groups  # when the next one may
         self._jitter = _jitters(groups, seed)
 
     def blocks(self, group: int, now: float) -> bool:
         """Whether the group is left alone at `now`: open, or half-open with its probe out."""
         return self._tripped[group] and now < self._retry_at[group]
 
-    def admit(self, group: int, now: float) -> bool:
-        """Ask to send one request. In the half-open state the first to ask becomes the probe."""
+    def admit(self, group: int, now: float, *, despite: bool = False) -> bool:
+        """Ask to send one request. In the half-open state the first to ask becomes the probe.
+
+        `despite`: nothing else can serve it. One each `DESPITE_EVERY_S` then passes although the breaker is open.
+        """
         if not self._tripped[group]:
             return True
         if now < self._retry_at[group]:
-            return False
+            if not despite or now < self._despite_at[group]:
+                return False
+            self._despite[group], self._despite_at[group] = True, now + DESPITE_EVERY_S
+            return True
         self._probing[group] = True
         self._retry_at[group] = now + self._wait_s[group]
         return True
@@ -91,12 +102,13 @@ class Breakers:
         """
         self._failures[group] = 0 if ok else self._failures[group] + 1
         if self._tripped[group]:
-            if ok and (forced or self._probing[group]):
+            if ok and (forced or self._probing[group] or self._despite[group]):
                 self._close(group, now)
                 return True
             if not ok and self._probing[group]:
                 self._trip(group, now, min(2 * self._open_s[group], LONGEST_OPEN_S))
                 return True
+            self._despite[group] &= ok
             return False
         self._count(group, now, ok=ok)
         if not ok and (self._failures[group] >= FAILURES_TO_OPEN or self._fails_too_often(group)):
@@ -124,6 +136,7 @@ class Breakers:
 
     def _trip(self, group: int, now: float, open_s: float) -> None:
         self._tripped[group], self._probing[group] = True, False
+        self._despite[group] = False
         self._open_s[group] = open_s
         self._wait_s[group] = open_s * self._jitter[group * _JITTERS + self._trips[group] % _JITTERS]
         self._retry_at[group] = now + self._wait_s[group]

@@ -39,7 +39,7 @@ LONGEST_COOL_DOWN_S = 3600.0
 HEADROOM_GRID = 0.01
 """A new snapshot is made for a change of headroom of this size: fine enough for what bites below a fifth."""
 DRIFT_S = 10.0
-"""How often measured times are let fade in a fleet that is not used: by 2 % of their weight."""
+"""How often measured times and success are let fade in a fleet that is not used: by 2 % of their weight at most."""
 
 
 class Fleet:
@@ -66,7 +66,7 @@ class Fleet:
         self._prices_on = prices_on
         groups: dict[tuple[str, str], int] = {}
         self._group = [groups.setdefault(key, len(groups)) for key in zip(base.providers, base.models, strict=True)]
-        self.lessons = Lessons(base)
+        self.lessons = Lessons(base, clock.monotonic)
         """What outcomes have taught; `learn` adds to it."""
         self._breakers = Breakers(len(groups))
         self.ledger = ledger or RateLedger.unlimited(zip(base.providers, base.models, strict=True))
@@ -95,11 +95,12 @@ class Fleet:
             self._renew(now)
         return self._snapshot
 
-    def admit(self, endpoint: int, tokens: float = 0.0) -> Reservation | None:
+    def admit(self, endpoint: int, tokens: float = 0.0, *, despite_breaker: bool = False) -> Reservation | None:
         """Ask to send a request of so many expected tokens (input and output) to this endpoint.
 
         None while its quota is used up or cooling down, its breaker is open or another request is its probe. Where
-        every breaker is open they do not count: a fleet never ejects itself.
+        every breaker is open they do not count: a fleet never ejects itself. `despite_breaker` asks for a request that
+        nothing else can serve: a few of those pass (`breaker.DESPITE_EVERY_S`).
         """
         group, now = self._group[endpoint], self._clock.monotonic()
         quota = self.ledger.group_of[endpoint]
@@ -111,7 +112,7 @@ class Fleet:
             return None
         if self._panic:
             return reservation
-        if not self._breakers.admit(group, now):
+        if not self._breakers.admit(group, now, despite=despite_breaker):
             self.ledger.release(reservation, now)
             return None
         if self._breakers.probing(group):
@@ -162,6 +163,17 @@ class Fleet:
         if tokens_per_s is not None:
             self._speeds.record(endpoint, now, tokens_per_s)
             self._paces.record_speed(endpoint, now, tokens_per_s)
+        self._outcomes = True
+
+    def record_duration(self, endpoint: int, *, first_token_s: float, tokens_per_s: float, tokens: float) -> None:
+        """Take in a whole answer of so many tokens that came as if its first token and speed had been these.
+
+        It is one observation of their sum, so it counts once, divided between the two by their shares of it. It tells
+        no quantiles of either.
+        """
+        now, share = self._clock.monotonic(), first_token_s / (first_token_s + tokens / tokens_per_s)
+        self._paces.record_first_token(endpoint, now, first_token_s, share)
+        self._paces.record_speed(endpoint, now, tokens_per_s, 1.0 - share)
         self._outcomes = True
 
     def learn_for_all(self, kind: str, scope: str, value: float) -> None:
@@ -223,7 +235,7 @@ class Fleet:
         availability = self._states(now, headroom)
         new_day = at.date() != self._day
         moved = any(abs(a - b) >= HEADROOM_GRID for a, b in zip(headroom, self._headroom, strict=False))
-        drifted = now >= self._drift_at and self._paces.drifts(now)
+        drifted = now >= self._drift_at and (self._paces.drifts(now) or self.lessons.fades())
         renewed = self._outcomes or drifted or new_day or moved or availability != self._availability
         if self._number and not renewed:
             self._flipped = False

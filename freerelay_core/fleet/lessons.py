@@ -8,14 +8,20 @@ Quality differs in one point. A grade says little without how hard the question 
 catalogue expected of the same answers; the gap between the two, on the logit scale of the Rasch model, holds at every
 depth (with all grades at one depth it is the Beta posterior, exactly).
 
+Success alone fades with time, too: who failed and was therefore not asked again must get another chance. The sums in
+the store know no time; each worker takes from them what was added since it last looked, and lets that fade on its own
+clock.
+
 Outcomes of simulated endpoints are told apart in the store, and a real endpoint never reads them.
 """
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,6 +40,10 @@ Floats = npt.NDArray[np.float64]
 ALL_ENDPOINTS = "*"
 """The endpoint of what is learned over all of them."""
 _MOST_TENANTS = 10_000
+_FADED = 0.05
+"""What stands for fewer outcomes moves an expected success by less than a quarter of a percent."""
+_SAME = 0.01
+"""How far sums that fade may differ from the worker's own and still be those: they come back some seconds old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class Kind:
     half_life: float
     scopes: tuple[str, ...] | None
     """What it is kept by beside the endpoint; None: by tenant."""
+    half_life_s: float = math.inf
+    """Seconds after which an outcome counts half, however few came since."""
 
     @property
     def decay(self) -> float:
@@ -56,8 +68,9 @@ _CONTRACTS = tuple(contract.label for contract in OutputContract)
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        # A handful of failures bends an expectation, a hundred replace it.
-        "success": Kind(20, 200, ("",)),
+        # A handful of failures bends an expectation, a hundred replace it. Twice the longest wait of a breaker: what is
+        # still failing is found failing by its probes before its failures are forgotten. Assumed.
+        "success": Kind(20, 200, ("",), half_life_s=600.0),
         # On public outcomes of nine models twenty grades correct most of a wrong prior.
         "quality": Kind(10, 500, _FAMILIES),
         "schema": Kind(20, 200, _CONTRACTS),
@@ -92,26 +105,65 @@ class CachedShare(NamedTuple):
 
 
 class _Tally:
-    """Sums over outcomes by scope and endpoint; arrays of shape (scopes, E)."""
+    """Sums over outcomes by scope and endpoint; arrays of shape (scopes, E), which see the flat ones told to."""
 
-    __slots__ = ("expected", "total", "weight")
+    __slots__ = ("_expected", "_told_at", "_total", "_weight", "expected", "total", "weight")
 
     def __init__(self, scopes: int, endpoints: int) -> None:
-        self.weight, self.total, self.expected = (np.zeros((scopes, endpoints)) for _ in range(3))
+        self._weight, self._total, self._expected, self._told_at = (
+            array("d", bytes(8 * scopes * endpoints)) for _ in range(4)
+        )
+        self.weight, self.total, self.expected = (
+            np.frombuffer(sums).reshape(scopes, endpoints) for sums in (self._weight, self._total, self._expected)
+        )
 
-    def add(self, scope: int, endpoint: int, decay: float, value: float, expected: float) -> None:
-        for sums, part in ((self.weight, 1.0), (self.total, value), (self.expected, expected)):
-            sums[scope, endpoint] = sums[scope, endpoint] * decay + part
+    def add(self, cell: int, kind: Kind, now: float, value: float, expected: float) -> None:
+        """Take in one outcome; `cell` is scope x E + endpoint."""
+        left = kind.decay
+        if kind.half_life_s < math.inf:
+            left *= 0.5 ** ((now - self._told_at[cell]) / kind.half_life_s)
+            self._told_at[cell] = now
+        self._weight[cell] = self._weight[cell] * left + 1.0
+        self._total[cell] = self._total[cell] * left + value
+        self._expected[cell] = self._expected[cell] * left + expected
+
+    def sums(self, cell: int, kind: Kind, now: float) -> list[float]:
+        """Weight, total and expected of a cell, as they stand at `now`."""
+        left = 0.5 ** ((now - self._told_at[cell]) / kind.half_life_s)
+        return [self._weight[cell] * left, self._total[cell] * left, self._expected[cell] * left]
+
+    def put(self, cell: int, now: float, sums: Sequence[float]) -> None:
+        self._weight[cell], self._total[cell], self._expected[cell] = sums
+        self._told_at[cell] = now
+
+    def left(self, kind: Kind, now: float) -> Floats:
+        """What time has left of the sums, of their shape."""
+        left: Floats = 0.5 ** ((now - np.frombuffer(self._told_at)) / kind.half_life_s)
+        return left.reshape(self.weight.shape)
 
     def mean(self, prior: float | Floats, prior_weight: float) -> Floats:
         mean: Floats = (prior_weight * prior + self.total) / (prior_weight + self.weight)
         return mean
 
 
-class Lessons:
-    """What the endpoints of a snapshot have taught; for one event loop. The last column is over all endpoints."""
+class _Stored(NamedTuple):
+    """What the store said of an endpoint's success when this worker last looked: weight and total."""
 
-    def __init__(self, base: Snapshot) -> None:
+    outcomes: int
+    sums: tuple[float, float]
+    faded: tuple[float, float]
+    """What was left of them then."""
+    at: float
+
+
+class Lessons:
+    """What the endpoints of a snapshot have taught; for one event loop. The last column is over all endpoints.
+
+    `monotonic` tells the seconds by which success fades; without it nothing does.
+    """
+
+    def __init__(self, base: Snapshot, monotonic: Callable[[], float] = float) -> None:
+        self._monotonic = monotonic
         self._ids = (*base.endpoint_ids, ALL_ENDPOINTS)
         self._index = {name: index for index, name in enumerate(self._ids)}
         self._simulated = (*base.simulated.tolist(), bool(base.simulated.all()))
@@ -121,19 +173,22 @@ class Lessons:
         }
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
+        self._stored: dict[int, _Stored] = {}  # of success, by endpoint
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in one outcome: a share, ratio or number of tokens, as the kind has it."""
-        decay = KINDS[kind].decay
+        what, now = KINDS[kind], self._monotonic()
         tally, row = self._tally(kind, scope)
-        tally.add(row, endpoint, decay, value, expected)
+        tally.add(row * len(self._ids) + endpoint, what, now, value, expected)
         if kind != "success":
             self._learned = None
         unsaved = self._unsaved.setdefault((kind, scope, endpoint), [0, 0.0, 0.0, 0.0])
         unsaved[0] += 1
-        for part, new in ((1, 1.0), (2, value), (3, expected)):
-            unsaved[part] = unsaved[part] * decay + new
+        decay = what.decay
+        unsaved[1] = unsaved[1] * decay + 1.0
+        unsaved[2] = unsaved[2] * decay + value
+        unsaved[3] = unsaved[3] * decay + expected
 
     def record_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in one outcome of no matter which endpoint."""
@@ -141,7 +196,17 @@ class Lessons:
 
     def success(self, prior: Floats) -> Floats:
         """Expected share of answered requests of each endpoint, on its prior share; shape (E,)."""
-        return self._tallies["success"].mean(np.append(prior, 1.0), KINDS["success"].prior_weight)[0, :-1]
+        tally, kind = self._tallies["success"], KINDS["success"]
+        left = tally.left(kind, self._monotonic())[0, :-1]
+        mean: Floats = (kind.prior_weight * prior + left * tally.total[0, :-1]) / (
+            kind.prior_weight + left * tally.weight[0, :-1]
+        )
+        return mean
+
+    def fades(self) -> bool:
+        """Whether success still rests on outcomes, so that the passing of time alone changes it."""
+        tally = self._tallies["success"]
+        return bool((tally.weight * tally.left(KINDS["success"], self._monotonic()) > _FADED).any())
 
     def learned(self) -> Learned:
         """All figures but success, as arrays for a snapshot."""
@@ -189,7 +254,7 @@ class Lessons:
 
         Returns whether that taught anything.
         """
-        taught = False
+        taught, now = False, self._monotonic()
         for saved in lessons:
             index = self._index.get(saved.endpoint)
             if index is None or saved.kind not in KINDS or saved.simulated != self._simulated[index]:
@@ -198,13 +263,28 @@ class Lessons:
             if scopes is not None and saved.scope not in scopes:
                 continue
             tally, row = self._tally(saved.kind, saved.scope)
-            sums = self._with_unsaved((saved.kind, saved.scope, index), saved)[1:]
-            known = [tally.weight[row, index], tally.total[row, index], tally.expected[row, index]]
-            if np.allclose(sums, known, rtol=1e-9, atol=0.0):
+            kind, cell = KINDS[saved.kind], row * len(self._ids) + index
+            fading = kind.half_life_s < math.inf
+            known = self._faded(saved, index, now) if fading else saved
+            sums = self._with_unsaved((saved.kind, saved.scope, index), known)[1:]
+            if np.allclose(sums, tally.sums(cell, kind, now), rtol=_SAME if fading else 1e-9, atol=0.0):
                 continue  # the worker's own, come back
-            tally.weight[row, index], tally.total[row, index], tally.expected[row, index] = sums
+            tally.put(cell, now, sums)
             self._learned, taught = None, True
         return taught
+
+    def _faded(self, saved: Lesson, index: int, now: float) -> Lesson:
+        """The sums in the store, of which what was there when this worker last looked has faded since."""
+        seen = self._stored.get(index)
+        if seen is None or seen.outcomes > saved.outcomes:  # or the store has begun anew
+            seen = _Stored(0, (0.0, 0.0), (0.0, 0.0), now)
+        counted = saved.decay ** (saved.outcomes - seen.outcomes)
+        left = counted * 0.5 ** ((now - seen.at) / KINDS[saved.kind].half_life_s)
+        stored = (saved.weight, saved.total)
+        new = [max(0.0, sums - old * counted) for sums, old in zip(stored, seen.sums, strict=True)]
+        weight, total = (old * left + more for old, more in zip(seen.faded, new, strict=True))
+        self._stored[index] = _Stored(saved.outcomes, stored, (weight, total), now)
+        return replace(saved, weight=weight, total=total)
 
     def _with_unsaved(self, key: tuple[str, str, int], old: Lesson) -> list[float]:
         """The sums of older outcomes and of those that came in since."""

@@ -154,7 +154,8 @@ class Router:
             provider = self._endpoints[index].provider
             if provider in providers:
                 continue
-            reservation = self._fleet.admit(index, expected_tokens(decision, index))
+            tokens = expected_tokens(decision, index)
+            reservation = self._fleet.admit(index, tokens, despite_breaker=decision.despite_breakers)
             if reservation is None:
                 continue
             providers.add(provider)

@@ -38,7 +38,10 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
             fleet.learn("schema", contract.label, endpoint, float(execution.schema_pass))
     if execution.usage is not None:
         _learn_tokens(fleet, decision, endpoint, execution.usage, tenant_id)
-        _learn_times(fleet, decision, answering, execution.usage)
+        if answering.first_token_s is not None:
+            _learn_times(fleet, decision, answering, answering.first_token_s, execution.usage)
+        elif body.get("n") in (None, 1):  # several answers are written side by side
+            _learn_duration(fleet, decision, answering, execution.usage)
 
 
 def _text(execution: Execution) -> str:
@@ -68,24 +71,39 @@ def _learn_tokens(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage,
         fleet.learn_for_all("output_ratio", family, ratio)
 
 
-def _learn_times(fleet: Fleet, decision: Decision, attempt: Attempt, usage: Usage) -> None:
+def _learn_times(fleet: Fleet, decision: Decision, attempt: Attempt, first_token_s: float, usage: Usage) -> None:
     """Take in first token and decode speed, as the behaviour model has them: prefill and thinking are told apart."""
-    if attempt.first_token_s is None:
-        return  # a whole answer at once does not say when it began
-    thinks = decision.snapshot.learned.thinking_tokens[:, attempt.index].any()
-    if usage.reasoning_tokens is None and thinks:
+    if _hides_thinking(decision, attempt, usage):
         return
     thinking = usage.reasoning_tokens or 0
-    answer, decode_s = usage.output_tokens - thinking, attempt.duration_s - attempt.first_token_s
+    answer, decode_s = usage.output_tokens - thinking, attempt.duration_s - first_token_s
     speed = answer / decode_s if answer >= _LEAST_TOKENS and decode_s >= _LEAST_DECODE_S else None
     usual = speed or float(decision.snapshot.behaviour.speed_median[attempt.index])
-    first = attempt.first_token_s - usage.input_tokens / PREFILL_TOKENS_PER_S - thinking / usual
+    first = first_token_s - usage.input_tokens / PREFILL_TOKENS_PER_S - thinking / usual
     fleet.record_times(
         attempt.index,
         # What is taken off is partly assumed, so it never makes a measured time better than tenfold.
-        first_token_s=max(first, 0.1 * attempt.first_token_s, _LEAST_FIRST_TOKEN_S),
+        first_token_s=max(first, 0.1 * first_token_s, _LEAST_FIRST_TOKEN_S),
         tokens_per_s=speed,
     )
+
+
+def _learn_duration(fleet: Fleet, decision: Decision, attempt: Attempt, usage: Usage) -> None:
+    """Take in how long an answer in one piece took: it does not say when it began, so both figures move alike."""
+    if _hides_thinking(decision, attempt, usage):
+        return
+    behaviour, prefill = decision.snapshot.behaviour, usage.input_tokens / PREFILL_TOKENS_PER_S
+    first, speed = float(behaviour.first_token_median[attempt.index]), float(behaviour.speed_median[attempt.index])
+    took = max(attempt.duration_s - prefill, 0.1 * attempt.duration_s)
+    ratio = _bounded(took / (first + usage.output_tokens / speed))
+    fleet.record_duration(
+        attempt.index, first_token_s=first * ratio, tokens_per_s=speed / ratio, tokens=usage.output_tokens
+    )
+
+
+def _hides_thinking(decision: Decision, attempt: Attempt, usage: Usage) -> bool:
+    """Whether tokens that the provider does not state may have been written before the answer."""
+    return usage.reasoning_tokens is None and bool(decision.snapshot.learned.thinking_tokens[:, attempt.index].any())
 
 
 def _bounded(ratio: float) -> float:

@@ -11,7 +11,7 @@ into words; `sensitivity` says how far the winner is from losing.
 """
 
 from freerelay_core.scoring.budget import Budget
-from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, Excluded
+from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, Excluded, despite_breakers, stuck
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import Evaluation, evaluate, reference_cost_usd
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
@@ -35,9 +35,11 @@ __all__ = [
     "catalogue_quality",
     "compare",
     "comparison_words",
+    "despite_breakers",
     "evaluate",
     "log_utility",
     "order",
     "reference_cost_usd",
     "sensitivity",
+    "stuck",
 ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from freerelay_core.scoring import reference
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, Snapshot
 
-__all__ = ["NO_DIRECTIVES", "Directives", "Excluded", "codes_where", "ruled_out"]
+__all__ = ["NO_DIRECTIVES", "Directives", "Excluded", "codes_where", "despite_breakers", "ruled_out", "stuck"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -89,3 +90,19 @@ def ruled_out(codes: Codes, directives: Directives) -> Codes:
     if directives.only is not None:
         codes = np.maximum(codes, codes_where(~directives.only, Excluded.NOT_REQUESTED))
     return codes
+
+
+def stuck(excluded: Codes) -> Bools:
+    """Whether nothing is left for a request, shape (R,) or a single one, though something fails that might serve it.
+
+    A breaker hides what else an endpoint lacks, so it is evaluated again at `despite_breakers`.
+    """
+    nothing: Bools = (excluded != Excluded.NO).all(axis=-1) & (excluded == Excluded.BREAKER_OPEN).any(axis=-1)
+    return nothing
+
+
+@lru_cache(maxsize=16)
+def despite_breakers(snapshot: Snapshot) -> Snapshot:
+    """The snapshot as if every breaker were closed: for requests that nothing else can serve."""
+    availability = np.where(snapshot.availability == BREAKER_OPEN, AVAILABLE, snapshot.availability)
+    return replace(snapshot, availability=availability.astype(np.int8))

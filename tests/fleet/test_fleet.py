@@ -8,9 +8,10 @@ from datetime import timedelta
 import builders
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freerelay_core.decision import decide
 from freerelay_core.fleet import Fleet
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN
 
@@ -256,6 +257,60 @@ def test_one_that_was_slow_and_is_not_asked_any_more_is_expected_as_the_catalogu
     assert fleet.snapshot() is settled
 
 
+def test_the_cheaper_one_that_failed_for_two_minutes_and_is_unused_since_is_first_again_within_half_an_hour(clock):
+    base = builders.snapshot(builders.endpoint("a/one", usd=(0.5, 0.05, 2.0)), builders.endpoint("b/one"))
+    fleet = Fleet(base, clock, worker="w", epoch_s=0.1, prices_on=lambda _: base.prices)
+
+    def first():
+        return decide(fleet.snapshot(), builders.request(), decision_id="d").order[0]
+
+    assert first() == 0
+    for _ in range(120):
+        clock.move(1)
+        if fleet.admit(0):
+            fleet.record(0, ok=False)
+        fleet.record(1, ok=True)
+    assert first() == 1
+    healthy_at = clock.seconds
+    while first() == 1:
+        clock.move(10)
+        assert fleet.admit(1)
+        fleet.record(1, ok=True)
+        assert clock.seconds < healthy_at + 1800
+    assert fleet.admit(0)
+    fleet.record(0, ok=True)
+    assert first() == 0
+
+
+@settings(max_examples=20)
+@given(
+    st.floats(0.2, 20), st.floats(0.2, 20), st.lists(st.integers(0, 2000), min_size=60, max_size=60), st.floats(0.1, 5)
+)
+def test_from_whole_answers_alone_durations_are_soon_expected_as_they_are(slower, weaker, tokens, prior):
+    clock = MovedClock()
+    base = builders.snapshot(builders.endpoint("a/one", first_token_s=prior, tokens_per_s=80.0))
+    fleet = Fleet(base, clock, worker="w", epoch_s=0.1, prices_on=lambda _: base.prices)
+
+    def expected(count):
+        behaviour = fleet.snapshot().behaviour
+        first, speed = behaviour.first_token_median[0], behaviour.speed_median[0]
+        return first, speed, first + count / speed
+
+    def distance():
+        typical = sorted(tokens)[len(tokens) // 2]
+        return abs(np.log((slower * prior + typical * weaker / 80.0) / expected(typical)[2]))
+
+    before = distance()
+    for count in tokens:
+        clock.move(1)
+        first, speed, whole = expected(count)
+        ratio = (slower * prior + count * weaker / 80.0) / whole
+        fleet.record_duration(0, first_token_s=first * ratio, tokens_per_s=speed / ratio, tokens=count)
+    clock.move(1)
+    assert distance() <= max(0.5 * before, 0.3)
+    assert fleet.health()[0].first_token_count == fleet.health()[0].speed_count == 0
+
+
 def test_health_tells_the_measured_times_of_the_window(fleet, clock):
     answer(fleet, clock, 0.5, 19)
     answer(fleet, clock, 4.0, 2)
@@ -266,3 +321,25 @@ def test_health_tells_the_measured_times_of_the_window(fleet, clock):
     assert health.speed_p50 == pytest.approx(80.0, rel=0.01)
     clock.move(901)
     assert fleet.health()[0].first_token_p50_s is None
+
+
+def test_for_what_nothing_else_can_serve_one_a_second_passes_an_open_breaker_and_its_success_closes_it(fleet, clock):
+    fail(fleet, 0)
+    assert not fleet.admit(0)
+    assert fleet.admit(0, despite_breaker=True)
+    assert not fleet.admit(0, despite_breaker=True)
+    fleet.record(0, ok=False)
+    clock.move(1.0)
+    assert fleet.admit(0, despite_breaker=True)
+    fleet.record(0, ok=True)
+    assert availability(fleet) == [AVAILABLE] * 3
+
+
+def test_failures_of_such_requests_do_not_prolong_the_wait(fleet, clock):
+    fail(fleet, 0)
+    for _ in range(5):
+        assert fleet.admit(0, despite_breaker=True)
+        fleet.record(0, ok=False)
+        clock.move(1.0)
+    clock.move(1.1)
+    assert fleet.admit(0)

@@ -217,3 +217,84 @@ def test_kept_contracts_raise_the_schema_factor_to_what_was_seen():
     before, after = (decide(s, request, decision_id="d").row(0) for s in (snapshot, taught(snapshot, lessons)))
     assert before.factors["schema"][0] == pytest.approx(0.85)
     assert 0.98 < after.factors["schema"][0] < 1
+
+
+class Told:
+    """A worker's lessons of success, and the clock on which they fade."""
+
+    def __init__(self, store):
+        self.seconds, self._store = 1000.0, store
+        self.lessons = Lessons(builders.snapshot(*TWO), lambda: self.seconds)
+
+    def tell(self, *outcomes):
+        for ok in outcomes:
+            self.lessons.record("success", "", 0, ok)
+
+    def share(self):
+        """Save and take over, as the store does it: by the number of outcomes, without regard to time."""
+        for new in self.lessons.take_unsaved():
+            old = self._store.get(new.endpoint, replace(new, outcomes=0, weight=0.0, total=0.0, expected=0.0))
+            left = new.decay**new.outcomes
+            self._store[new.endpoint] = replace(
+                new,
+                outcomes=old.outcomes + new.outcomes,
+                weight=old.weight * left + new.weight,
+                total=old.total * left + new.total,
+            )
+        return self.lessons.adopt(self._store.values())
+
+    @property
+    def success(self):
+        return self.lessons.success(np.array([0.9, 0.9]))[0]
+
+
+def test_success_fades_by_half_in_ten_minutes_towards_the_prior():
+    worker, kind = Told({}), KINDS["success"]
+    worker.tell(*[0.0] * 5)
+    weight = sum(kind.decay**age for age in range(5))
+    worker.seconds += 600
+    assert worker.success == pytest.approx(20 * 0.9 / (20 + weight / 2))
+    assert worker.lessons.fades()
+    worker.seconds += 24 * 3600
+    assert worker.success == pytest.approx(0.9)
+    assert not worker.lessons.fades()
+
+
+@given(st.lists(st.tuples(st.floats(0, 900), st.booleans(), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40))
+def test_workers_that_share_what_they_saw_expect_the_same_success_as_one_that_saw_it_all(happened):
+    store, alone = {}, Told({})
+    workers = Told(store), Told(store)
+    for seconds, which, ok in happened:
+        for worker in (*workers, alone):
+            worker.seconds += seconds
+        for worker in (workers[which], alone):
+            worker.tell(ok)
+        for worker in (*workers, *workers):
+            worker.share()
+    for worker in workers:
+        assert worker.success == pytest.approx(alone.success, abs=0.01)
+
+
+def test_old_failures_do_not_come_back_from_the_store_with_the_first_new_success():
+    worker = Told({})
+    worker.tell(*[0.0] * 50)
+    worker.share()
+    worker.seconds += 3600
+    before = worker.success
+    worker.tell(1.0)
+    worker.share()
+    assert worker.success > before
+    assert worker.share() is False
+
+
+def test_a_store_that_began_anew_is_believed():
+    store = {}
+    worker = Told(store)
+    worker.tell(*[0.0] * 50)
+    worker.share()
+    store.clear()
+    other = Told(store)
+    other.tell(1.0)
+    other.share()
+    assert worker.share() is True
+    assert worker.success == pytest.approx(other.success)

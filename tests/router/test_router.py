@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import builders
+import numpy as np
 import pytest
 from upstreams import (
     WORDS,
@@ -21,6 +22,7 @@ from upstreams import (
     garbage,
     opened,
     refused_url,
+    saying,
     status,
     upstream_server,
 )
@@ -505,3 +507,62 @@ async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig,
     counts = {health.endpoint: health.first_token_count for health in rig.fleet.health()}
     assert counts.pop("first/m") == 1
     assert set(counts.values()) == {0}
+
+
+async def test_a_slow_down_under_answers_in_one_piece_is_noticed_at_that_endpoint_alone(rig, upstream):
+    upstream.plan("first", saying("The quick brown fox", completion_tokens=50))
+    before = rig.fleet.snapshot().behaviour
+    for _ in range(20):
+        execution, _ = await rig.run(only="first/m")
+        execution.answering.duration_s = 10.0
+        rig.router.learn(execution, rig.body, tenant_id="t")
+    after = rig.fleet.snapshot().behaviour
+    index = execution.answering.index
+    assert after.first_token_median[index] > 3 * before.first_token_median[index]
+    assert after.speed_median[index] < before.speed_median[index] / 3
+    assert np.delete(after.speed_median, index) == pytest.approx(np.delete(before.speed_median, index))
+
+
+async def test_several_answers_side_by_side_teach_no_times(rig):
+    before = rig.fleet.snapshot().behaviour.speed_median
+    execution, _ = await rig.run(n=2)
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    assert rig.fleet.snapshot().behaviour.speed_median.tolist() == before.tolist()
+
+
+# -- what only failing endpoints can serve
+
+
+def broken(rig, name):
+    index = rig.fleet.snapshot().endpoint_ids.index(name)
+    for _ in range(5):
+        rig.fleet.record(index, ok=False)
+
+
+async def test_a_request_for_one_endpoint_is_answered_by_it_once_it_is_well_again(rig):
+    broken(rig, "second/m")
+    execution, _ = await rig.run(only="second/m")
+    assert (execution.status, execution.endpoint) == (200, "second/m")
+    assert execution.decision.despite_breakers
+    again, _ = await rig.run(only="second/m")
+    assert again.status == 200
+    assert not again.decision.despite_breakers
+
+
+async def test_a_dead_endpoint_gets_one_of_many_such_requests_at_a_time(rig, upstream):
+    upstream.plan("second", status(500))
+    broken(rig, "second/m")
+    now = rig.clock.monotonic()
+    rig.clock.monotonic = lambda: now  # all within the same second
+    executions = [(await rig.run(only="second/m"))[0] for _ in range(5)]
+    assert [tried(execution) for execution in executions] == [["second/m"], [], [], [], []]
+    assert [execution.error.status for execution in executions] == [502, 503, 503, 503, 503]
+    assert executions[-1].error.retry_after_s == 1
+
+
+async def test_the_record_of_such_a_decision_ranks_what_was_tried(rig):
+    broken(rig, "second/m")
+    execution, _ = await rig.run(only="second/m")
+    record = rig.record(execution)
+    assert record.ranking.endpoint == ("second/m",)
+    assert {row["reason"] for row in record.excluded} == {"not_requested"}
