@@ -138,7 +138,7 @@ def _of_the_router(tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
 async def _settled(count: Any) -> int:
     """The count once it is zero, else after a while."""
     deadline = asyncio.get_running_loop().time() + SETTLES_S
-    while (left := count()) and asyncio.get_running_loop().time() < deadline:
+    while (left := count()) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0.01)
     return int(left)
 
@@ -186,7 +186,7 @@ async def _served(settings: Settings) -> AsyncIterator[tuple[str, str]]:
     server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http="httptools"))
     async with api.lifespan(settings):
         task = asyncio.create_task(server.serve())
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
             await asyncio.sleep(0.005)
         try:
             port = server.servers[0].sockets[0].getsockname()[1]

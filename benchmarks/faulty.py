@@ -57,7 +57,7 @@ class Provider:
         self.open_calls = 0
         """Begun and neither ended nor broken off."""
         self.port = 0
-        self._draws = random.Random(f"{seed} {name}")
+        self._draws = random.Random(f"{seed} {name}")  # noqa: S311
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._later: set[asyncio.Task[None]] = set()
@@ -240,7 +240,6 @@ def _event(delta: dict[str, str], reason: str | None, more: dict[str, str]) -> b
     choices = [{"index": 0, "delta": delta, "finish_reason": reason}]
     shape = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
     return b"data: " + json.dumps(shape | more).encode() + b"\n\n"
-
 
 
 @asynccontextmanager
