@@ -12,7 +12,7 @@ from freerelay_core.catalogue import Endpoint
 
 __all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer", "upstream_body"]
 
-EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
+EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 """Values of `reasoning_effort`. Other modes of a catalogue entry (`@instant`) are the vendor's own model names."""
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024

@@ -117,3 +117,7 @@ def test_only_model_effort_and_our_own_field_are_touched():
     assert plain == body | {"reasoning_effort": "low", "unknown": {"x": [1, None]}, "model": "m"}
     assert json.loads(upstream_body(body | extra, builders.endpoint("a/m@high")))["reasoning_effort"] == "high"
     assert "reasoning_effort" not in json.loads(upstream_body(body, builders.endpoint("a/m@instant")))
+
+
+def test_the_highest_effort_is_sent_as_any_other():
+    assert json.loads(upstream_body({"messages": []}, builders.endpoint("a/m@max")))["reasoning_effort"] == "max"
