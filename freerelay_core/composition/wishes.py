@@ -63,9 +63,7 @@ def _options(routing: object) -> dict[str, Any]:
     for name, value in routing.items():
         if name not in _FIELDS:
             known = ", ".join(_FIELDS)
-            raise UnprocessableRequest(
-                f"routing has no field {str(name)[:60]!r}; known are {known}.", param=f"routing.{str(name)[:60]}"
-            )
+            raise UnprocessableRequest(f"routing has a field that is not known; known are {known}.", param="routing")
         wanted = bool if name == "confidential" else str
         if value is not None and not isinstance(value, wanted):
             kind = "true or false" if wanted is bool else "text"
