@@ -22,6 +22,7 @@ STATES = {
     "breaker_open": "breaker open",
     "cooling_down": "asked us to wait",
     "quota_gone": "quota used up",
+    "provider_budget_gone": "budget used up",
     "not_live": "without live traffic",
 }
 """What the filter offers, in words."""
@@ -106,6 +107,8 @@ def _table(chosen: Sequence[EndpointState], state: RouterState) -> Table:
         Column("Catalogue p50, s", "%.2f", width=115),
         Column("First token p95, s", "%.2f", width=120),
         Column("Speed, tokens/s", "%.0f", width=110),
+        Column("Breaker", width=80),
+        Column("Measured, 15 min", "%d", width=115),
         Column("Attempts", "%d", width=75),
         Column("Failed", "%d", width=65),
     )
@@ -120,6 +123,8 @@ def _table(chosen: Sequence[EndpointState], state: RouterState) -> Table:
             each.catalogue_pace.first_token_p50_s,
             each.pace.first_token_p95_s,
             each.pace.tokens_per_s,
+            each.breaker.state,
+            each.first_tokens_seen,
             each.attempts,
             each.failures,
         )
@@ -139,7 +144,8 @@ def _basis(state: RouterState) -> str:
     return (
         f"Snapshot {snapshot.id}, {seconds(snapshot.age_s)} old. This worker: version {process.version}, up for "
         f"{seconds(process.uptime_s)}, {count(process.open_requests, 'request')} under way, "
-        f"{count(log.pending, 'decision')} waiting to be written, {count(log.dropped)} lost. Success, pace and "
+        f"{count(log.pending, 'decision')} waiting to be written, {count(log.spilled)} in files, "
+        f"{count(log.dropped)} lost. Success, pace and "
         "headroom are what routing expects now; attempts and failures are counted since this worker's start."
     )
 

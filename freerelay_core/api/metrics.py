@@ -94,6 +94,7 @@ def _gauges(state: RouterState) -> Iterator[Metric]:
     yield GaugeMetricFamily("freerelay_open_requests", "Decided requests under way.", process.open_requests)
     yield GaugeMetricFamily("freerelay_ready", "1 once the store has been reached.", process.ready)
     yield GaugeMetricFamily("freerelay_decision_log_pending", "Decisions that wait to be written.", log.pending)
+    yield GaugeMetricFamily("freerelay_decision_log_spilled", "Decisions that wait in files.", log.spilled)
     yield CounterMetricFamily("freerelay_decision_log_dropped", "Decisions that were lost.", log.dropped)
     yield GaugeMetricFamily("freerelay_snapshot_age_seconds", "Age of the snapshot that decides.", state.snapshot.age_s)
     yield CounterMetricFamily("freerelay_snapshots", "Snapshots made.", int(state.snapshot.id.rpartition("-")[2]))

@@ -14,7 +14,8 @@ from freerelay_core import __version__
 from freerelay_core.behaviour import Behaviour, prior_behaviour
 from freerelay_core.composition.application import Application
 from freerelay_core.errors import PermissionDenied
-from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE
+from freerelay_core.fleet import BreakerHealth, QuotaFigure
+from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE
 from freerelay_core.store import Identity
 
 __all__ = ["AVAILABILITIES", "EndpointState", "Pace", "RouterState", "router_state"]
@@ -24,6 +25,7 @@ AVAILABILITIES = {
     BREAKER_OPEN: "breaker_open",
     COOLING_DOWN: "cooling_down",
     QUOTA_GONE: "quota_gone",
+    PROVIDER_BUDGET_GONE: "provider_budget_gone",
 }
 """Names of what `Snapshot.availability` holds in a live fleet."""
 
@@ -31,6 +33,7 @@ _WHY = {
     "breaker_open": "It kept failing, so its breaker is open; single requests try whether it is back.",
     "cooling_down": "It asked us to wait (rate limit).",
     "quota_gone": "Its quota is used up.",
+    "provider_budget_gone": "Its provider's budget is used up.",
 }
 _NOT_LIVE = "It is simulated, and real endpoints are configured."
 _ANSWERED = frozenset({"ok", "refused"})
@@ -90,6 +93,14 @@ class EndpointState:
     """Those of them that count against the endpoint."""
     graded: float
     """Graded answers that its quality rests on; older ones count less."""
+    breaker: BreakerHealth
+    """Of its provider and model."""
+    first_tokens_seen: int
+    """Times to the first token measured in the last quarter of an hour, and their quantiles."""
+    first_token_seen_p50_s: float | None
+    first_token_seen_p95_s: float | None
+    speeds_seen: int
+    """Decode speeds measured in the last quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,8 @@ class LogState:
 
     pending: int
     """Decisions recorded and not yet known to be written."""
+    spilled: int
+    """Decisions that wait in files for the store."""
     dropped: int
     """Decisions lost since the start of this process."""
 
@@ -132,6 +145,8 @@ class RouterState:
     at: datetime
     snapshot: SnapshotState
     endpoints: tuple[EndpointState, ...]
+    quotas: tuple[QuotaFigure, ...]
+    """Every limit of every quota group, as it stands."""
     decision_log: LogState
     process: ProcessState
 
@@ -146,7 +161,8 @@ def router_state(application: Application, who: Identity) -> RouterState:
         at=at,
         snapshot=SnapshotState(snapshot.id, snapshot.created_at, snapshot.age_s(at)),
         endpoints=_endpoints(application),
-        decision_log=LogState(pending=log.pending, dropped=log.dropped),
+        quotas=tuple(application.fleet.ledger.figures(application.clock.monotonic())),
+        decision_log=LogState(pending=log.pending, spilled=log.spilled, dropped=log.dropped),
         process=ProcessState(
             worker=snapshot.id.rpartition("-")[0],
             version=__version__,
@@ -161,6 +177,7 @@ def router_state(application: Application, who: Identity) -> RouterState:
 def _endpoints(application: Application) -> tuple[EndpointState, ...]:
     fleet, snapshot = application.fleet, application.fleet.snapshot()
     catalogue = prior_behaviour(application.catalogue.endpoints)
+    healths = fleet.health()
     graded = snapshot.learned.graded.sum(axis=0)
     results: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for (endpoint, result), number in application.tally.attempts.items():
@@ -168,7 +185,7 @@ def _endpoints(application: Application) -> tuple[EndpointState, ...]:
 
     def state(index: int, endpoint: str) -> EndpointState:
         availability, live = AVAILABILITIES[int(snapshot.availability[index])], bool(snapshot.live[index])
-        counted = results[endpoint]
+        counted, health = results[endpoint], healths[index]
         return EndpointState(
             endpoint=endpoint,
             provider=snapshot.providers[index],
@@ -177,7 +194,7 @@ def _endpoints(application: Application) -> tuple[EndpointState, ...]:
             serving=live and availability == "available",
             availability=availability,
             why=_WHY.get(availability) if live else _NOT_LIVE,
-            retry_in_s=fleet.retry_after_s([index]),
+            retry_in_s=fleet.retry_after_s([index]) or health.breaker.retry_s or None,
             success=float(snapshot.success[index]),
             headroom=float(snapshot.headroom[index]),
             pace=Pace.of(snapshot.behaviour, index),
@@ -185,6 +202,11 @@ def _endpoints(application: Application) -> tuple[EndpointState, ...]:
             attempts=sum(counted.values()),
             failures=sum(number for result, number in counted.items() if result not in _ANSWERED | _NO_FAULT),
             graded=float(graded[index]),
+            breaker=health.breaker,
+            first_tokens_seen=health.first_token_count,
+            first_token_seen_p50_s=health.first_token_p50_s,
+            first_token_seen_p95_s=health.first_token_p95_s,
+            speeds_seen=health.speed_count,
         )
 
     return tuple(state(index, endpoint) for index, endpoint in enumerate(snapshot.endpoint_ids))

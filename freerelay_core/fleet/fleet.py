@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class Fleet:
         self._group = [groups.setdefault(key, len(groups)) for key in zip(base.providers, base.models, strict=True)]
         self.lessons = Lessons(base, clock.monotonic)
         """What outcomes have taught; `learn` adds to it."""
-        self._breakers = Breakers(len(groups))
+        self._breakers = Breakers(len(groups), seed=crc32(worker.encode()))
         self.ledger = ledger or RateLedger.unlimited(zip(base.providers, base.models, strict=True))
         """What quota groups have used of their limits."""
         self._cooling_until = [0.0] * len(self.ledger.names)

@@ -35,10 +35,14 @@ def test_the_state_names_the_snapshot_the_process_and_every_endpoint(calm: Any) 
     assert first["serving"]
     assert first["why"] is None
     assert first["attempts"] >= 1
-    assert first["pace"] == first["catalogue_pace"]
+    assert first["breaker"] == {"state": "closed", "retry_s": 0.0, "failures": 0}
     assert 0 < first["pace"]["first_token_p50_s"] < first["pace"]["first_token_p95_s"]
     simulated = endpoint(shown, "openai/gpt-4o-mini")
     assert (simulated["simulated"], simulated["live"], simulated["serving"]) == (True, False, False)
+    assert simulated["pace"] == simulated["catalogue_pace"]
+    assert simulated["first_tokens_seen"] == simulated["speeds_seen"] == 0
+    assert shown["decision_log"]["spilled"] == 0
+    assert isinstance(shown["quotas"], list)
     assert simulated["why"] == "It is simulated, and real endpoints are configured."
 
 
@@ -63,6 +67,10 @@ def test_failures_are_counted_and_open_the_breaker(calm: Any, upstream: Any) -> 
     first = endpoint(state(calm), "first/m")
     assert first["availability"] == "breaker_open"
     assert "breaker is open" in first["why"]
+    assert (first["breaker"]["state"], first["retry_in_s"]) == (
+        "open",
+        pytest.approx(first["breaker"]["retry_s"], abs=1),
+    )
     assert first["failures"] == before["failures"] + 5
     assert first["success"] < before["success"]
 

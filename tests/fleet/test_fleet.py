@@ -343,3 +343,13 @@ def test_failures_of_such_requests_do_not_prolong_the_wait(fleet, clock):
         clock.move(1.0)
     clock.move(1.1)
     assert fleet.admit(0)
+
+
+def test_workers_whose_breakers_opened_together_probe_at_different_times(clock):
+    base = builders.snapshot(builders.endpoint("a/one"), builders.endpoint("b/one"))
+    waits = set()
+    for worker in ("w1", "w2", "w3"):
+        fleet = Fleet(base, clock, worker=worker, epoch_s=0.1, prices_on=lambda _: base.prices)
+        fail(fleet, 0)
+        waits.add(fleet.health()[0].breaker.retry_s)
+    assert len(waits) == 3
