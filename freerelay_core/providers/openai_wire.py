@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -72,6 +73,22 @@ class _Answer:
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        self._hung_up: asyncio.Future[None] | None = None if protocol is None else protocol.closed
+        if self._hung_up is not None:
+            self._hung_up.remove_done_callback(_look_at)
+            self._hung_up.add_done_callback(_look_at)
+            self._hung_up.add_done_callback(self._end)
+
+    def _end(self, _: object) -> None:
+        """The connection is gone: whoever still reads is told.
+
+        aiohttp itself leaves the reader of a body waiting whose framing was malformed.
+        """
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection ended before the answer"))
 
     async def body(self) -> bytes:
         length = self._response.content_length
@@ -96,6 +113,8 @@ class _Answer:
                 yield chunk
 
     async def close(self) -> None:
+        if self._hung_up is not None:
+            self._hung_up.remove_done_callback(self._end)
         self._response.release()  # an unfinished one is not pooled: its connection ends, and so does the work upstream
 
     def _expect_next_within(self, limit_s: float) -> None:
@@ -103,6 +122,11 @@ class _Answer:
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = limit_s
             connection.protocol.start_timeout()
+
+
+def _look_at(ended: asyncio.Future[None]) -> None:
+    """Take note of how a connection ended, whoever uses it: asyncio complains of errors that nobody looked at."""
+    ended.exception()
 
 
 @contextlib.contextmanager

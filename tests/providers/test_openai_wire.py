@@ -102,6 +102,30 @@ async def test_no_answer_is_an_error_of_its_kind(upstream, wire, plan, kind):
     assert error.value.kind == kind
 
 
+async def malformed_chunk(received):
+    await received.head(200, "text/event-stream", transfer_encoding="chunked")
+    await received.event({"choices": []})
+    await asyncio.sleep(0.05)
+    received.writer.write(b"zz\r\nno length of a chunk\r\n")
+    await received.gone()
+
+
+async def read_to_its_end(answer):
+    async for _ in answer.chunks():
+        pass
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_malformed_chunk_ends_the_answer_at_once(upstream, wire, stream):
+    upstream.plan("m", malformed_chunk)
+    answer = await wire.send(request(stream=stream))
+    reading = read_to_its_end(answer) if stream else answer.body()
+    with pytest.raises(UpstreamError) as error:
+        await asyncio.wait_for(reading, 5)
+    assert error.value.kind == "disconnected"
+    await answer.close()
+
+
 async def test_nobody_listening_is_unreachable(wire):
     with pytest.raises(UpstreamError) as error:
         await wire.send(request("refused"))
