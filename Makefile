@@ -7,13 +7,14 @@
 #   make screenshots               take the pictures in docs/screenshots
 #   make mutation [MUTANTS=...]    change what decides, line by line, and see that a test fails each time (an hour or two)
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
+#   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots mutation malformed lock
+.PHONY: run test lint types layers check screenshots mutation malformed faults lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -54,6 +55,9 @@ mutation: $(for_test)
 
 malformed: $(for_run)
 	.venv/bin/python benchmarks/malformed.py $(if $(REQUESTS),--requests $(REQUESTS))
+
+faults: $(for_test)
+	.venv/bin/python benchmarks/faults.py
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
