@@ -1,12 +1,14 @@
 """The border where bytes become JSON: everything that is no sound JSON object of bearable size is refused here.
 
 orjson refuses what is not UTF-8, lone surrogates, NaN, infinities (1e400, too), byte order marks and trailing data.
-What it lets through and we do not: deep nesting, NUL characters (PostgreSQL has none), very many messages or values.
+What it lets through and we do not: deep nesting, NUL characters (PostgreSQL has none), very many messages or values,
+and integers beyond 64 bits, which it makes floats of: the provider would get another number than the client sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -43,6 +45,9 @@ LARGE_BYTES = 256 * 1024
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 """Names and values together."""
+_LONG = b"0" * 19
+_DIGITS_ALIKE = bytes(ord("0") if byte in b"0123456789" else byte for byte in range(256))
+"""An integer beyond 64 bits has 19 digits or more; searching for a pattern takes several times as long."""
 BODY_PAUSE_S = 30.0
 """How long a body may pause while it arrives."""
 
@@ -165,6 +170,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         _require_shallow(value)
     if b"\\u0000" in raw:
         _require_no_nul(value)
+    if _LONG in raw.translate(_DIGITS_ALIKE):
+        json.loads(raw, parse_int=_require_64_bits)
     messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > MAX_MESSAGES:
         raise InvalidRequest(
@@ -218,6 +225,13 @@ def _require_no_nul(value: Any) -> None:
         if isinstance(node, dict):
             stack += node
         stack += _children(node)
+
+
+def _require_64_bits(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else 2**64
+    if not -(2**63) <= number < 2**64:
+        raise InvalidRequest("An integer in the body is beyond 64 bits; send it as text.", code="invalid_json")
+    return number
 
 
 def _children(node: Any) -> list[Any]:

@@ -50,6 +50,8 @@ MALFORMED = {
     "minus Infinity": b'{"temperature": -Infinity}',
     "1e400": b'{"temperature": 1e400}',
     "5000 digits": b'{"n": ' + b"9" * 5000 + b"}",
+    "beyond 64 bits": b'{"seed": 18446744073709551616}',
+    "beyond 64 bits, negative": b'{"metadata": {"n": [-9223372036854775809]}}',
     "latin-1": b'{"model": "\xff"}',
     "UTF-16": WHOLE.decode().encode("utf-16"),
     "UTF-32": WHOLE.decode().encode("utf-32"),
@@ -77,7 +79,14 @@ def test_what_is_no_sound_json_object_is_400(server, path, raw):
 
 @pytest.mark.parametrize(
     "raw",
-    [nested(63), b'{"a": "\\\\u0000"}', b'{"a": "\\ud83d\\ude00"}', b'{"a": 18446744073709551615}', b'{"a": "[["}'],
+    [
+        b'{"a": "123456789012345678901234567890", "b": 0.12345678901234567890123, "c": -9223372036854775808}',
+        nested(63),
+        b'{"a": "\\\\u0000"}',
+        b'{"a": "\\ud83d\\ude00"}',
+        b'{"a": 18446744073709551615}',
+        b'{"a": "[["}',
+    ],
 )
 def test_what_only_looks_suspicious_is_accepted(raw):
     assert parse_object(raw) == json.loads(raw)
