@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -302,16 +303,12 @@ class _Sender:
     async def _send_raw(self, case: _Case) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         status, body = 0, b""
-        try:
+        with closing(writer), suppress(ConnectionError):  # hanging up is an answer, too
             writer.write(case.raw)
             writer.write_eof()
             answer = await reader.read()
             if answer.startswith(b"HTTP/"):
                 status, body = int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
-        except ConnectionError:
-            pass  # closed on us while we were sending, which is an answer to what this sends
-        finally:
-            writer.close()
         self._judge(case, status, body, shaped=b"Invalid HTTP request" not in body)
 
     def _judge(self, case: _Case, status: int, body: bytes, *, shaped: bool) -> None:
@@ -420,15 +417,13 @@ async def _decision_id(port: int, key: str) -> str:
 
 async def _until_ready(port: int) -> None:
     for _ in range(1200):
-        try:
+        with suppress(OSError, asyncio.IncompleteReadError):  # not yet
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
             status, _, _ = await _answer(reader)
             writer.close()
             if status == 200:
                 return
-        except (OSError, asyncio.IncompleteReadError):
-            pass
         await asyncio.sleep(0.05)
     sys.exit("the server does not answer")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,33 +91,23 @@ def decide(
     )
     weights = exponent_array(exponents) if exponents else PREFERENCE_EXPONENTS[preference.value]
     exponents = exponents or EXPONENTS[preference.value]
-    masks = masks_of(directive, snapshot.endpoint_ids, only)
-    limits = limits_of(directive, snapshot)
-
-    def evaluated(at: Snapshot) -> Evaluation:
-        evaluation = evaluate(
-            at,
-            profile,
-            masks,
-            live=live,
-            price_matters=exponents["cost"] > 0,
-            cached_share=cached_share,
-            budget=budget,
-        )
-        if not limits:
-            return evaluation
-        expected = Expected(evaluation.cost_usd, float(profile.input_tokens), evaluation.decoded_tokens)
-        return replace(evaluation, excluded=apply_limits(evaluation.excluded, expected, limits, snapshot))
-
-    evaluation = evaluated(snapshot)
+    evaluated = partial(
+        _evaluated,
+        profile=profile,
+        directive=directive,
+        only=only,
+        live=live,
+        price_matters=exponents["cost"] > 0,
+        cached_share=cached_share,
+        budget=budget,
+    )
+    evaluation, despite = evaluated(snapshot), False
     log_utilities = log_utility(evaluation.log_factors, weights)
     ranked = order(log_utilities, evaluation.cost_usd, evaluation.excluded)
-    despite = False
     if not len(ranked) and stuck(evaluation.excluded):
         anyway = evaluated(despite_breakers(snapshot))
-        ranked = order(log_utilities, anyway.cost_usd, anyway.excluded)
-        if despite := bool(len(ranked)):
-            evaluation = anyway
+        if despite := not anyway.excluded.all():
+            evaluation, ranked = anyway, order(log_utilities, anyway.cost_usd, anyway.excluded)
     return Decision(
         id=decision_id,
         snapshot=snapshot,
@@ -130,6 +121,18 @@ def decide(
         budget=budget,
         despite_breakers=despite,
     )
+
+
+def _evaluated(
+    snapshot: Snapshot, *, profile: RequestProfile, directive: Directive, only: str | None, **how: Any
+) -> Evaluation:
+    """`evaluate` (`how` are its options), with the limits that rules set."""
+    evaluation = evaluate(snapshot, profile, masks_of(directive, snapshot.endpoint_ids, only), **how)
+    limits = limits_of(directive, snapshot)
+    if not limits:
+        return evaluation
+    expected = Expected(evaluation.cost_usd, float(profile.input_tokens), evaluation.decoded_tokens)
+    return replace(evaluation, excluded=apply_limits(evaluation.excluded, expected, limits, snapshot))
 
 
 def masks_of(directive: Directive, ids: tuple[str, ...], only: str | None) -> Directives:

@@ -261,7 +261,7 @@ class DecisionLog:
                     return False
                 self._spill_fails = False
                 if spill.count == len(records) - len(unfit):
-                    _log.warning("the store is away: decisions wait in %s until it is back", spill.folder)
+                    _log.warning("the store is away or too slow: decisions wait in %s meanwhile", spill.folder)
                 for record in records:
                     self._forget(record.id)
                 for decision_id, reason in unfit.items():

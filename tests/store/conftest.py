@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from freerelay_core.store import DecisionRecord
+from freerelay_core.store import DecisionRecord, Tenant
 from tests.store.embedded_server import stop_left_over
 from tests.store.helpers import ManualClock, Sql, decision
 
@@ -72,3 +72,10 @@ def any_home(request: pytest.FixtureRequest, home: Path) -> Path:
     """The same twice: root's server runs as a lent account where that can reach the home, else in a namespace."""
     home.parent.chmod(0o711 if request.param == "reachable" else 0o700)
     return home
+
+
+@pytest.fixture
+async def tenant(store: Any) -> Tenant:
+    """A tenant of the module's store."""
+    made: Tenant = await store.create_tenant("ann@x", tier="free", allow_override=False)
+    return made

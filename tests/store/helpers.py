@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from freerelay_core.clock import SystemClock, id_time, new_id
 from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
-from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
+from freerelay_core.store import DecisionLog, DecisionRecord, LoggedRanking, Outcome
 
 GATE = "authenticator"
 
@@ -66,6 +67,17 @@ def run(dsn: str, statements: str) -> None:
     """Run statements as the owner, on a connection of their own."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statements.encode())
+
+
+@asynccontextmanager
+async def running(log: DecisionLog) -> AsyncIterator[None]:
+    """The log's writer at work."""
+    task = asyncio.create_task(log.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def until(condition: Callable[[], bool]) -> None:

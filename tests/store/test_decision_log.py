@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
 
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.errors import NotFound
 from freerelay_core.store import DecisionLog
-from tests.store.helpers import until
+from tests.store.helpers import running, until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def tenant(store):
-    return await store.create_tenant("ann@x", tier="free", allow_override=False)
-
-
-@asynccontextmanager
-async def running(log):
-    task = asyncio.create_task(log.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def until_written(log):

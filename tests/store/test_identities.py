@@ -50,11 +50,6 @@ async def known(watched, clock):
 
 
 @pytest.fixture
-async def tenant(store):
-    return await store.create_tenant("ann@x", tier="free", allow_override=False)
-
-
-@pytest.fixture
 async def key(store, tenant):
     made = new_key("live")
     await store.create_key(tenant.id, name="a", prefix=made.prefix, key_hash=made.digest)

@@ -23,11 +23,6 @@ HEDGED = (
 
 
 @pytest.fixture
-async def tenant(store):
-    return await store.create_tenant("ann@x", tier="free", allow_override=False)
-
-
-@pytest.fixture
 def spent(make_decision):
     """Maker of decisions that cost something: of a worker, at a moment, at an endpoint."""
 

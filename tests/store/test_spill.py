@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from freerelay_core.errors import StoreUnavailable
 from freerelay_core.store import DecisionLog, PostgresStore, Spill
 from freerelay_core.store.supabase import SupabaseStore
 from tests.store.embedded_server import ENVIRONMENT
-from tests.store.helpers import decision, until
+from tests.store.helpers import decision, running, until
 from tests.store.line import line_to_database, line_to_url
 from tests.store.postgrest import SECRET_KEY, postgrest
 
@@ -50,11 +49,6 @@ async def store(line, store_kind):
 
 
 @pytest.fixture
-async def tenant(store):
-    return await store.create_tenant("ann@x", tier="free", allow_override=False)
-
-
-@pytest.fixture
 def folder(tmp_path):
     return tmp_path / "home" / "waiting"
 
@@ -68,16 +62,6 @@ def make_log(store, folder):
         )
 
     return make
-
-
-@asynccontextmanager
-async def running(log):
-    task = asyncio.create_task(log.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def record(log, made):
