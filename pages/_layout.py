@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -11,7 +12,17 @@ from freerelay_core.errors import FreeRelayError, StoreUnavailable
 from freerelay_core.snapshot import Snapshot
 from pages._format import markdown
 
-__all__ = ["FAVICON", "account", "brand", "failure", "page_title", "revision_mark", "simulated_notice", "style"]
+__all__ = [
+    "FAVICON",
+    "account",
+    "brand",
+    "failure",
+    "main_button",
+    "page_title",
+    "revision_mark",
+    "simulated_notice",
+    "style",
+]
 
 _ASSETS = Path(__file__).parent / "assets"
 _STYLE = (_ASSETS / "style.css").read_text(encoding="utf-8")
@@ -52,6 +63,11 @@ def failure(error: FreeRelayError) -> None:
     if isinstance(error, StoreUnavailable):
         st.write("The database does not answer. Live requests go on with the settings last known; nothing is lost.")
     st.button("Try again")
+
+
+def main_button(label: str, *, key: str, ready: bool, width: Literal["content", "stretch"] = "content") -> bool:
+    """The page's main action; whether it was pressed. Not `ready` it looks plain: a disabled primary shows no label."""
+    return st.button(label, key=key, type="primary" if ready else "secondary", disabled=not ready, width=width)
 
 
 def account(name: str, detail: str) -> None:

@@ -17,6 +17,7 @@ from pages import _format as fmt
 from pages._format import markdown
 from pages._job_view import JobWords, show_job
 from pages._jobs import Job, JobCancelled, Jobs
+from pages._layout import main_button
 from pages._simulator_trace_view import TraceAnswer, show_answer
 
 __all__ = ["JOBS", "Setting", "rank_trace", "show_ranked_trace", "upload"]
@@ -83,9 +84,7 @@ def upload(owner: str, like: RequestProfile, setting: Setting) -> None:
         "GeneratedTokens. The file is not stored; its result is kept until the server restarts."
     )
     ready = file is not None and running is None
-    pressed = st.button(
-        "Rank this trace", key="rank_trace", type="primary" if ready else "secondary", disabled=not ready
-    )
+    pressed = main_button("Rank this trace", key="rank_trace", ready=ready)
     if pressed and file is not None:
         content, origin = file.getvalue(), " ".join(file.name.split())[:100]
         try:

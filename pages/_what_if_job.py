@@ -26,6 +26,7 @@ from pages import _format as fmt
 from pages._format import markdown
 from pages._job_view import JobWords, show_job
 from pages._jobs import Job, JobCancelled, Jobs
+from pages._layout import main_button
 from pages._session import run
 from pages._what_if_view import Answer, show_answer
 
@@ -88,7 +89,7 @@ def choose_traffic() -> Chosen:
 def run_button(app: Application, scenario: Scenario, world: World, chosen: Chosen) -> None:
     """Start the rehearsal; its id goes into the URL."""
     ready = chosen.ready and bool(scenario.changes) and JOBS.running(OWNER) is None
-    if not st.button("Run", key="what_if_run", type="primary", disabled=not ready, width="stretch"):
+    if not main_button("Run", key="what_if_run", ready=ready, width="stretch"):
         return
     try:
         world.under(scenario)

@@ -117,6 +117,7 @@ def test_rules_are_added_as_text_and_refused_where_they_are_none(operator):
 def test_no_traffic_says_so(operator):
     page = operator.open("what-if")
     assert page.button(key="what_if_run").disabled, "nothing changes yet"
+    assert page.button(key="what_if_run").proto.type == "secondary", "a disabled primary button shows no label"
     page.selectbox(key="change_kind").set_value("Traffic").run()
     page.button(key="change_add").click().run()
     page.button(key="what_if_run").click().run()
