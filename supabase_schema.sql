@@ -241,8 +241,9 @@ begin
       ('decisions',           'schema_pass',        'boolean',                  false, null,                  null),
       ('decisions',           'profile',            'jsonb',                    true,  null,                  null),
       ('decisions',           'exponents',          'jsonb',                    true,  null,                  null),
-      ('decisions',           'log_factors',        'jsonb',                    true,  null,                  null),
+      ('decisions',           'log_factors',        'jsonb',                    false, null,                  null),
       ('decisions',           'ranking',            'jsonb',                    true,  null,                  null),
+      ('decisions',           'figures',            'bytea',                    false, null,                  null),
       ('decisions',           'excluded',           'jsonb',                    true,  null,                  null),
       ('decisions',           'rules',              'jsonb',                    true,  null,                  null),
       ('decisions',           'actions',            'jsonb',                    false, null,                  null),
@@ -825,7 +826,8 @@ grant select (id, user_id, name, prefix, created_at, last_used_at, expires_at, r
 grant select (id, user_id, field, old_value, new_value, actor, at) on public.settings_audit to authenticated;
 grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
-              usage_estimated, schema_pass, profile, exponents, log_factors, ranking, excluded, rules, actions, attempts, demo)
+              usage_estimated, schema_pass, profile, exponents, log_factors, ranking, figures, excluded, rules, actions, attempts,
+              demo)
   on public.decisions to authenticated;
 grant select (user_id, day, provider, basis, cost_usd) on public.spend to authenticated;
 

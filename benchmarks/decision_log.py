@@ -99,12 +99,14 @@ async def _by_temporary_table(connection: psycopg.AsyncConnection[Any], records:
     await cursor.execute(
         f"create temporary table fresh on commit drop as select {COLUMNS} from public.decisions limit 0"  # noqa: S608
     )
-    async with cursor.copy(f"copy fresh ({COLUMNS}) from stdin") as copy:
+    written = ", ".join(name for name in DECISION_COLUMNS if name in rows[0])
+    async with cursor.copy(f"copy fresh ({written}) from stdin") as copy:
         for row in rows:
             await copy.write_row(
                 [
                     orjson.dumps(row[name]).decode() if kind == "jsonb" else row[name]
                     for name, kind in DECISION_COLUMNS.items()
+                    if name in row
                 ]
             )
     await cursor.execute(

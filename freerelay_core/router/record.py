@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from freerelay_core.clock import id_time
 from freerelay_core.decision import Decision
@@ -40,19 +42,24 @@ def decision_record(
         preference=decision.preference,
         profile=decision.profile.as_dict(),
         exponents=decision.exponents,
-        log_factors=dict(zip(FACTORS, evaluation.of_one.take(order, axis=1).tolist(), strict=True)),
+        log_factors=dict(zip(FACTORS, map(_column, evaluation.of_one.take(order, axis=1)), strict=True)),
         ranking=LoggedRanking(
             endpoint=decision.endpoints,
-            cost_usd=evaluation.cost_usd.take(order).tolist(),
-            latency_p50_s=p50.take(order).tolist(),
-            latency_p95_s=p95.take(order).tolist(),
-            log_utility=decision.log_utilities.take(order).tolist(),
+            cost_usd=_column(evaluation.cost_usd.take(order)),
+            latency_p50_s=_column(p50.take(order)),
+            latency_p95_s=_column(p95.take(order)),
+            log_utility=_column(decision.log_utilities.take(order)),
         ),
         excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
         actions=_actions(decision),
         outcome=_outcome(decision, execution, duration_s),
     )
+
+
+def _column(figures: npt.NDArray[np.float64]) -> array[float]:
+    """The figures as the log keeps them."""
+    return array("d", figures.tobytes())
 
 
 def _actions(decision: Decision) -> tuple[Mapping[str, Any], ...]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -102,13 +104,21 @@ DECISION_COLUMNS: Mapping[str, str] = {
     "exponents": "jsonb",
     "log_factors": "jsonb",
     "ranking": "jsonb",
+    "figures": "bytea",
     "excluded": "jsonb",
     "rules": "jsonb",
     "actions": "jsonb",
     "attempts": "jsonb",
     "demo": "boolean",
 }
-"""Columns of `decisions` with their types."""
+"""Columns of `decisions` with their types.
+
+`ranking` is `{"endpoint": [ids, best first], "figures": [names]}`, and `figures` holds a row of little-endian float64
+for each of these names: ln f of each factor, then what else `LoggedRanking` has. Digits would cost PostgreSQL and us
+several times as much. Earlier releases wrote digits: the factors to `log_factors`, the rest to `ranking`.
+"""
+
+_RANKED = tuple(name for name in LoggedRanking.__slots__ if name != "endpoint")
 
 LINE_COLUMNS: Mapping[str, str] = {
     "id": "id",
@@ -208,19 +218,13 @@ def change_from_row(row: Row) -> SettingsChange:
 
 def snapshot_from_row(row: Row) -> PublishedSnapshot:
     """A row of `published_snapshots`."""
-    payload = row["payload"]
-    return PublishedSnapshot(
-        id=row["id"],
-        created_at=_utc(row["created_at"]),
-        payload=bytes.fromhex(payload.removeprefix("\\x")) if isinstance(payload, str) else bytes(payload),
-    )
+    return PublishedSnapshot(id=row["id"], created_at=_utc(row["created_at"]), payload=_bytes(row["payload"]))
 
 
 def decision_from_row(row: Row) -> DecisionRecord:
     """A row of `decisions`."""
-    stored = {name: _json(row[name]) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
-    if isinstance(stored["ranking"], list):
-        stored |= _in_columns(stored["ranking"], stored["log_factors"])
+    stored = {name: _json(row.get(name)) for name, kind in DECISION_COLUMNS.items() if kind == "jsonb"}
+    log_factors, ranking = _columns(stored["ranking"], row.get("figures"), stored["log_factors"])
     preference = EffectivePreference(
         _preference(row["preference"]) or DEFAULT_PREFERENCE, row["preference_level"], row["preference_rule"]
     )
@@ -234,8 +238,8 @@ def decision_from_row(row: Row) -> DecisionRecord:
         preference=preference,
         profile=stored["profile"],
         exponents=stored["exponents"],
-        log_factors={name: tuple(map(float, column)) for name, column in stored["log_factors"].items()},
-        ranking=LoggedRanking(**{name: tuple(map(_number, column)) for name, column in stored["ranking"].items()}),
+        log_factors=log_factors,
+        ranking=ranking,
         excluded=tuple(stored["excluded"]),
         rules=tuple(stored["rules"]),
         actions=tuple(stored["actions"] or ()),  # none in a row of an earlier release
@@ -257,16 +261,35 @@ def decision_from_row(row: Row) -> DecisionRecord:
     )
 
 
+def _columns(ranking: Any, figures: Any, log_factors: Any) -> tuple[Mapping[str, Sequence[float]], LoggedRanking]:
+    """Log factors and ranking, as this release or an earlier one wrote them."""
+    if figures is None:
+        columns = _in_columns(ranking, log_factors) if isinstance(ranking, list) else ranking
+        factors = columns.pop("log_factors", log_factors)
+        return (
+            {name: tuple(map(float, column)) for name, column in factors.items()},
+            LoggedRanking(**{name: tuple(map(_number, column)) for name, column in columns.items()}),
+        )
+    endpoints, names = ranking["endpoint"], ranking["figures"]
+    values = array("d", _bytes(figures))
+    if sys.byteorder == "big":
+        values.byteswap()
+    width = len(endpoints)
+    columns = {name: tuple(values[k * width : (k + 1) * width]) for k, name in enumerate(names)}
+    ranked = {name: columns.pop(name) for name in _RANKED if name in columns}
+    return columns, LoggedRanking(tuple(endpoints), **ranked)
+
+
 def _in_columns(ranking: list[Row], by_endpoint: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """A ranking that was stored as rows, with its log factors by endpoint, as columns."""
     names = [row["endpoint"] for row in ranking]
-    return {
-        "ranking": {
-            column: [row[column] for row in ranking]
-            for column in LoggedRanking.__slots__
-            if all(column in row for row in ranking)
-        },
-        "log_factors": {factor: [by_endpoint[name][k] for name in names] for k, factor in enumerate(FACTORS)},
+    columns = {
+        column: [row[column] for row in ranking]
+        for column in LoggedRanking.__slots__
+        if all(column in row for row in ranking)
+    }
+    return columns | {
+        "log_factors": {factor: [by_endpoint[name][k] for name in names] for k, factor in enumerate(FACTORS)}
     }
 
 
@@ -323,7 +346,7 @@ def lessons_as_rows(lessons: Iterable[Lesson]) -> list[dict[str, Any]]:
 async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
     """The records as a JSON array of objects with the keys of `DECISION_COLUMNS`, a few at a time between requests.
 
-    Floats come back to the last bit. Raises `ValueError` or `TypeError` for what JSON cannot hold.
+    Floats of the ranking come back to the last bit. Raises `ValueError` or `TypeError` for what JSON cannot hold.
     """
     rows = []
     for number, record in enumerate(records, start=1):
@@ -334,7 +357,7 @@ async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
 
 
 def _decision_as_json(record: DecisionRecord) -> str:
-    outcome = record.outcome
+    outcome, names = record.outcome, _figure_names(record)
     row = {
         "created_at": id_time(record.id),
         "id": record.id,
@@ -358,23 +381,36 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "schema_pass": outcome.schema_pass,
         "profile": record.profile,
         "exponents": record.exponents,
-        "log_factors": orjson.Fragment(_log_factors(record.log_factors)),
-        "ranking": record.ranking,
+        "ranking": {"endpoint": record.ranking.endpoint, "figures": names},
+        "figures": f"\\x{_figures(record, names).hex()}",
         "excluded": record.excluded,
         "rules": record.rules,
         "actions": record.actions,
         "attempts": outcome.attempts,
         "demo": record.demo,
     }
-    return orjson.dumps(row, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return orjson.dumps(row, default=_plain).decode()
 
 
-def _log_factors(log_factors: Mapping[str, Sequence[float]]) -> bytes:
-    """The log factors, which replay needs to the last bit; JSON would turn an infinity into null, silently."""
-    text = orjson.dumps(log_factors, default=_plain)
-    if b"null" in text and not all(math.isfinite(value) for column in log_factors.values() for value in column):
-        raise ValueError("log factors must be finite")
-    return text
+def _figure_names(record: DecisionRecord) -> list[str]:
+    """What `figures` holds of a record: all but what an older release left out."""
+    ranking = record.ranking
+    return [*record.log_factors, *(name for name in _RANKED if getattr(ranking, name) or not ranking.endpoint)]
+
+
+def _figures(record: DecisionRecord, names: Sequence[str]) -> bytes:
+    logs = record.log_factors
+    columns = [logs[name] if name in logs else getattr(record.ranking, name) for name in names]
+    if any(len(column) != len(record.ranking.endpoint) for column in columns):
+        raise ValueError("every column of a ranking is as long as the ranking")
+    if not all(math.isfinite(sum(column)) for column in logs.values()):
+        raise ValueError("log factors must be finite")  # replay needs them
+    values = array("d")
+    for column in columns:
+        values.extend(column)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
 
 
 def _plain(value: object) -> object:
@@ -393,6 +429,10 @@ def _preference(value: object) -> RoutingPreference | None:
 def _number(value: Any) -> Any:
     """A large float that jsonb wrote out in digits, as a float again; anything else as it is."""
     return float(value) if isinstance(value, int) else value
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes.fromhex(value.removeprefix("\\x")) if isinstance(value, str) else bytes(value)
 
 
 def _json(value: Any) -> Any:

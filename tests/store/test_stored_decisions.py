@@ -10,8 +10,8 @@ import pytest
 
 from freerelay_core.clock import id_time, new_id
 from freerelay_core.errors import NotFound, UnprocessableRequest
-from freerelay_core.preference import DEFAULT_PREFERENCE
-from freerelay_core.store import PublishedSnapshot
+from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS
+from freerelay_core.store import LoggedRanking, PublishedSnapshot
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
 
@@ -128,18 +128,40 @@ async def test_an_unknown_preference_in_the_log_reads_as_the_default(store, tena
     assert (await store.decision(tenant.id, record.id)).preference.value is DEFAULT_PREFERENCE
 
 
-async def test_a_decision_that_was_stored_row_by_row_reads_as_one_in_columns(store, tenant, make_decision, sql):
+async def test_a_decision_that_an_earlier_release_stored_row_by_row_is_read(store, tenant, make_decision, sql):
     record = make_decision(tenant.id)
     await store.append_decisions([record])
     columns = asdict(record.ranking)
     del columns["log_utility"]  # that release kept none
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     logs = {record.ranking.endpoint[0]: [column[0] for column in record.log_factors.values()]}
-    sql.owner("update decisions set ranking = %s, log_factors = %s", json.dumps(rows), json.dumps(logs))
+    written_in_digits(sql, rows, logs)
 
     assert await store.decision(tenant.id, record.id) == replace(
         record, ranking=replace(record.ranking, log_utility=())
     )
+
+
+async def test_a_decision_that_an_earlier_release_stored_in_columns_of_digits_is_read(
+    store, tenant, make_decision, sql
+):
+    record = make_decision(tenant.id)
+    await store.append_decisions([record])
+    written_in_digits(sql, asdict(record.ranking), record.log_factors)
+
+    assert await store.decision(tenant.id, record.id) == record
+
+
+def written_in_digits(sql, ranking, log_factors):
+    query = "update decisions set ranking = %s, log_factors = %s, figures = null"
+    sql.owner(query, json.dumps(ranking), json.dumps(log_factors))
+
+
+async def test_a_decision_without_a_ranking_is_kept(store, tenant, make_decision):
+    record = make_decision(tenant.id, log_factors=dict.fromkeys(FACTORS, ()), ranking=LoggedRanking())
+    await store.append_decisions([record])
+
+    assert await store.decision(tenant.id, record.id) == record
 
 
 async def test_the_day_of_a_decision_is_the_one_in_its_id(store, tenant, make_decision):
