@@ -249,6 +249,8 @@ begin
       ('decisions',           'actions',            'jsonb',                    false, null,                  null),
       ('decisions',           'attempts',           'jsonb',                    true,  null,                  null),
       ('decisions',           'demo',               'boolean',                  true,  'false',               null),
+      ('decisions',           'propensity',         'double precision',         false, null,                  null),
+      ('decisions',           'explored',           'boolean',                  true,  'false',               null),
 
       ('scenarios',           'id',                 'uuid',                     true,  'gen_random_uuid()',   null),
       ('scenarios',           'name',               'text',                     true,  null,                  null),
@@ -827,7 +829,7 @@ grant select (id, user_id, field, old_value, new_value, actor, at) on public.set
 grant select (created_at, id, user_id, request_id, model, snapshot_id, preference, preference_level, preference_rule,
               endpoint, status, basis, first_token_s, duration_s, input_tokens, output_tokens, cached_tokens, cost_usd,
               usage_estimated, schema_pass, profile, exponents, log_factors, ranking, figures, excluded, rules, actions, attempts,
-              demo)
+              demo, propensity, explored)
   on public.decisions to authenticated;
 grant select (user_id, day, provider, basis, cost_usd) on public.spend to authenticated;
 

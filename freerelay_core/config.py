@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     simulated_time_scale: float = Field(1.0, ge=0.0, le=10.0)
     """Factor on the waits of simulated endpoints; records keep unscaled times."""
 
+    explore_share: float = Field(0.01, ge=0.0, le=0.2)
+    """Share of requests that may try an endpoint first that is close to the best and was seldom asked of late."""
     fleet_epoch_ms: int = Field(100, ge=1, le=60_000, validation_alias=AliasChoices("FLEET_EPOCH_MS", "fleet_epoch_ms"))
     """How often a new snapshot of the fleet is published to the router, ms."""
     drain_s: float = Field(5.0, ge=0.0, le=600.0)

@@ -107,6 +107,8 @@ class Snapshot:
     learned: Learned
     success: Floats
     """Expected share of answered requests, breaker allowance included; in (0, 1]."""
+    outcomes: Floats
+    """Recent outcomes that `success` rests on beside the catalogue; older ones count less."""
     headroom: Floats
     """Share of the tightest limit that is left; in [0, 1]."""
     availability: Codes
@@ -130,6 +132,7 @@ class Snapshot:
         success: Floats,
         headroom: Floats,
         availability: Codes,
+        outcomes: Floats | None = None,
         learned: Learned | None = None,
         max_request_tokens: Floats | None = None,
     ) -> Snapshot:
@@ -141,6 +144,7 @@ class Snapshot:
             success=success,
             headroom=headroom,
             availability=availability,
+            outcomes=self.outcomes if outcomes is None else outcomes,
             learned=learned or self.learned,
             max_request_tokens=self.max_request_tokens if max_request_tokens is None else max_request_tokens,
         )
@@ -174,6 +178,9 @@ class Snapshot:
                 **{name: stored[name] for name in _ARRAYS if name not in _NEWER},
                 capabilities=_with_newer_capabilities(stored["capabilities"]),
                 max_request_tokens=_max_request_tokens(stored),
+                outcomes=np.asarray(stored["outcomes"])
+                if "outcomes" in stored
+                else np.zeros(len(head["endpoint_ids"])),
             )
 
 
@@ -186,12 +193,13 @@ _ARRAYS = (
     "ability_kinds",
     "speed_kinds",
     "success",
+    "outcomes",
     "headroom",
     "availability",
     "simulated",
     "live",
 )
-_NEWER = frozenset({"capabilities", "max_request_tokens"})
+_NEWER = frozenset({"capabilities", "max_request_tokens", "outcomes"})
 """What a snapshot of an earlier release has otherwise, or not at all."""
 
 
@@ -256,6 +264,7 @@ def catalogue_snapshot(
         ),
         learned=Learned.nothing(np.array([e.thinking_tokens.value for e in endpoints], dtype=np.float64)),
         success=1.0 - behaviour.failure_rate,
+        outcomes=np.zeros(len(endpoints)),
         headroom=np.ones(len(endpoints)),
         availability=np.zeros(len(endpoints), dtype=np.int8),
         simulated=simulated,

@@ -51,6 +51,9 @@ def _sentence(record: DecisionRecord) -> str:
     preference, profile = record.preference, record.profile
     decided = f"rule {preference.rule}" if preference.rule else f"level {preference.level}"
     basis = "Demo data: generated, nobody sent it." if record.demo else f"{_basis(record)}."
+    if record.explored:
+        basis += " An endpoint close to the best that was seldom asked of late was tried first, to learn of it"
+        basis += "." if record.propensity is None else f" (chance {record.propensity:.2%})."
     return (
         f"{fmt.moment(record.created_at)}. {profile.get('family')}, {profile.get('depth')}, about "
         f"{fmt.count(profile.get('input_tokens', 0))} tokens in and {fmt.count(profile.get('output_tokens', 0))} out; "

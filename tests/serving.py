@@ -40,6 +40,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
         "PYTHONPATH": checkout,
         "FREERELAY_HOME": str(home),
         "FREERELAY_SIMULATED_TIME_SCALE": "0.01",
+        "FREERELAY_EXPLORE_SHARE": "0",
         **settings,
     }
 

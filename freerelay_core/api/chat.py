@@ -207,7 +207,9 @@ def _stated(scope: Scope) -> dict[bytes, str]:
 def _reason(decision: Decision, execution: Execution) -> str:
     """Why this endpoint answers, in one line."""
     if execution.attempt is execution.attempts[0]:
-        return decision.reason
+        if not decision.explores:
+            return decision.reason
+        return f"{execution.endpoint} was seldom asked of late and is tried now; ranked first: {decision.reason}"
     others = (attempt for attempt in execution.attempts if attempt is not execution.attempt)
     failed = [f"{attempt.endpoint} ({attempt.error})" for attempt in others]
     return f"{execution.endpoint} after {', '.join(failed)}; chosen first: {decision.reason}"

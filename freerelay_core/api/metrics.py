@@ -53,6 +53,9 @@ def _counted(tally: Tally) -> Iterator[Metric]:
         tally.outcomes,
     )
     yield _counter("freerelay_attempts", "Calls of endpoints.", ("endpoint", "result"), tally.attempts)
+    yield _counter(
+        "freerelay_explored", "Decisions that tried out another endpoint than the best first.", (), {(): tally.explored}
+    )
     yield _counter("freerelay_failovers", "Attempts made because the one before failed.", (), {(): tally.failovers})
     yield _counter(
         "freerelay_hedges", "Second attempts beside a slow first one.", ("result",), _one_label(tally.hedges)

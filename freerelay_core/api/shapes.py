@@ -64,6 +64,7 @@ def decision_shape(record: DecisionRecord) -> dict[str, Any]:
         "rules": list(record.rules),
         "actions": [dict(row) for row in record.actions],
         "exponents": dict(record.exponents),
+        "exploration": {"explored": record.explored, "propensity": record.propensity},
         "log_factors": {name: list(column) for name, column in record.log_factors.items()},
         "ranking": _ranking_shape(record),
         "excluded": [dict(row) for row in record.excluded],

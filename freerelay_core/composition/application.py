@@ -250,13 +250,15 @@ class Application:
             live=live,
             cached_share=cached.expected(profile) if cached is not None else None,
             budget=self.budgets.of(tenant) if tenant else None,
+            explore=self.settings.explore_share if live else 0.0,
         )
 
     def hold(self, tenant: Tenant, decision: Decision) -> Hold | None:
-        """Set aside what the decision's first choice is expected to cost, where a budget is concerned."""
+        """Set aside what the endpoint that is tried first is expected to cost, where a budget is concerned."""
         if not decision.order:
             return None
-        return self.budgets.hold(tenant, decision.order[0], float(decision.evaluation.cost_usd[decision.order[0]]))
+        first = decision.plan[0]
+        return self.budgets.hold(tenant, first, float(decision.evaluation.cost_usd[first]))
 
     def require_endpoint(self, decision: Decision) -> None:
         """Raise when nothing is ranked.

@@ -52,6 +52,8 @@ class Tally:
         """By the endpoint that answered (`none` where nobody did), class of status and basis."""
         self.attempts: defaultdict[tuple[str, ...], int] = defaultdict(int)
         """By endpoint and result."""
+        self.explored = 0
+        """Decisions that tried another endpoint than the best first, to learn of it."""
         self.failovers = 0
         """Attempts made because the one before failed."""
         self.hedges: defaultdict[str, int] = defaultdict(int)
@@ -81,6 +83,7 @@ class Tally:
         self.request_s["stream" if execution.streaming else "json", basis].observe(ended - arrived)
         if attempt is None:
             return
+        self.explored += decision.explores
         for number, each in enumerate(execution.attempts):
             self.attempts[each.endpoint, _result(execution, each)] += 1
             if each.hedge_after_s is not None:

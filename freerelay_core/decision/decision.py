@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freerelay_core.catalogue import ABILITIES
+from freerelay_core.decision.exploration import chance_of, unsettled
 from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.policy import (
     Directive,
@@ -127,12 +128,38 @@ class Decision:
     """What was left of the tenant's budget; None where it has none."""
     despite_breakers: bool = False
     """Everything that can serve the request is failing, so what is ranked are endpoints whose breakers are open."""
+    explore: float = 0.0
+    """The probability with which an unsettled endpoint is tried first (`decision.exploration`), if there is one."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """Ids of the ranked endpoints, best first."""
         ids = self.snapshot.endpoint_ids
         return tuple([ids[e] for e in self.order])
+
+    @cached_property
+    def plan(self) -> tuple[int, ...]:
+        """Indices of the ranked endpoints in the order of trying: best first, but for what is explored."""
+        if not self.explore or (chance := chance_of(self.id)) >= self.explore or not self._unsettled:
+            return self.order
+        first = self._unsettled[int(chance / self.explore * len(self._unsettled))]
+        return (first, *(e for e in self.order if e != first))
+
+    @property
+    def explores(self) -> bool:
+        """Whether another endpoint than the best is tried first, to learn of it."""
+        return self.plan is not self.order
+
+    @property
+    def propensity(self) -> float:
+        """The probability with which the endpoint that is tried first was to be tried first."""
+        if self.explores:
+            return self.explore / len(self._unsettled)
+        return 1.0 - self.explore if self.explore and self._unsettled else 1.0
+
+    @cached_property
+    def _unsettled(self) -> tuple[int, ...]:
+        return unsettled(self.order, self.log_utilities, self.snapshot)
 
     @cached_property
     def latencies_s(self) -> tuple[Floats, Floats]:

@@ -69,13 +69,14 @@ def decide(
     cached_share: Floats | None = None,
     conditions: Conditions | None = None,
     budget: Budget | None = None,
+    explore: float = 0.0,
 ) -> Decision:
     """Rank the snapshot's endpoints for one request.
 
     `only` is the id of a pinned endpoint, `live` refuses simulated endpoints where real ones are configured,
     `exponents` replaces those of the preference (an operator's what-if), `cached_share` of shape (E,) the share of the
     input that the profile expects in a prompt cache, `conditions` what rules read of the snapshot,
-    `budget` what is left to the tenant.
+    `budget` what is left to the tenant, `explore` the share of requests that may try out a close endpoint first.
     """
     directive = NO_DIRECTIVE
     if policy:
@@ -120,6 +121,7 @@ def decide(
         order=tuple(ranked.tolist()),
         budget=budget,
         despite_breakers=despite,
+        explore=0.0 if despite else explore,
     )
 
 

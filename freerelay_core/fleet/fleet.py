@@ -252,6 +252,7 @@ class Fleet:
             id=f"{self._worker}-{self._number}",
             created_at=at,
             success=self.lessons.success(self._base.success),
+            outcomes=self.lessons.outcomes(),
             learned=self.lessons.learned(),
             headroom=np.minimum(headroom, self._money()),
             availability=np.array(availability, dtype=np.int8),

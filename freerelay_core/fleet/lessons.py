@@ -203,6 +203,12 @@ class Lessons:
         )
         return mean
 
+    def outcomes(self) -> Floats:
+        """How many recent outcomes the success of each endpoint rests on, older ones counting less; shape (E,)."""
+        tally, kind = self._tallies["success"], KINDS["success"]
+        weight: Floats = (tally.weight * tally.left(kind, self._monotonic()))[0, :-1]
+        return weight
+
     def fades(self) -> bool:
         """Whether success still rests on outcomes, so that the passing of time alone changes it."""
         tally = self._tallies["success"]

@@ -150,7 +150,7 @@ class Router:
 
     def _candidates(self, decision: Decision) -> Iterator[_Candidate]:
         providers: set[str] = set()
-        for index in decision.order:
+        for index in decision.plan:
             provider = self._endpoints[index].provider
             if provider in providers:
                 continue

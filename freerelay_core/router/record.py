@@ -53,6 +53,8 @@ def decision_record(
         excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
         actions=_actions(decision),
+        propensity=decision.propensity,
+        explored=decision.explores,
         outcome=_outcome(decision, execution, duration_s),
     )
 

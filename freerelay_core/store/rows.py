@@ -110,6 +110,8 @@ DECISION_COLUMNS: Mapping[str, str] = {
     "actions": "jsonb",
     "attempts": "jsonb",
     "demo": "boolean",
+    "propensity": "double precision",
+    "explored": "boolean",
 }
 """Columns of `decisions` with their types.
 
@@ -258,6 +260,8 @@ def decision_from_row(row: Row) -> DecisionRecord:
             basis=row["basis"],
         ),
         demo=row["demo"],
+        propensity=row.get("propensity"),
+        explored=row.get("explored", False),  # missing in a file of an earlier release
     )
 
 
@@ -388,6 +392,8 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "actions": record.actions,
         "attempts": outcome.attempts,
         "demo": record.demo,
+        "propensity": record.propensity,
+        "explored": record.explored,
     }
     return orjson.dumps(row, default=_plain).decode()
 

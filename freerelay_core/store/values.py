@@ -162,6 +162,10 @@ class DecisionRecord:
     """What the rules asked: `{rule, action, value}` each, a requirement with `{fallback, dropped}` too."""
     demo: bool = False
     """Generated for a first look; never real traffic."""
+    propensity: float | None = None
+    """The probability with which the endpoint tried first was to be; None where an earlier release decided."""
+    explored: bool = False
+    """Another endpoint than the best was tried first, to learn of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def start(databases, migrated_template, tmp_path_factory) -> Callable[..., Any]:
         home: Path = tmp_path_factory.mktemp("home")
         defaults = {
             "home": home, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True,
-            "simulated_time_scale": 0.01, "drain_s": 1.0,
+            "simulated_time_scale": 0.01, "drain_s": 1.0, "explore_share": 0.0,
         }  # fmt: skip
         with running(**(defaults | options)) as server:
             yield server

@@ -111,6 +111,13 @@ def test_what_the_rules_did_is_said(running, reader, tenant):
     assert "eu: require c/* (dropped: nothing left met it); cool: set_temperature 0." in shown
 
 
+def test_an_exploration_is_said_with_its_chance(running, reader, tenant):
+    record = replace(logged_decision(running.application.clock, tenant), explored=True, propensity=0.005)
+    running.run(running.application.store.append_decisions([record]))
+    shown = texts(reader.open("activity", decision=record.id))
+    assert "was tried first, to learn of it (chance 0.50%)" in shown.replace("\\", "")
+
+
 @pytest.mark.parametrize(
     ("log_factors", "fault"), [((-1.0, -0.5), "another order"), ((-0.5, -1.0 - 2**-52), "other scores")]
 )

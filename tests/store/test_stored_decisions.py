@@ -164,6 +164,13 @@ async def test_a_decision_without_a_ranking_is_kept(store, tenant, make_decision
     assert await store.decision(tenant.id, record.id) == record
 
 
+async def test_an_exploration_is_kept_with_its_propensity(store, tenant, make_decision):
+    record = make_decision(tenant.id, explored=True, propensity=1 / 3)
+    await store.append_decisions([record])
+
+    assert await store.decision(tenant.id, record.id) == record
+
+
 async def test_the_day_of_a_decision_is_the_one_in_its_id(store, tenant, make_decision):
     record = make_decision(tenant.id)
 
