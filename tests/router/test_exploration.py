@@ -163,7 +163,7 @@ def test_a_fresh_endpoint_is_neither_starved_nor_flooded():
     clock = MovedClock()
     firsts = run(fleet_of(clock), clock, lambda _: True, seconds=3600)
 
-    # To hold five outcomes of which half fade in ten minutes takes 5 ln 2 / 600 s of them, 21 an hour, after the first 5.
+    # Five outcomes of which half fade in ten minutes lose 5 ln 2 in 600 s: 21 an hour, after the first five.
     for name in (CLOSE_BY, ALSO_CLOSE):
         assert 15 <= firsts[name] <= 45
     assert firsts[FAR] == 0
