@@ -7,7 +7,8 @@
 #   make screenshots               take the pictures in docs/screenshots
 #   make mutation [MUTANTS=...]    change what decides, line by line, and see that a test fails each time (an hour or two)
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
-#   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams
+#   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
+#                                  the cheapest provider browned out, and all of them down
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
@@ -58,6 +59,7 @@ malformed: $(for_run)
 
 faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
+	.venv/bin/python benchmarks/brownout.py
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

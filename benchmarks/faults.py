@@ -15,8 +15,6 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,24 +22,17 @@ from typing import Any
 import aiohttp
 import openai
 import psutil
-import uvicorn
 
-from benchmarks.faulty import MID_STREAM, Provider, provider_of, providers
-from freerelay_core import api
-from freerelay_core.catalogue import ABILITIES
-from freerelay_core.composition import current
-from freerelay_core.config import Settings, load_settings
-from freerelay_core.providers import openai_wire
-from freerelay_core.router import attempts
+from benchmarks.faulty import FAULTS, MID_STREAM, provider_of, providers
+from benchmarks.loopback import catalogue_of, served, short_limits
+from freerelay_core.config import load_settings
 
 PROVIDERS = 8
 FAULTY = 4
-SHARE = 0.3
+ILL = dict.fromkeys(FAULTS, 0.3 / len(FAULTS))
 SEED = 20261126
 AT_ONCE = 16
 """Requests under way at a time."""
-FIRST_BYTE_LIMIT_S = 1.0
-IDLE_LIMIT_S = 0.5
 SETTLES_S = 5.0
 """How long tasks and sockets may take to end after the last answer."""
 AIMS = {
@@ -112,12 +103,12 @@ async def measure(folder: Path, *, requests: int, each: int, **settings: object)
     seen = Seen()
     before = _sockets()
     tasks = asyncio.all_tasks()
-    with _short_limits():
-        async with providers(PROVIDERS, faulty=FAULTY, share=SHARE, seed=SEED) as made:
+    with short_limits():
+        async with providers(*[ILL] * FAULTY, *[{}] * (PROVIDERS - FAULTY), seed=SEED) as made:
             catalogue = folder / "catalogue.yaml"
-            catalogue.write_text(json.dumps(_catalogue(made)))
+            catalogue.write_text(json.dumps(catalogue_of(made)))
             options = {"home": folder / "home", "demo": True, "demo_week": False, "catalogue": catalogue}
-            async with _served(load_settings(**(options | settings))) as (url, key):
+            async with served(load_settings(**(options | settings))) as (url, key):
                 idle = asyncio.all_tasks()
                 await _load(seen, url, key, requests)
                 await _truncate(seen, url, key, each)
@@ -145,55 +136,6 @@ async def _settled(count: Any) -> int:
 
 def _sockets() -> set[tuple[object, object]]:
     return {(c.laddr, c.raddr) for c in psutil.Process().net_connections("tcp") if c.status != "TIME_WAIT"}
-
-
-@contextmanager
-def _short_limits() -> Iterator[None]:
-    kept = attempts.FIRST_BYTE_LIMIT_S, attempts.FIRST_BYTE_FACTOR, openai_wire.IDLE_LIMIT_S
-    attempts.FIRST_BYTE_LIMIT_S, attempts.FIRST_BYTE_FACTOR = FIRST_BYTE_LIMIT_S, 0.0
-    openai_wire.IDLE_LIMIT_S = IDLE_LIMIT_S
-    try:
-        yield
-    finally:
-        attempts.FIRST_BYTE_LIMIT_S, attempts.FIRST_BYTE_FACTOR, openai_wire.IDLE_LIMIT_S = kept
-
-
-def _catalogue(made: list[Provider]) -> dict[str, Any]:
-    """One endpoint each, all alike; the ill ones are a little cheaper, so that they come first."""
-    source = {"title": "benchmark", "date": "2026-11-25", "kind": "published"}
-    rated = {"preference": "benchmark", "tests": "benchmark"}
-    figures = {"first_token_s": 0.4, "tokens_per_s": 90, "thinking_tokens": 0}
-    endpoints = {
-        f"{provider.name}/m": {
-            "upstream_model": "m",
-            "price": {"input": 1.0 + 0.01 * n, "cached": 0.1, "output": 4.0 + 0.01 * n},
-            "context_tokens": 128_000,
-            "max_output_tokens": 16_000,
-            "capabilities": ["tools", "json_mode", "streaming"],
-            "facts": "benchmark",
-            "ability": {**rated, "values": dict.fromkeys(ABILITIES, 1300)},
-            **{name: {"value": value, "source": "benchmark"} for name, value in figures.items()},
-        }
-        for n, provider in enumerate(made)
-    }
-    urls = {provider.name: {"base_url": f"http://127.0.0.1:{provider.port}/v1"} for provider in made}
-    return {"replace": True, "sources": {"benchmark": source}, "providers": urls, "endpoints": endpoints}
-
-
-@asynccontextmanager
-async def _served(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """The application on loopback: its address and the demo tenant's key."""
-    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http="httptools"))
-    async with api.lifespan(settings):
-        task = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
-            await asyncio.sleep(0.005)
-        try:
-            port = server.servers[0].sockets[0].getsockname()[1]
-            yield f"http://127.0.0.1:{port}/v1", current().demo_key
-        finally:
-            server.should_exit = True
-            await task
 
 
 # -- requests under load

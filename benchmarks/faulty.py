@@ -1,4 +1,4 @@
-"""Providers on loopback that fail in every way we know of, for `faults.py`.
+"""Providers on loopback that fail in every way we know of, for `faults.py` and `brownout.py`.
 
 Every token carries the request's marker, the provider's name and its number, so that a splice, a piece that comes
 twice, and another request's answer are seen in the text.
@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -47,11 +47,11 @@ def _tokens(marker: str, name: str) -> list[str]:
 
 
 class Provider:
-    """One provider; a share of its calls, drawn with `seed`, has a fault. A request may name its fault itself."""
+    """One provider; `faults` says how likely each fault is at a call. A request may name its fault itself."""
 
-    def __init__(self, name: str, *, share: float, seed: int) -> None:
+    def __init__(self, name: str, *, faults: Mapping[str, float], seed: int) -> None:
         self.name = name
-        self.share = share
+        self.faults = faults
         self.calls: Counter[str] = Counter()
         """Calls by fault; those without are `good`."""
         self.open_calls = 0
@@ -99,7 +99,8 @@ class Provider:
         writer.close()
 
     def _draw(self) -> str:
-        return self._draws.choice(FAULTS) if self._draws.random() < self.share else "good"
+        healthy = max(0.0, 1.0 - sum(self.faults.values()))
+        return self._draws.choices([*self.faults, "good"], [*self.faults.values(), healthy])[0]
 
     def refuse(self) -> None:
         """Break every idle connection and let nobody in for a moment."""
@@ -243,9 +244,9 @@ def _event(delta: dict[str, str], reason: str | None, more: dict[str, str]) -> b
 
 
 @asynccontextmanager
-async def providers(count: int, *, faulty: int, share: float, seed: int) -> AsyncIterator[list[Provider]]:
-    """So many providers that answer, the first `faulty` of which fail at this share of their calls."""
-    made = [Provider(f"p{n}", share=share if n < faulty else 0.0, seed=seed) for n in range(count)]
+async def providers(*faults: Mapping[str, float], seed: int) -> AsyncIterator[list[Provider]]:
+    """One provider that answers for each of these likelihoods of faults."""
+    made = [Provider(f"p{n}", faults=likely, seed=seed) for n, likely in enumerate(faults)]
     for provider in made:
         await provider.open()
     try:
