@@ -1,9 +1,11 @@
 """The live endpoint's rate beside a bare pass-through, on loopback, in one run.
 
-    python benchmarks/gateway.py --bench DIR [--rounds 7] [--seconds 2] [--json]
+    python benchmarks/gateway.py --bench DIR [--rounds 7] [--seconds 2] [--table] [--litellm COMMAND] [--json]
 
-Both are loaded in turn, round after round, and figures are medians over the rounds: other work on the machine, which
-comes and goes, then falls on both alike.
+All are loaded in turn, round after round, and figures are medians over the rounds: other work on the machine, which
+comes and goes, then falls on all alike. `--table` adds the upstream asked directly, 64 connections, bursts of 200
+requests at one instant, and streams whose chunks arrive 20 ms apart. The first of those holds no content, and FreeRelay
+answers only once there is some, so its first byte comes a chunk later and its first word does not. `--litellm` names the command of an installed LiteLLM proxy, which is loaded beside the others.
 
 DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
 `loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, 20 rules, ranking over
@@ -13,6 +15,7 @@ DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pa
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -37,6 +41,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WARM_S = 1.0
 ENDPOINTS = 20
 RULES = 20
+BURST, BURSTS = 200, 10
+CHUNK_DELAY_MS = 20
 UVICORN = ("--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
 AIMS = {
     "gateway_ratio_c16": (0.7, "least"),
@@ -60,20 +66,95 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=7, help="loads of each server; figures are medians over them")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured time of each load")
+    parser.add_argument("--table", action="store_true", help="more loads, more servers, as a table")
+    parser.add_argument("--litellm", metavar="COMMAND", help="a LiteLLM proxy to load beside the others")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        servers, environment = _servers(stack, arguments.bench)
+        servers, environment = _servers(stack, arguments.bench, litellm=arguments.litellm, direct=arguments.table)
         cold_start_s = _cold_start_s(environment)
         rounds = {
             (stream, connections): [
                 _round(arguments, servers, connections, stream=stream) for _ in range(arguments.rounds)
             ]
             for stream in (False, True)
-            for connections in (1, 16)
+            for connections in ((1, 16, 64) if arguments.table else (1, 16))
         }
         rss_mb = servers["freerelay"].process.memory_info().rss / 1e6
+        if arguments.table:
+            _print_table(rounds)
+            _print_bursts(servers)
+    if arguments.table:
+        with ExitStack() as stack:
+            servers, _ = _servers(stack, arguments.bench, chunk_delay_ms=CHUNK_DELAY_MS, direct=True)
+            _print_slow_streams(arguments, servers)
     _report(rounds, {"rss_mb": rss_mb, "cold_start_s": cold_start_s}, as_json=arguments.json)
+
+
+def _print_table(rounds: Mapping[tuple[bool, int], list[dict[str, dict[str, Any]]]]) -> None:
+    """Medians over the rounds of each load, a row a server."""
+    print(f"{'':18}{'requests/s':>12}{'p50, ms':>10}{'p99, ms':>10}{'CPU, us':>10}", file=sys.stderr)
+    for (stream, connections), loads in rounds.items():
+        for name in loads[0]:
+            rate, p50, p99, cpu = (
+                median(each[name][key] for each in loads) for key in ("rps", "p50_ms", "p99_ms", "cpu_us")
+            )
+            kind = f"{'stream' if stream else 'json'} c={connections}"
+            print(f"{kind:12} {name:10}{rate:9.0f}{p50:10.2f}{p99:10.2f}{cpu:10.0f}", file=sys.stderr)
+
+
+def _print_bursts(servers: Mapping[str, Server]) -> None:
+    """How long the requests of a burst take, ms, over ten bursts."""
+    print(f"{f'burst of {BURST}':18}{'p50, ms':>12}{'p99, ms':>10}", file=sys.stderr)
+    for name, server in servers.items():
+        times = sorted(time for _ in range(BURSTS) for time in asyncio.run(_burst(server)))
+        print(f"{name:18}{times[len(times) // 2]:12.1f}{times[int(0.99 * len(times))]:10.1f}", file=sys.stderr)
+
+
+async def _burst(server: Server) -> list[float]:
+    """One burst over connections that are open already: from its instant to each answer, ms."""
+    host, port, path = _address(server.url)
+    body = json.dumps({"model": "freerelay/auto", "messages": [{"role": "user", "content": "Hello"}]})
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {server.key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    request = f"{head}{body}".encode()
+    connections = [await asyncio.open_connection(host, port) for _ in range(BURST)]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float) -> float:
+        writer.write(request)
+        status = await reader.readline()
+        if b" 200 " not in status:
+            sys.exit(f"{server.url} answered {status!r} to a burst")
+        length = 0
+        while (line := await reader.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        await reader.readexactly(length)
+        took_ms = (time.perf_counter() - began) * 1e3
+        writer.close()
+        return took_ms
+
+    began = time.perf_counter()
+    return await asyncio.gather(*(answer(*connection, began) for connection in connections))
+
+
+def _print_slow_streams(arguments: argparse.Namespace, servers: Mapping[str, Server]) -> None:
+    """First byte and end of streams whose chunks arrive apart, one at a time and 64 at once."""
+    print(
+        f"{f'chunks {CHUNK_DELAY_MS} ms apart':18}{'first, ms':>12}{'p99':>8}{'end, ms':>10}{'p99':>8}", file=sys.stderr
+    )
+    for connections in (1, 64):
+        for name, server in servers.items():
+            load = _load(arguments, server, connections, stream=True)
+            first = f"{load['ttfb_p50_ms']:8.2f}{load['ttfb_p99_ms']:8.2f}"
+            print(f"c={connections:<3} {name:13}{first}{load['p50_ms']:10.1f}{load['p99_ms']:8.1f}", file=sys.stderr)
+
+
+def _address(url: str) -> tuple[str, int, str]:
+    parts = urllib.parse.urlsplit(url)
+    return str(parts.hostname), int(parts.port or 80), parts.path
 
 
 class Server(NamedTuple):
@@ -84,7 +165,9 @@ class Server(NamedTuple):
     process: psutil.Process
 
 
-def _servers(stack: ExitStack, bench: Path) -> tuple[dict[str, Server], dict[str, str]]:
+def _servers(
+    stack: ExitStack, bench: Path, *, litellm: str | None = None, direct: bool = False, chunk_delay_ms: int = 0
+) -> tuple[dict[str, Server], dict[str, str]]:
     """Start all servers; returns them by name, and FreeRelay's environment."""
     upstream, floor, freerelay = _free_port(), _free_port(), _free_port()
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freerelay-bench-")))
@@ -92,7 +175,8 @@ def _servers(stack: ExitStack, bench: Path) -> tuple[dict[str, Server], dict[str
     (home / "catalogue.yaml").write_text(json.dumps(_catalogue(upstream)))
     (home / "rules.yaml").write_text(json.dumps(_rules()))
     completions = "http://127.0.0.1:{}/v1/chat/completions"
-    stack.enter_context(_process([str(bench / "fake_upstream.py"), str(upstream)], {}, bench))
+    delay = ["--chunk-delay-ms", str(chunk_delay_ms)]
+    fake = stack.enter_context(_process([str(bench / "fake_upstream.py"), str(upstream), *delay], {}, bench))
     floor_process = stack.enter_context(
         _process(
             ["-m", "uvicorn", "floor_asgi:app", "--port", str(floor), *UVICORN],
@@ -111,10 +195,25 @@ def _servers(stack: ExitStack, bench: Path) -> tuple[dict[str, Server], dict[str
     found = re.search(r"OPENAI_API_KEY=(\S+)", (state / "credentials").read_text())
     if found is None:
         sys.exit("no demo key in the credentials")
-    return {
-        "floor": Server(completions.format(floor), "sk-tenant", floor_process),
-        "freerelay": Server(completions.format(freerelay), found[1].strip("'\""), process),
-    }, environment
+    servers = {"direct": Server(completions.format(upstream), "any", fake)} if direct else {}
+    servers["floor"] = Server(completions.format(floor), "sk-tenant", floor_process)
+    servers["freerelay"] = Server(completions.format(freerelay), found[1].strip("'\""), process)
+    if litellm is not None:
+        servers["litellm"] = _litellm(stack, litellm, home, upstream)
+    return servers, environment
+
+
+def _litellm(stack: ExitStack, command: str, folder: Path, upstream: int) -> Server:
+    """A LiteLLM proxy with one worker, a master key and one model, without a database."""
+    port = _free_port()
+    target = {"model": "openai/fake-gpt", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-upstream"}
+    models = [{"model_name": "freerelay/auto", "litellm_params": target}]
+    settings = {"model_list": models, "general_settings": {"master_key": "sk-bench"}}
+    (folder / "litellm.yaml").write_text(json.dumps(settings))
+    options = ["--config", str(folder / "litellm.yaml"), "--port", str(port), "--host", "127.0.0.1"]
+    process = stack.enter_context(_process(options, {"LITELLM_TELEMETRY": "False"}, folder, command=command))
+    _wait(f"http://127.0.0.1:{port}/health/liveliness")
+    return Server(f"http://127.0.0.1:{port}/v1/chat/completions", "sk-bench", process)
 
 
 def _freerelay(port: int) -> list[str]:
@@ -163,9 +262,11 @@ def _rules() -> dict[str, Any]:
 
 
 @contextmanager
-def _process(command: list[str], environment: Mapping[str, str], folder: Path) -> Iterator[psutil.Process]:
+def _process(
+    arguments: list[str], environment: Mapping[str, str], folder: Path, *, command: str = sys.executable
+) -> Iterator[psutil.Process]:
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        [command, *arguments], cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
     )
     try:
         yield psutil.Process(process.pid)
