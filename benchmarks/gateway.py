@@ -5,7 +5,8 @@
 All are loaded in turn, round after round, and figures are medians over the rounds: other work on the machine, which
 comes and goes, then falls on all alike. `--table` adds the upstream asked directly, 64 connections, bursts of 200
 requests at one instant, and streams whose chunks arrive 20 ms apart. The first of those holds no content, and FreeRelay
-answers only once there is some, so its first byte comes a chunk later and its first word does not. `--litellm` names the command of an installed LiteLLM proxy, which is loaded beside the others.
+answers only once there is some, so its first byte comes a chunk later and its first word does not. `--litellm` names
+the command of an installed LiteLLM proxy, which is loaded beside the others.
 
 DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pass-through that only checks a key) and
 `loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, 20 rules, ranking over
