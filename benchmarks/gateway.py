@@ -38,6 +38,8 @@ import psutil
 
 from freerelay_core.catalogue import ABILITIES
 
+__all__ = ["Server", "servers"]
+
 ROOT = Path(__file__).resolve().parents[1]
 WARM_S = 1.0
 ENDPOINTS = 20
@@ -72,23 +74,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        servers, environment = _servers(stack, arguments.bench, litellm=arguments.litellm, direct=arguments.table)
+        started, environment = servers(stack, arguments.bench, litellm=arguments.litellm, direct=arguments.table)
         cold_start_s = _cold_start_s(environment)
         rounds = {
             (stream, connections): [
-                _round(arguments, servers, connections, stream=stream) for _ in range(arguments.rounds)
+                _round(arguments, started, connections, stream=stream) for _ in range(arguments.rounds)
             ]
             for stream in (False, True)
             for connections in ((1, 16, 64) if arguments.table else (1, 16))
         }
-        rss_mb = servers["freerelay"].process.memory_info().rss / 1e6
+        rss_mb = started["freerelay"].process.memory_info().rss / 1e6
         if arguments.table:
             _print_table(rounds)
-            _print_bursts(servers)
+            _print_bursts(started)
     if arguments.table:
         with ExitStack() as stack:
-            servers, _ = _servers(stack, arguments.bench, chunk_delay_ms=CHUNK_DELAY_MS, direct=True)
-            _print_slow_streams(arguments, servers)
+            started, _ = servers(stack, arguments.bench, chunk_delay_ms=CHUNK_DELAY_MS, direct=True)
+            _print_slow_streams(arguments, started)
     _report(rounds, {"rss_mb": rss_mb, "cold_start_s": cold_start_s}, as_json=arguments.json)
 
 
@@ -166,7 +168,7 @@ class Server(NamedTuple):
     process: psutil.Process
 
 
-def _servers(
+def servers(
     stack: ExitStack, bench: Path, *, litellm: str | None = None, direct: bool = False, chunk_delay_ms: int = 0
 ) -> tuple[dict[str, Server], dict[str, str]]:
     """Start all servers; returns them by name, and FreeRelay's environment."""
@@ -196,12 +198,12 @@ def _servers(
     found = re.search(r"OPENAI_API_KEY=(\S+)", (state / "credentials").read_text())
     if found is None:
         sys.exit("no demo key in the credentials")
-    servers = {"direct": Server(completions.format(upstream), "any", fake)} if direct else {}
-    servers["floor"] = Server(completions.format(floor), "sk-tenant", floor_process)
-    servers["freerelay"] = Server(completions.format(freerelay), found[1].strip("'\""), process)
+    made = {"direct": Server(completions.format(upstream), "any", fake)} if direct else {}
+    made["floor"] = Server(completions.format(floor), "sk-tenant", floor_process)
+    made["freerelay"] = Server(completions.format(freerelay), found[1].strip("'\""), process)
     if litellm is not None:
-        servers["litellm"] = _litellm(stack, litellm, home, upstream)
-    return servers, environment
+        made["litellm"] = _litellm(stack, litellm, home, upstream)
+    return made, environment
 
 
 def _litellm(stack: ExitStack, command: str, folder: Path, upstream: int) -> Server:

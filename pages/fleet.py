@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from freerelay_core.composition import EndpointState, RouterState, router_state
+from freerelay_core.fleet import QuotaFigure
 from freerelay_core.store.values import Identity
 from pages import _layout, _session
 from pages._format import count, markdown, seconds
@@ -28,8 +29,17 @@ STATES = {
 """What the filter offers, in words."""
 
 
+LIMIT_WORDS = {
+    "rpm": "requests a minute",
+    "tpm": "tokens a minute",
+    "rpd": "requests a day",
+    "tpd": "tokens a day",
+}
+"""Names of `fleet.LIMITS` in words."""
+
+
 def render() -> None:
-    """The page: what needs a look first, then every endpoint."""
+    """The page: what needs a look first, then every endpoint and its quotas."""
     _layout.page_title("Fleet")
     st.fragment(_now, run_every=POLL_S)()
     _layout.simulated_notice(_session.fleet_snapshot())
@@ -47,6 +57,7 @@ def _now() -> None:
     else:
         show_table(_table(chosen, state), rows=15)
         _link(chosen)
+        _draw_quotas(chosen, state.quotas)
     st.html(f"<p class='fr-basis'>{_basis(state)}</p>")
 
 
@@ -137,6 +148,44 @@ def _link(chosen: Sequence[EndpointState]) -> None:
     """The way to one endpoint's decisions."""
     name = st.selectbox("Decisions of an endpoint", [each.endpoint for each in chosen], key="decisions_of")
     st.page_link("activity.py", label="See its decisions", icon=":material/list_alt:", query_params={"endpoint": name})
+
+
+def _draw_quotas(chosen: Sequence[EndpointState], quotas: Sequence[QuotaFigure]) -> None:
+    """The limits of the chosen endpoints' quota groups, the tightest first."""
+    groups = {each.quota_group for each in chosen}
+    figures = [figure for figure in quotas if figure.group in groups]
+    if not figures:
+        st.write("None of these endpoints has a known limit.")
+        return
+    st.subheader("Quotas", anchor=False)
+    columns = (
+        Column("Quota group", width=225),
+        Column("Limit", width=160),
+        Column("Allowed", "%d", width=100),
+        Column("Used", "%d", width=100),
+        Column("Left", "%d", width=100),
+        Column("Left, %", "%.0f", width=75),
+        Column("All back in", width=100),
+        Column("Known from", width=150),
+    )
+    rows = [
+        (
+            each.group,
+            LIMIT_WORDS[each.limit],
+            each.most,
+            each.used,
+            each.left,
+            100 * _share_left(each),
+            seconds(each.reset_s),
+            "the provider's word" if each.stated else "our count",
+        )
+        for each in sorted(figures, key=lambda each: (_share_left(each), each.group, each.limit))
+    ]
+    show_table(Table("quotas", "Limits of quota groups, the tightest first", columns, rows), rows=8)
+
+
+def _share_left(figure: QuotaFigure) -> float:
+    return figure.left / figure.most if figure.most else float(figure.left > 0)
 
 
 def _basis(state: RouterState) -> str:

@@ -68,6 +68,8 @@ class EndpointState:
 
     endpoint: str
     provider: str
+    quota_group: str
+    """Whose limits it shares; one of `RouterState.quotas`, where any is known."""
     simulated: bool
     live: bool
     """Takes live traffic at all: false for simulated ones beside real ones."""
@@ -189,6 +191,7 @@ def _endpoints(application: Application) -> tuple[EndpointState, ...]:
         return EndpointState(
             endpoint=endpoint,
             provider=snapshot.providers[index],
+            quota_group=application.catalogue.endpoints[index].quota_group,
             simulated=bool(snapshot.simulated[index]),
             live=live,
             serving=live and availability == "available",

@@ -53,6 +53,35 @@ def test_filters_narrow_the_table_and_an_empty_one_says_so(operator_reader: Any)
     assert "No endpoint is of this provider" in app.info[0].value
 
 
+def test_the_quotas_of_the_chosen_endpoints_are_listed_the_tightest_first(operator_reader: Any, running: Any) -> None:
+    application = running.application
+    index = next(n for n, each in enumerate(application.catalogue.endpoints) if each.limits.rpd)
+    endpoint = application.catalogue.endpoints[index]
+
+    async def use() -> None:
+        assert application.fleet.admit(index) is not None
+
+    running.run(use())
+    app = operator_reader.open("fleet", provider=endpoint.provider)
+    quotas = app.dataframe[1].value
+    first = quotas.iloc[0]
+    assert (first["Quota group"], first["Used"], first["Known from"]) == (endpoint.quota_group, 1, "our count")
+    assert set(quotas["Limit"]) <= {"requests a minute", "tokens a minute", "requests a day", "tokens a day"}
+    assert list(quotas["Left, %"]) == sorted(quotas["Left, %"])
+
+
+def test_endpoints_without_limits_have_no_table_of_quotas(operator_reader: Any, running: Any) -> None:
+    limited = {each.provider for each in running.application.catalogue.endpoints if any(vars_of(each.limits))}
+    free = next(each.provider for each in running.application.catalogue.endpoints if each.provider not in limited)
+    app = operator_reader.open("fleet", provider=free)
+    assert len(app.dataframe) == 1
+    assert any("None of these endpoints has a known limit" in each.value for each in app.markdown)
+
+
+def vars_of(limits: Any) -> list[Any]:
+    return [limits.rpm, limits.tpm, limits.rpd, limits.tpd]
+
+
 def test_a_tenant_does_not_get_the_page(tenant_reader: Any) -> None:
     app = tenant_reader.open("fleet")
     assert app.warning[0].value.startswith("**Fleet** is a page for the operator")
