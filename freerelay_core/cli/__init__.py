@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from freerelay_core.cli.catalogue import catalogue
-from freerelay_core.cli.decide import decide
-from freerelay_core.cli.decision import decision
-from freerelay_core.cli.key import key
-from freerelay_core.cli.learned import learned
-from freerelay_core.cli.policy import policy
-from freerelay_core.cli.report import report
-from freerelay_core.cli.serve import serve
-from freerelay_core.cli.simulate import simulate
-from freerelay_core.cli.tenant import tenant
 from freerelay_core.errors import FreeRelayError
 
 __all__ = ["main"]
 
+COMMANDS = ("serve", "decide", "simulate", "report", "learned", "tenant", "key", "catalogue", "decision", "policy")
+"""Each stands in the file of its name, as a function or a group of that name, and is loaded when it is asked for: all
+together take a second."""
+
+
+class _Commands(TyperGroup):
+    """Loads them one by one."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        what = getattr(import_module(f"freerelay_core.cli.{cmd_name}"), cmd_name)
+        if isinstance(what, typer.Typer):
+            return get_group(what)
+        alone = typer.Typer(add_completion=False)
+        alone.command(cmd_name)(what)
+        return get_command(alone)
+
+
 # A traceback of typer's shows local variables, and those may be keys.
-cli = typer.Typer(help="FreeRelay, an LLM router.", pretty_exceptions_enable=False, add_completion=False)
-for command in (serve, decide, simulate, report, learned):
-    cli.command()(command)
-cli.add_typer(tenant, name="tenant")
-cli.add_typer(key, name="key")
-cli.add_typer(catalogue, name="catalogue")
-cli.add_typer(decision, name="decision")
-cli.add_typer(policy, name="policy")
+cli = typer.Typer(cls=_Commands, pretty_exceptions_enable=False, add_completion=False)
 
 
 @cli.callback()

@@ -16,7 +16,7 @@ from rich.text import Text
 from freerelay_core.catalogue import Catalogue, Endpoint, compile_prices, load_catalogue
 from freerelay_core.catalogue.check import Report, check_catalogue
 from freerelay_core.catalogue.describe import FieldRow, UsdPerMillion, describe, figures_of, stated, usd_per_million
-from freerelay_core.cli.tenant import AsJson
+from freerelay_core.cli.options import AsJson
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
 from freerelay_core.errors import NotFound

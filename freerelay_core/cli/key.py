@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.cli.accounts import with_accounts
-from freerelay_core.cli.tenant import AsJson, Email
+from freerelay_core.cli.options import AsJson, Email
 from freerelay_core.clock import SystemClock
 from freerelay_core.composition.accounts import OPERATOR, Accounts, CreatedKey, key_state
 from freerelay_core.errors import Conflict, NotFound

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from freerelay_core.cli.options import AsJson
 from freerelay_core.cli.store import with_store
-from freerelay_core.cli.tenant import AsJson
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
 from freerelay_core.fleet.lessons import KINDS

@@ -13,17 +13,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.cli.accounts import with_accounts
+from freerelay_core.cli.options import AsJson, Email
 from freerelay_core.composition.accounts import OPERATOR, Accounts
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import Tenant
 
-__all__ = ["AsJson", "Email", "tenant"]
+__all__ = ["tenant"]
 
 tenant = typer.Typer(help="Add tenants, list them, set their budgets.", no_args_is_help=True)
-
-Email = Annotated[str, typer.Argument(help="The tenant's e-mail address.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @tenant.command()
