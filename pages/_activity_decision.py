@@ -53,7 +53,7 @@ def _sentence(record: DecisionRecord) -> str:
     basis = "Demo data: generated, nobody sent it." if record.demo else f"{_basis(record)}."
     if record.explored:
         basis += " An endpoint close to the best that was seldom asked of late was tried first, to learn of it"
-        basis += "." if record.propensity is None else f" (chance {record.propensity:.2%})."
+        basis += "." if record.propensity is None else f" (chance {fmt.percent(record.propensity)})."
     return (
         f"{fmt.moment(record.created_at)}. {profile.get('family')}, {profile.get('depth')}, about "
         f"{fmt.count(profile.get('input_tokens', 0))} tokens in and {fmt.count(profile.get('output_tokens', 0))} out; "

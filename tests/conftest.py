@@ -53,8 +53,19 @@ def postgres() -> Iterator[DatabaseLease]:
     folder = Path(tempfile.mkdtemp(prefix="fr-"))
     folder.chmod(0o711)
     with acquire_database(folder / "home", require_ownership=True) as lease:
+        _sync_nothing(lease.dsn)
         yield lease
     shutil.rmtree(folder)
+
+
+def _sync_nothing(dsn: str) -> None:
+    """No test pulls the plug on this server, and every database made on it would be synced to the disk."""
+    import psycopg
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"alter system set {setting} = off".encode())
+        connection.execute("select pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 NewPage = Callable[..., Page]
 
@@ -41,8 +42,12 @@ def create(page: Page, label: str) -> str:
 def choose(page: Page, label: str) -> None:
     box = page.get_by_role("combobox", name="Key to rename or revoke")
     box.evaluate("box => box.scrollIntoView({block: 'center', behavior: 'instant'})")  # scrolling closes the list
-    box.fill(label)
-    page.get_by_role("option", name=label).click()
+    option = page.get_by_role("option", name=label)
+    for _ in range(5):  # a page that is drawn anew at this moment closes the list, too
+        box.fill(label)
+        with suppress(Error):
+            option.click(timeout=3_000)
+            break
     expect(page.get_by_label("Its label")).to_have_value(label)
 
 
