@@ -6,6 +6,7 @@ python docs/take_screenshots.py
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ sys.path[:0] = [str(HERE.parent / "tests")]
 
 from serving import serving  # noqa: E402  (the tests know how to start the product)
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 LOOKS = {
     "light": {"viewport": {"width": 1440, "height": 900}},

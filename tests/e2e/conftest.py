@@ -32,7 +32,7 @@ from freerelay_core.store import PostgresStore
 from freerelay_core.store.embedded import acquire_database
 from freerelay_core.store.keys import new_key
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
