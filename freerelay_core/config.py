@@ -62,8 +62,17 @@ class Settings(BaseSettings):
     """Share of requests that may try an endpoint first that is close to the best and was seldom asked of late."""
     fleet_epoch_ms: int = Field(100, ge=1, le=60_000, validation_alias=AliasChoices("FLEET_EPOCH_MS", "fleet_epoch_ms"))
     """How often a new snapshot of the fleet is published to the router, ms."""
-    drain_s: float = Field(5.0, ge=0.0, le=600.0)
-    """How long open streams may go on after the first stop signal, s."""
+    drain_s: float = Field(30.0, ge=0.0, le=600.0)
+    """How long open streams may go on after SIGTERM, s; after Ctrl-C at most 5 s."""
+
+    tenant_rpm: str = ""
+    """Requests a minute of a tenant, by tier ("free=60,gold=6000") or alike for all ("600"); empty: no limit."""
+    tenant_concurrency: str = "1000"
+    """Open requests of a tenant, in the same form."""
+    max_open_requests: int = Field(4_000, ge=1)
+    """Open requests of this process, of all tenants together."""
+    failed_keys_per_minute: int = Field(60, ge=1)
+    """Refused keys that an address may send in a minute before it must wait."""
 
     log: LogForm = "text"
     """Form of the log on standard error: lines for people, or one JSON object a line."""

@@ -15,6 +15,7 @@ FreeRelayError                    500  server_error
 |-- MethodNotAllowed              405  invalid_request_error
 |-- Conflict                      409  conflict_error
 |-- RateLimited                   429  rate_limit_error
+|   `-- RateExceeded              429
 |-- BudgetExhausted               429  insufficient_quota
 |-- UpstreamFailed                502  upstream_error
 |   |-- UpstreamTimedOut          504
@@ -41,6 +42,7 @@ __all__ = [
     "NoEndpointLeft",
     "NotFound",
     "PermissionDenied",
+    "RateExceeded",
     "RateLimited",
     "RequestTimedOut",
     "RequestTooLarge",
@@ -179,6 +181,14 @@ class RateLimited(FreeRelayError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
+
+
+class RateExceeded(RateLimited):
+    """The tenant's own limit of requests a minute; `rate` is (limit, remaining, seconds until all may come again)."""
+
+    def __init__(self, message: str, *, retry_after_s: float, rate: tuple[int, int, float]) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.rate = rate
 
 
 class BudgetExhausted(FreeRelayError):

@@ -41,6 +41,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
         "FREERELAY_HOME": str(home),
         "FREERELAY_SIMULATED_TIME_SCALE": "0.01",
         "FREERELAY_EXPLORE_SHARE": "0",
+        "FREERELAY_FAILED_KEYS_PER_MINUTE": "100000",
         **settings,
     }
 

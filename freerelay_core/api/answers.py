@@ -13,11 +13,12 @@ from freerelay_core.errors import (
     AuthenticationFailed,
     BudgetExhausted,
     FreeRelayError,
+    RateExceeded,
     RequestTimedOut,
     UnsoundFraming,
 )
 
-__all__ = ["JSON", "Headers", "error_headers", "send_answer", "send_error"]
+__all__ = ["JSON", "Headers", "error_headers", "rate_headers", "send_answer", "send_error"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -44,8 +45,20 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if isinstance(error, AuthenticationFailed):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, RateExceeded):
+        headers += rate_headers(*error.rate)
     if isinstance(error, BudgetExhausted):
         headers.append((b"x-should-retry", b"false"))
     if isinstance(error, RequestTimedOut | UnsoundFraming):
         headers.append((b"connection", b"close"))  # what follows on this connection may be a part of the body
     return headers
+
+
+def rate_headers(limit: int, remaining: int, reset_s: float) -> Headers:
+    """A tenant's requests a minute, in the headers and the form of OpenAI's."""
+    reset = f"{reset_s * 1000:.0f}ms" if reset_s < 1 else f"{reset_s:.3g}s"
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % limit),
+        (b"x-ratelimit-remaining-requests", b"%d" % remaining),
+        (b"x-ratelimit-reset-requests", reset.encode()),
+    ]

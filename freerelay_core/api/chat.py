@@ -7,12 +7,13 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from freerelay_core.api.answers import JSON, Headers, send_answer, send_error
+from freerelay_core.api.answers import JSON, Headers, rate_headers, send_answer, send_error
 from freerelay_core.api.auth import caller, require_tenant
 from freerelay_core.api.border import read_object
 from freerelay_core.api.drain import SHUTDOWN, Drain, shutting_down
 from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
+from freerelay_core.composition.admission import Rate
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, UnprocessableRequest
 from freerelay_core.fleet import Hold
@@ -32,27 +33,32 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
     """Answer one request. Raises `FreeRelayError` before the first byte, `ClientLeft`."""
     drain.require_open()
     application = current()
+    application.admission.require_room()
     identity = await caller(scope)
     tenant = require_tenant(identity)
-    body, large = await read_object(receive)
-    streaming = _streaming(body)
-    stated = _stated(scope)
-    task, depth = stated.get(b"x-freerelay-task"), stated.get(b"x-freerelay-depth")
-    profile = await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None
-    decision = application.decide_body(
-        identity,
-        body,
-        task=task,
-        depth=depth,
-        override=stated.get(b"x-freerelay-preference"),
-        profile=profile,
-        live=True,
-    )
-    trail.tenant_id, trail.decision_id = tenant.id, decision.id
-    context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
-    call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s)
-    call.hold = application.hold(tenant, decision)
-    await call.run(body, Watch(receive, drain), streaming=streaming)
+    rate = application.admission.enter(tenant)
+    try:
+        body, large = await read_object(receive)
+        streaming = _streaming(body)
+        stated = _stated(scope)
+        task, depth = stated.get(b"x-freerelay-task"), stated.get(b"x-freerelay-depth")
+        profile = await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None
+        decision = application.decide_body(
+            identity,
+            body,
+            task=task,
+            depth=depth,
+            override=stated.get(b"x-freerelay-preference"),
+            profile=profile,
+            live=True,
+        )
+        trail.tenant_id, trail.decision_id = tenant.id, decision.id
+        context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
+        call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s, rate=rate)
+        call.hold = application.hold(tenant, decision)
+        await call.run(body, Watch(receive, drain), streaming=streaming)
+    finally:
+        application.admission.leave(tenant)
 
 
 class _Call:
@@ -63,6 +69,7 @@ class _Call:
         "_context",
         "_decision",
         "_open",
+        "_rate",
         "_send",
         "_settings_age_s",
         "_started",
@@ -79,6 +86,7 @@ class _Call:
         trail: Trail,
         *,
         settings_age_s: float | None,
+        rate: Rate | None,
     ) -> None:
         """`context` holds what goes on record beside the decision: `tenant_id`, `request_id`, `model`."""
         self._application = application
@@ -87,6 +95,7 @@ class _Call:
         self._context = context
         self._trail = trail
         self._settings_age_s = settings_age_s
+        self._rate = rate
         self._started = application.clock.monotonic()
         self.hold: Hold | None = None
         self._open = False  # the head of a stream has gone out
@@ -171,6 +180,8 @@ class _Call:
             headers.append((b"x-freerelay-attempts", b"%d" % len(attempts)))
         if self._settings_age_s is not None:
             headers.append((b"x-freerelay-settings-age", b"%d" % self._settings_age_s))
+        if self._rate is not None:
+            headers += rate_headers(*self._rate)
         return headers
 
     def _count(self, execution: Execution) -> None:

@@ -3,6 +3,8 @@
     serving --signal--> draining --all ended, or time is up (error events)--> the server's own handler stops it
                            `--second signal--> at once
 
+An orchestrator that sends SIGTERM has time; who presses Ctrl-C sits in front of it and waits at most `_IMPATIENT_S`.
+
 Servers stop accepting first and tell the application last, so this hangs on the signal itself: the server's handler is
 put aside, and called when the drain is over.
 """
@@ -22,6 +24,7 @@ __all__ = ["SHUTDOWN", "Drain", "shutting_down"]
 
 SHUTDOWN = "server_shutting_down"
 
+_IMPATIENT_S = 5.0
 _GOODBYE_S = 1.0
 """How long the error events may take to leave."""
 
@@ -34,7 +37,7 @@ class Drain:
     """The calls under way, and how they come to an end."""
 
     def __init__(self, limit_s: float) -> None:
-        """`limit_s` is how long open calls may go on after the first signal."""
+        """`limit_s` is how long open calls may go on after SIGTERM."""
         self.draining = False
         self._limit_s = limit_s
         self._calls: set[_Call] = set()
@@ -86,7 +89,7 @@ class Drain:
         self._task = self._loop.create_task(self._drain(number))
 
     async def _drain(self, number: int) -> None:
-        await self._ended_within(self._limit_s)
+        await self._ended_within(min(self._limit_s, _IMPATIENT_S) if number == signal.SIGINT else self._limit_s)
         for call in list(self._calls):
             call.cancel(SHUTDOWN)
         await self._ended_within(_GOODBYE_S)

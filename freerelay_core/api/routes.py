@@ -88,6 +88,8 @@ async def write_settings(identity: Caller, body: JsonBody) -> Response:
 async def decide(request: Request, identity: Caller, sized: SizedBody) -> Response:
     """The ranking of a chat-completions body: nobody is called, nothing is stored."""
     application, stated = current(), request.headers
+    if identity.tenant is not None:
+        application.admission.count(identity.tenant)
     body, large = sized
     task, depth = stated.get("x-freerelay-task"), stated.get("x-freerelay-depth")
     decision = application.decide_body(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import APIRouter, Request, Response
 
 from freerelay_core.api.border import read_body
 from freerelay_core.composition import Application, current
+from freerelay_core.composition.admission import FailedKeys
 from freerelay_core.composition.application import SESSION_LIFETIME
 from freerelay_core.errors import AuthenticationFailed, InvalidRequest, PermissionDenied, StoreUnavailable
 
@@ -17,34 +17,14 @@ __all__ = ["COOKIE", "router"]
 COOKIE = "freerelay_session"
 
 _MAX_FORM_BYTES = 16 * 1024
-_ATTEMPTS, _WINDOW_S = 10, 60.0
-"""Failed attempts that an address has in this time."""
-_MOST_ADDRESSES = 10_000
 _WHY = "sign_in"
 """Query parameter that tells the sign-in page what went wrong."""
 
 router = APIRouter()
 
 
-class Attempts:
-    """Failed attempts to sign in, by address."""
-
-    def __init__(self) -> None:
-        self._failed: OrderedDict[str, list[float]] = OrderedDict()
-
-    def exhausted(self, address: str, now: float) -> bool:
-        """Whether this address must wait."""
-        return len([at for at in self._failed.get(address, ()) if now - at < _WINDOW_S]) >= _ATTEMPTS
-
-    def failed(self, address: str, now: float) -> None:
-        """Count one."""
-        times = self._failed.pop(address, [])
-        self._failed[address] = [*times[1 - _ATTEMPTS :], now]
-        if len(self._failed) > _MOST_ADDRESSES:
-            self._failed.popitem(last=False)
-
-
-_attempts = Attempts()
+_attempts = FailedKeys(10)
+"""Failed attempts that an address has in a minute."""
 
 
 @router.post("/session")
@@ -54,12 +34,12 @@ async def sign_in(request: Request) -> Response:
     form = await _form(request)
     back = _same_site(form.get("next", "/"))
     application, address = current(), request.client.host if request.client else ""
-    if _attempts.exhausted(address, application.clock.monotonic()):
+    if _attempts.wait_s(address, application.clock.monotonic()):
         return _redirect(_with_reason(back, "limited"))
     try:
         session_id = await application.open_session(form.get("api_key", "").strip())
     except AuthenticationFailed:
-        _attempts.failed(address, application.clock.monotonic())
+        _attempts.note(address, application.clock.monotonic())
         return _redirect(_with_reason(back, "failed"))
     except StoreUnavailable:
         return _redirect(_with_reason(back, "unavailable"))

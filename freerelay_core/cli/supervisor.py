@@ -3,7 +3,7 @@
     database started -> server started -> ready -> first signal: the server drains -> database stopped
                                                 -> second signal: the server ends at once -> database stopped
 
-The server is in a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which tells the server
+The server is in a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which passes it on
 once. A database that dies is started again; a server that dies ends everything.
 """
 
@@ -76,14 +76,18 @@ class _StopSignals:
     """The first and the second stop signal that this process receives, as events."""
 
     def __init__(self) -> None:
+        self.number = signal.SIGTERM
+        """What the server is to be told: Ctrl-C where that is what came, else SIGTERM."""
         self.first = asyncio.Event()
         self.second = asyncio.Event()
         # A closed terminal is a wish to stop, too, unless `nohup` said otherwise.
         hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
         for number in (signal.SIGINT, signal.SIGTERM, *hangup):
-            asyncio.get_running_loop().add_signal_handler(number, self._received)
+            asyncio.get_running_loop().add_signal_handler(number, self._received, number)
 
-    def _received(self) -> None:
+    def _received(self, number: signal.Signals) -> None:
+        if number == signal.SIGINT and not self.first.is_set():
+            self.number = number
         (self.second if self.first.is_set() else self.first).set()
 
 
@@ -111,10 +115,10 @@ async def _stop_server(process: Process, signals: _StopSignals, drain_s: float) 
     """Ask once; ask again on the second signal; kill what does not listen."""
     ended = asyncio.create_task(process.wait())
     hurry = asyncio.create_task(signals.second.wait())
-    _terminate(process)
+    _tell(process, signals.number)
     await asyncio.wait({ended, hurry}, timeout=drain_s + _STUCK_S, return_when=asyncio.FIRST_COMPLETED)
     if hurry.done():
-        _terminate(process)
+        _tell(process, signals.number)
         await asyncio.wait({ended}, timeout=_GOODBYE_S)
     hurry.cancel()
     if not ended.done():
@@ -123,9 +127,9 @@ async def _stop_server(process: Process, signals: _StopSignals, drain_s: float) 
         await ended
 
 
-def _terminate(process: Process) -> None:
+def _tell(process: Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # it has ended already
-        process.terminate()
+        process.send_signal(number)
 
 
 def _how_it_ended(status: int) -> str:

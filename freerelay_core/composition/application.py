@@ -18,6 +18,7 @@ from typing import Any, Self
 from freerelay_core.catalogue import Catalogue, compile_prices, load_catalogue
 from freerelay_core.clock import Clock, SystemClock, new_id
 from freerelay_core.composition.accounts import Accounts
+from freerelay_core.composition.admission import Admission, FailedKeys
 from freerelay_core.composition.beside import Beside
 from freerelay_core.composition.keys import own_keys
 from freerelay_core.composition.rules import RulesInForce
@@ -140,6 +141,8 @@ class Application:
         self._running.push_async_callback(self.store.close)
         keys = own_keys(self.settings)
         self.demo_key = keys.demo_key
+        self.admission = Admission(self.settings, self.clock)
+        self.failed_keys = FailedKeys(self.settings.failed_keys_per_minute)
         self.identities = KnownIdentities(self.store, self.clock, operator_digest=key_digest(keys.operator_key))
         self.accounts = Accounts(self.store, self.clock, remember=self.identities.remember)
         self.decision_log = DecisionLog(

@@ -83,6 +83,11 @@ class KnownIdentities:
         """How many keys are remembered."""
         return len(self._entries)
 
+    def knows(self, secret: str) -> bool:
+        """Whether a key was good when it was last asked for, without asking."""
+        digest = key_digest(secret)
+        return digest in self._entries or self._is_operator(digest)
+
     async def identify(self, secret: str) -> Identity:
         """The identity behind `secret`.
 
@@ -90,7 +95,7 @@ class KnownIdentities:
         `StoreUnavailable` when the store is away and this key was not seen in the last 5 minutes.
         """
         digest = key_digest(secret)
-        if self._operator_digest is not None and hmac.compare_digest(digest, self._operator_digest):
+        if self._is_operator(digest):
             return _OPERATOR
         entry = self._entries.get(digest)
         if entry is not None and self._is_fresh(entry):
@@ -109,6 +114,9 @@ class KnownIdentities:
         if identity.key_id is not None:
             self._last_used[identity.key_id] = now
         return identity
+
+    def _is_operator(self, digest: str) -> bool:
+        return self._operator_digest is not None and hmac.compare_digest(digest, self._operator_digest)
 
     def remember(self, tenant: Tenant) -> None:
         """Put a tenant's row that was just written or read in force at once."""

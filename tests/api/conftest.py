@@ -38,6 +38,7 @@ def start(databases, migrated_template, tmp_path_factory) -> Callable[..., Any]:
         defaults = {
             "home": home, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True,
             "simulated_time_scale": 0.01, "drain_s": 1.0, "explore_share": 0.0,
+            "failed_keys_per_minute": 100_000,
         }  # fmt: skip
         with running(**(defaults | options)) as server:
             yield server

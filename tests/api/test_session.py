@@ -9,7 +9,7 @@ import httpx
 import pytest
 from api_server import OPERATOR_KEY
 
-from freerelay_core.api.session import COOKIE, Attempts
+from freerelay_core.api.session import COOKIE
 from freerelay_core.store import key_digest
 
 _hosts = count(2)
@@ -76,15 +76,6 @@ def test_too_many_wrong_keys_from_one_address_are_stopped_even_a_right_one(serve
     answer = sign_in(browser, server.key)
     assert answer.headers["location"] == "/settings?sign_in=limited"
     assert "set-cookie" not in answer.headers
-
-
-def test_attempts_are_forgotten_after_a_minute():
-    attempts = Attempts()
-    for second in range(10):
-        attempts.failed("a", float(second))
-    assert attempts.exhausted("a", 59.0)
-    assert not attempts.exhausted("a", 60.5)
-    assert not attempts.exhausted("b", 10.0)
 
 
 @pytest.mark.parametrize(
