@@ -1,17 +1,17 @@
-"""`freerelay decide` and `freerelay simulate`, as a shell runs them."""
+"""`freerelay decide` and `freerelay simulate`."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from serving import environment
+
+from tests.cli import shell
+from tests.cli.shell import freerelay, refused
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 AZURE = Path(__file__).parents[3] / "shared/data/azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
@@ -24,31 +24,9 @@ TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
 """
 
 
-def freerelay(*arguments: object, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that needs no home."""
-    return subprocess.run(
-        [sys.executable, "-m", "freerelay_core.cli", *map(str, arguments)],
-        input=stdin,
-        env=environment(Path("/proc/no-home"), COLUMNS="100", **settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def printed(*arguments: object, **options: str) -> dict:
     """The JSON that a command prints."""
-    run = freerelay(*arguments, "--json", **options)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
-def refused(*arguments: object, **options: str) -> str:
-    """The one line with which a command fails."""
-    run = freerelay(*arguments, **options)
-    assert (run.returncode, run.stdout) == (1, "")
-    (line,) = run.stderr.splitlines()
-    return line
+    return json.loads(shell.printed(*arguments, "--json", **options))
 
 
 def test_a_scenario_is_compared_with_the_present(tmp_path):
@@ -60,7 +38,7 @@ def test_a_scenario_is_compared_with_the_present(tmp_path):
     alone = printed("simulate", trace)
     assert shown["baseline"] == alone["preferences"]["performance-first"]
     run = freerelay("simulate", trace, "--scenario", example)
-    assert run.returncode == 0, run.stderr
+    assert run.status == 0, run.stderr
     assert "First choices that change" in run.stdout
 
 
@@ -106,7 +84,7 @@ def test_decide_ranks_as_the_endpoint_does_on_the_same_figures(running, request_
 
 def test_decide_reads_standard_input_and_draws_a_table(request_file):
     run = freerelay("decide", "-", stdin=request_file.read_text())
-    assert run.returncode == 0
+    assert run.status == 0
     winner = printed("decide", request_file)["ranking"][0]["endpoint"]
     assert winner in run.stdout
 
@@ -172,7 +150,7 @@ def test_a_body_that_is_no_request_is_refused_in_one_line(body, named):
 
 def test_an_unknown_preference_is_refused_naming_the_three(request_file):
     run = freerelay("decide", request_file, "--preference", "cheapest")
-    assert run.returncode != 0
+    assert run.status != 0
     for name in ("cost-optimized", "balanced", "performance-first"):
         assert name in run.stderr
 
@@ -204,7 +182,7 @@ def test_simulate_prints_the_same_for_the_same_seed(trace_file):
 
 def test_simulate_draws_a_table(trace_file):
     run = freerelay("simulate", trace_file)
-    assert run.returncode == 0
+    assert run.status == 0
     assert "performance-first" in run.stdout
 
 

@@ -13,7 +13,7 @@ from builders import logged_decision
 from freerelay_core.api.shapes import decision_shape
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import DecisionRecord, PostgresStore
-from tests.cli.test_tenant import freerelay, printed, refused
+from tests.cli.shell import freerelay, printed, refused
 
 RANKING = [{"endpoint": "a/b", "log_utility": -4.0}, {"endpoint": "c/d", "log_utility": -8.0}]
 

@@ -12,7 +12,7 @@ import pytest
 from serving import Serving
 
 from freerelay_core.store import well_formed
-from tests.cli.test_tenant import freerelay, printed, refused
+from tests.cli.shell import freerelay, printed, refused
 
 ANN = "ann@example.com"
 

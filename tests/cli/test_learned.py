@@ -7,7 +7,7 @@ import json
 
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import Lesson, PostgresStore
-from tests.cli.test_tenant import printed
+from tests.cli.shell import printed
 
 
 async def add(dsn, *lessons):

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import environment, processes_of
+from serving import processes_of
 
-from freerelay_core.cli import main
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command left when it ended."""
-
-    status: int
-    stdout: str
-    stderr: str
+from tests.cli.shell import printed, refused
 
 
 @pytest.fixture
@@ -33,38 +19,6 @@ def blank_database(databases: Any) -> Iterator[str]:
     name = f"own_{os.getpid()}"
     yield databases.create(name)
     databases.drop(name)
-
-
-def freerelay(*arguments: str, home: Path | None = None, **settings: str) -> Ended:
-    """Run a command as its entry point does, in this process: a new one spends its time on imports.
-
-    Without a home it must not need one.
-    """
-    output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as process, redirect_stdout(output), redirect_stderr(errors):
-        process.setattr(sys, "argv", ["freerelay", *arguments])
-        process.setattr(os, "environ", environment(home or Path("/proc/no-home"), COLUMNS="100", **settings))
-        with pytest.raises(SystemExit) as end:
-            main()
-    told = end.value.code if isinstance(end.value.code, str) else ""
-    status = 1 if told else int(end.value.code or 0)
-    out, err = (stream.buffer.getvalue().decode() for stream in (output, errors))
-    return Ended(status, out, f"{err}{told}")
-
-
-def printed(*arguments: str, **options: object) -> str:
-    """What a command prints when it succeeds."""
-    run = freerelay(*arguments, **options)
-    assert run.status == 0, run.stderr
-    return run.stdout
-
-
-def refused(*arguments: str, **options: object) -> str:
-    """The one line with which a command fails."""
-    run = freerelay(*arguments, **options)
-    assert (run.status, run.stdout) == (1, "")
-    (line,) = run.stderr.splitlines()
-    return line
 
 
 def test_on_another_postgresql_tenants_are_added_and_listed(blank_database):
