@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from serving import environment
 
 from freerelay_core.cli import main
 
-__all__ = ["Ended", "freerelay", "printed", "refused"]
+__all__ = ["Ended", "freerelay", "in_a_process", "printed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ def freerelay(*arguments: object, home: Path | None = None, stdin: str = "", **s
     status = 1 if told else int(end.value.code or 0)
     out, err = (stream.buffer.getvalue().decode() for stream in (output, errors))
     return Ended(status, out, f"{err}{told}")
+
+
+def in_a_process(*arguments: object) -> Ended:
+    """Run a command that needs no home in a process of its own."""
+    command = [sys.executable, "-m", "freerelay_core.cli", *map(str, arguments)]
+    env = environment(Path("/proc/no-home"), COLUMNS="100")
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return Ended(run.returncode, run.stdout, run.stderr)
 
 
 def printed(*arguments: object, **options: object) -> str:

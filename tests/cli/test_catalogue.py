@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from serving import environment
 
 from freerelay_core.catalogue import load_catalogue
 from freerelay_core.catalogue.describe import figures_of
 from freerelay_core.cli import main
+from tests.cli.shell import in_a_process
 
 
 class Run(NamedTuple):
@@ -91,10 +89,8 @@ def test_the_shipped_catalogue_passes_and_its_assumptions_are_counted(freerelay)
 
 
 def test_every_problem_of_a_file_is_printed_with_its_line_and_the_status_is_1(wrong):
-    command = [sys.executable, "-m", "freerelay_core.cli", "catalogue", "check", str(wrong)]
-    env = environment(Path("/proc/no-home"), COLUMNS="100")
-    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout) == (1, "")
+    run = in_a_process("catalogue", "check", wrong)
+    assert (run.status, run.stdout) == (1, "")
     first, *_, last = run.stderr.splitlines()
     assert first.startswith(f"{wrong}:4: endpoints.openai/gpt-4o-mini.context_tokens: ")
     assert last == "1 problem."

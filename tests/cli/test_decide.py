@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli import shell
-from tests.cli.shell import freerelay, refused
+from tests.cli.shell import freerelay, in_a_process, refused
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 AZURE = Path(__file__).parents[3] / "shared/data/azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
@@ -193,7 +193,8 @@ def test_simulate_ranks_a_parquet_file_alike_in_one_process_and_in_two(tmp_path)
     pq.write_table(pa.table(columns), path, row_group_size=200)
     alone = printed("simulate", path)
     assert alone["requests"] == 900
-    assert printed("simulate", path, "--processes", 2)["preferences"] == alone["preferences"]
+    two = in_a_process("simulate", path, "--processes", 2, "--json")  # workers import the main module of their parent
+    assert json.loads(two.stdout)["preferences"] == alone["preferences"]
     run = freerelay("simulate", path)
     assert "900 requests" in run.stdout
     assert "is ranked without scenario" in refused("simulate", path, "--scenario", EXAMPLES / "scenario-outage.yaml")

@@ -7,7 +7,7 @@ import pytest
 from freerelay_core.store import new_key
 from freerelay_core.store.rows import ODD_VALUES
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store, pytest.mark.alters_schema]
 
 DEFAULTS = {"tier": "free", "routing_preference": None, "settings_version": 0}
 

@@ -10,7 +10,7 @@ from freerelay_core.clock import SystemClock
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.store import PostgresStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 
 async def test_an_unreadable_connection_string_is_not_repeated():

@@ -11,7 +11,7 @@ from freerelay_core.store import apply_schema
 from freerelay_core.store.rows import decisions_as_json
 from tests.store.helpers import Sql, run
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 OLD_SUPABASE_DEFAULTS = """
     alter default privileges in schema public grant all on tables to anon, authenticated, service_role;

@@ -11,7 +11,7 @@ from freerelay_core.store import PostgresStore
 from freerelay_core.store.supabase import SupabaseStore
 from tests.store.postgrest import SECRET_KEY, postgrest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store, pytest.mark.alters_schema]
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 

@@ -19,7 +19,7 @@ from freerelay_core.store.embedded import acquire_database
 from freerelay_core.store.rows import DECISION_COLUMNS
 from tests.store.helpers import Sql, decision, run
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 ORIGIN_FIRST = """
     create table users (id uuid primary key default gen_random_uuid(), email text unique not null,

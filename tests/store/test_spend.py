@@ -11,7 +11,7 @@ from freerelay_core.clock import id_at
 from freerelay_core.errors import NotFound, UnprocessableRequest
 from freerelay_core.store import DailySpend, SpendOfMonth, apply_schema, new_key
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 every_store = pytest.mark.every_store
 
 NOBODY = "6f1f8f5c-1111-4111-8111-111111111111"

@@ -19,7 +19,7 @@ from freerelay_core.store import DecisionLog, KnownIdentities, PostgresStore, ap
 from freerelay_core.store.embedded import acquire_database
 from tests.store.helpers import decision, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 
 class Server:

@@ -12,7 +12,7 @@ from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store import new_key
 
-pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
+pytestmark = [pytest.mark.anyio, pytest.mark.every_store, pytest.mark.alters_schema]
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 

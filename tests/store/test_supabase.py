@@ -20,7 +20,7 @@ from freerelay_core.store.supabase import SCHEMA_VERSION, SupabaseStore
 from tests.store.helpers import decision, until
 from tests.store.postgrest import PUBLISHABLE_KEY, SECRET_KEY, postgrest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

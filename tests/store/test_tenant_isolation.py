@@ -17,7 +17,7 @@ from freerelay_core.errors import NotFound
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store import new_key
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REFUSED = psycopg.errors.InsufficientPrivilege
