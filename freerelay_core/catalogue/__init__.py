@@ -14,10 +14,12 @@ from freerelay_core.catalogue.endpoint import (
 )
 from freerelay_core.catalogue.load import load_catalogue
 from freerelay_core.catalogue.prices import PriceTable, compile_prices
+from freerelay_core.catalogue.wire import OPENAI_WIRE, Wire
 
 __all__ = [
     "ABILITIES",
     "CAPABILITIES",
+    "OPENAI_WIRE",
     "Catalogue",
     "Endpoint",
     "Figure",
@@ -27,6 +29,7 @@ __all__ = [
     "Origin",
     "PriceTable",
     "Provider",
+    "Wire",
     "compile_prices",
     "load_catalogue",
 ]

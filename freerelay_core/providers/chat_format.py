@@ -1,19 +1,13 @@
-"""The shape of OpenAI chat completions: what to send upstream, and what an answer or a stream of events says."""
+"""The shape of OpenAI chat completions: what an answer or a stream of events says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from freerelay_core.catalogue import Endpoint
-
-__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer", "upstream_body"]
-
-EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-"""Values of `reasoning_effort`. Other modes of a catalogue entry (`@instant`) are the vendor's own model names."""
+__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
@@ -36,18 +30,6 @@ class ChatAnswer:
     usage: Usage | None = None
     text: str = ""
     error: str | None = None
-
-
-def upstream_body(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:
-    """The client's body for this endpoint: its name for the model and its effort; the rest as the client sent it.
-
-    Effort and ability belong together, so an endpoint's effort replaces the client's.
-    """
-    sent = {**body, "model": endpoint.upstream_model}
-    sent.pop("routing", None)
-    if endpoint.effort in EFFORTS:
-        sent["reasoning_effort"] = endpoint.effort
-    return orjson.dumps(sent)
 
 
 def read_answer(body: bytes) -> ChatAnswer:

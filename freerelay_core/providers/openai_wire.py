@@ -37,7 +37,7 @@ class OpenAIWire:
     def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
         self._targets: dict[str, tuple[URL, dict[str, str]]] = {}
         for provider in providers.values():
-            headers = {"Accept-Encoding": "identity", "User-Agent": "freerelay"}
+            headers = {**provider.wire.headers, "Accept-Encoding": "identity", "User-Agent": "freerelay"}
             if provider.id in keys:
                 headers["Authorization"] = f"Bearer {keys[provider.id]}"
             self._targets[provider.id] = (URL(f"{provider.base_url}/chat/completions"), headers)

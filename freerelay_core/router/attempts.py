@@ -207,7 +207,7 @@ class Router:
         self, execution: Execution, attempt: Attempt, body: Mapping[str, Any], left_s: float
     ) -> UpstreamRequest:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
-        behaviour = decision.snapshot.behaviour
+        provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
         expected_s = (
             float(behaviour.first_token_p95[index])
@@ -217,8 +217,8 @@ class Router:
         return UpstreamRequest(
             endpoint=endpoint,
             index=index,
-            provider=self._providers[endpoint.provider],
-            body=upstream_body(body, endpoint),
+            provider=provider,
+            body=upstream_body(body, endpoint, provider.wire),
             stream=execution.streaming,
             profile=decision.profile,
             decoded_tokens=decoded,

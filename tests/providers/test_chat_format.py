@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-import builders
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upstreams import WORDS, completion, delta
 
-from freerelay_core.providers import EventReader, Usage, read_answer, upstream_body
+from freerelay_core.providers import EventReader, Usage, read_answer
 
 
 def event(value, end=b"\n\n"):
@@ -108,16 +107,3 @@ def test_a_body_that_is_no_answer_says_why_in_our_words(body, reason):
     error = read_answer(body).error
     assert reason in error
     assert "broken" not in error
-
-
-def test_only_model_effort_and_our_own_field_are_touched():
-    body = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "ü"}], "seed": 2**63, "top_p": 0.1}
-    extra = {"routing": {"task": "chat"}, "reasoning_effort": "low", "unknown": {"x": [1, None]}}
-    plain = json.loads(upstream_body(body | extra, builders.endpoint("a/m")))
-    assert plain == body | {"reasoning_effort": "low", "unknown": {"x": [1, None]}, "model": "m"}
-    assert json.loads(upstream_body(body | extra, builders.endpoint("a/m@high")))["reasoning_effort"] == "high"
-    assert "reasoning_effort" not in json.loads(upstream_body(body, builders.endpoint("a/m@instant")))
-
-
-def test_the_highest_effort_is_sent_as_any_other():
-    assert json.loads(upstream_body({"messages": []}, builders.endpoint("a/m@max")))["reasoning_effort"] == "max"
