@@ -25,6 +25,7 @@ from freerelay_core.providers import (
     UpstreamAnswer,
     UpstreamError,
     UpstreamRequest,
+    asks_for_usage,
     read_answer,
     upstream_body,
 )
@@ -95,6 +96,7 @@ class Router:
         """
         deadline = self._clock.monotonic() + TOTAL_LIMIT_S
         body = directed_body(body, execution.decision)
+        execution.shows_usage = asks_for_usage(body)
         candidates = self._candidates(execution.decision)
         self._hedges.earn()
         self._retries.earn()
@@ -189,7 +191,8 @@ class Router:
             if not 200 <= upstream.status < 300:
                 answer = await self._refused(attempt, upstream)
             elif execution.streaming:
-                answer = await self._commit(attempt, upstream, request.first_byte_limit_s)
+                reader = EventReader(keeps_usage=execution.shows_usage)
+                answer = await self._commit(attempt, upstream, reader, request.first_byte_limit_s)
             else:
                 answer = await self._complete(attempt, upstream)
         except UpstreamError as error:
@@ -237,9 +240,9 @@ class Router:
         settle(self._fleet, attempt.reservation, read.usage)
         return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
-    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, limit_s: float) -> Answer:
+    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, reader: EventReader, limit_s: float) -> Answer:
         """Wait for the first content of a stream, at most so long since the attempt began."""
-        stream = Stream(upstream, upstream.chunks(), EventReader(), b"")
+        stream = Stream(upstream, upstream.chunks(), reader, b"")
         try:
             if not await self._content_in(anext(stream.chunks, None), attempt, stream):
                 # Bytes are not content: an upstream that sends comments for ever must run into the limit, too.
