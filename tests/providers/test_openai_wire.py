@@ -32,9 +32,9 @@ async def wire(upstream, anyio_backend):
 
 def providers(upstream):
     return {
-        "a": Provider("a", "A", upstream.url, "A_KEY"),
-        "open": Provider("open", "Open", upstream.url, None),
-        "refused": Provider("refused", "Refused", refused_url(), None),
+        "a": Provider("a", "A", upstream.url, "A_KEY", own=True),
+        "open": Provider("open", "Open", upstream.url, None, own=True),
+        "refused": Provider("refused", "Refused", refused_url(), None, own=True),
     }
 
 

@@ -58,7 +58,7 @@ class Rig:
             for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
         ]
         same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
-        providers = {name: Provider(name, name, urls.get(name, upstream.url), None) for name in names}
+        providers = {name: Provider(name, name, urls.get(name, upstream.url), None, own=True) for name in names}
         self.catalogue = Catalogue(providers, tuple(sorted([*endpoints, same], key=lambda e: e.id)))
         self.upstream = upstream
         self.clock = SystemClock()
