@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
-from freerelay_core.catalogue import Catalogue
+from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
@@ -45,8 +45,10 @@ TOTAL_LIMIT_S = 600.0
 """For all attempts together: as long as OpenAI's clients wait."""
 FIRST_BYTE_LIMIT_S = 30.0
 FIRST_BYTE_FACTOR = 3.0
-"""The limit on the first content of a stream, or the first byte of an answer in one piece, is this many times a slow
-(95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that think may need minutes."""
+"""The limit on the first content of a stream is this many times a slow (95 %) duration, and at least
+`FIRST_BYTE_LIMIT_S`: models that think may need minutes. Of an answer in one piece many providers send nothing, headers
+included, before all of it is there, so its limit is that of the longest answer which the request allows: one that is
+merely longer than expected must not be cut, nor paid for twice."""
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -212,10 +214,12 @@ class Router:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
         provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
-        expected_s = (
+        thinking = max(0.0, decoded - decision.profile.output_tokens)
+        silent_tokens = decoded if execution.streaming else max(decoded, thinking + _longest_answer(body, endpoint))
+        silent_s = (
             float(behaviour.first_token_p95[index])
             + decision.profile.input_tokens / PREFILL_TOKENS_PER_S
-            + decoded / float(behaviour.speed_median[index])
+            + silent_tokens / float(behaviour.speed_median[index])
         )
         return UpstreamRequest(
             endpoint=endpoint,
@@ -227,7 +231,7 @@ class Router:
             decoded_tokens=decoded,
             decision_id=decision.id,
             attempt=execution.attempts.index(attempt) + 1,
-            first_byte_limit_s=max(FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * expected_s),
+            first_byte_limit_s=max(FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),
             total_limit_s=left_s,
         )
 
@@ -290,6 +294,12 @@ class Router:
         if counts:
             self._fleet.record(attempt.index, ok=False)
         return AttemptFailed(reason)
+
+
+def _longest_answer(body: Mapping[str, Any], endpoint: Endpoint) -> int:
+    """The most tokens that the answer may have: what the client allows, else what the endpoint can write."""
+    stated = body.get("max_completion_tokens") or body.get("max_tokens")
+    return min(stated, endpoint.max_output_tokens) if stated else endpoint.max_output_tokens
 
 
 def _error_of(body: bytes) -> str | None:
