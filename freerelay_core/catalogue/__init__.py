@@ -14,6 +14,7 @@ from freerelay_core.catalogue.endpoint import (
 )
 from freerelay_core.catalogue.load import load_catalogue
 from freerelay_core.catalogue.prices import PriceTable, compile_prices
+from freerelay_core.catalogue.waits import Waits
 from freerelay_core.catalogue.wire import OPENAI_WIRE, Wire
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Origin",
     "PriceTable",
     "Provider",
+    "Waits",
     "Wire",
     "compile_prices",
     "load_catalogue",

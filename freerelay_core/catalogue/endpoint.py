@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from freerelay_core.catalogue.waits import USUAL_WAITS, Waits
 from freerelay_core.catalogue.wire import OPENAI_WIRE, Wire
 from freerelay_core.errors import NotFound
 
@@ -127,6 +128,7 @@ class Provider:
     budget_usd_per_day: float | None = None
     wire: Wire = OPENAI_WIRE
     """What its requests differ in from OpenAI's."""
+    waits: Waits = USUAL_WAITS
     wire_origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where the stated fields of `wire` come from."""
 

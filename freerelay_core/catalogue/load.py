@@ -17,6 +17,7 @@ from freerelay_core.catalogue.build import build_endpoint, build_wire
 from freerelay_core.catalogue.endpoint import Catalogue, Endpoint, Origin, Provider
 from freerelay_core.catalogue.files import CatalogueFile, Problem, read_file, validated
 from freerelay_core.catalogue.shapes import RawEndpoint, RawSource
+from freerelay_core.catalogue.waits import Waits
 from freerelay_core.catalogue.wire import Wire
 from freerelay_core.errors import ConfigurationError
 
@@ -114,6 +115,8 @@ def _providers(
                 for name in ("name", "key_variable", "budget_usd_per_month", "budget_usd_per_day")
                 if (value := getattr(raw, name)) is not None
             }
+            if raw.waits is not None:
+                stated["waits"] = Waits(**raw.waits.model_dump())
             if raw.wire is not None and raw.wire in wires:
                 stated["wire"], stated["wire_origins"] = wires[raw.wire]
             elif raw.wire is not None:

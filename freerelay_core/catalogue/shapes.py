@@ -23,6 +23,7 @@ __all__ = [
     "RawPrice",
     "RawProvider",
     "RawSource",
+    "RawWaits",
     "RawWire",
 ]
 
@@ -95,6 +96,18 @@ RawPrice = Annotated[
 ]
 
 
+_Wait = Annotated[float, Field(gt=0, le=600)]
+
+
+class RawWaits(_Strict):
+    """Limits of waiting, s."""
+
+    connect_s: _Wait | None = None
+    first_token_s: _Wait | None = None
+    idle_s: _Wait | None = None
+    total_s: _Wait | None = None
+
+
 class RawProvider(_Strict):
     """How a provider is reached."""
 
@@ -106,6 +119,7 @@ class RawProvider(_Strict):
     budget_usd_per_day: float | None = Field(None, ge=0, allow_inf_nan=False)
     wire: str | None = None
     """Name of one of the file's `wires`, or of a shipped one."""
+    waits: RawWaits | None = None
 
 
 def _facts_tag(value: Any) -> str:

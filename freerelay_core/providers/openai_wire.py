@@ -52,10 +52,14 @@ class OpenAIWire:
     async def send(self, request: UpstreamRequest) -> _Answer:
         """The provider's answer. Raises `UpstreamError`."""
         session, url, headers = self._targets[request.provider.id]
-        timeout = _timeout(math.ceil(request.total_limit_s), math.ceil(request.first_byte_limit_s))
+        waits = request.provider.waits
+        timeout = _timeout(
+            math.ceil(request.total_limit_s), math.ceil(request.first_byte_limit_s), waits.connect_s or CONNECT_LIMIT_S
+        )
         body = aiohttp.BytesPayload(request.body, content_type="application/json")
         with _as_upstream_errors():
-            return _Answer(await session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False))
+            response = await session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
+        return _Answer(response, waits.idle_s)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -72,16 +76,18 @@ def _session(socket_factory: SocketFactoryType | None = None) -> aiohttp.ClientS
 
 
 @lru_cache(maxsize=1024)
-def _timeout(total_s: int, first_byte_s: int) -> aiohttp.ClientTimeout:
-    connect_s = POOL_LIMIT_S + CONNECT_LIMIT_S
-    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
+def _timeout(total_s: int, first_byte_s: int, connect_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=total_s, connect=POOL_LIMIT_S + connect_s, sock_connect=connect_s, sock_read=first_byte_s
+    )
 
 
 class _Answer:
     times = None
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float | None) -> None:
         self._response = response
+        self._idle_s = idle_s or IDLE_LIMIT_S
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         connection = response.connection
@@ -119,7 +125,7 @@ class _Answer:
         with _as_upstream_errors():
             async for chunk in self._response.content.iter_any():
                 if first:
-                    self._expect_next_within(IDLE_LIMIT_S)
+                    self._expect_next_within(self._idle_s)
                     first = False
                 yield chunk
 

@@ -231,8 +231,8 @@ class Router:
             decoded_tokens=decoded,
             decision_id=decision.id,
             attempt=execution.attempts.index(attempt) + 1,
-            first_byte_limit_s=max(FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),
-            total_limit_s=left_s,
+            first_byte_limit_s=max(provider.waits.first_token_s or FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),
+            total_limit_s=min(left_s, provider.waits.total_s or left_s),
         )
 
     async def _complete(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:

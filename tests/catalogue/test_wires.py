@@ -67,6 +67,17 @@ def test_what_cannot_be_right_is_refused_with_its_field(loaded, wire, reason):
     assert reason in error.value.message
 
 
+def test_limits_of_waiting_are_stated_for_a_provider_and_are_positive(loaded):
+    text = OWN.replace("wire: WIRE", "waits: {first_token_s: 90, idle_s: 5.5}")
+    waits = loaded(text).providers["mine"].waits
+    assert (waits.first_token_s, waits.idle_s, waits.connect_s) == (90, 5.5, None)
+    changed = loaded("providers: {openai: {waits: {total_s: 60}}}")
+    assert changed.providers["openai"].waits.total_s == 60
+    assert changed.providers["openai"].wire.name == "openai"
+    with pytest.raises(ConfigurationError, match=r"providers\.mine\.waits\.idle_s: Input should be greater than 0"):
+        loaded(text.replace("5.5", "0"))
+
+
 def test_an_unknown_wire_is_refused_with_the_known_ones(loaded):
     with pytest.raises(ConfigurationError, match=r"providers.mine.wire: no wire is called 'odd'; known are .*vllm"):
         loaded(OWN.replace("WIRE", "odd"))
