@@ -1,4 +1,4 @@
-"""What a stream goes through on its way from a provider to the client: nothing."""
+"""What an answer goes through on its way from a provider to the client: nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import threading
 
 import pytest
-from api_server import BODY
-from upstreams import USAGE, delta
+from api_server import BODY, HELLO
+from upstreams import USAGE, completion, delta
 
 STREAM = BODY | {"stream": True}
 ODD = [
@@ -92,3 +92,23 @@ def test_usage_is_measured_where_the_provider_can_say_it_and_shown_to_whoever_as
     known = asks or model == "second"
     assert outcome["usage_estimated"] is not known
     assert (outcome["output_tokens"] == USAGE["completion_tokens"]) == known
+
+
+def test_log_probabilities_and_parallel_calls_come_back_as_the_provider_gave_them(calm, upstream):
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+    call = {"id": "c", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call, call | {"id": "d"}]}
+    scores = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}], "refusal": None}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": message, "logprobs": scores}
+
+    async def plan(request):
+        await request.answer(200, json.dumps(completion(choices=[choice])).encode())
+
+    upstream.plan("second", plan)
+    answer = calm.openai().chat.completions.create(
+        model="second/m", messages=HELLO, tools=[tool], logprobs=True, top_logprobs=0, parallel_tool_calls=True
+    )
+    (received,) = upstream.received
+    assert (received.body["logprobs"], received.body["parallel_tool_calls"]) == (True, True)
+    assert [call.id for call in answer.choices[0].message.tool_calls] == ["c", "d"]
+    assert answer.choices[0].logprobs.content[0].logprob == -0.5
