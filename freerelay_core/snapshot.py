@@ -199,6 +199,8 @@ _ARRAYS = (
     "simulated",
     "live",
 )
+_ASKED_OF_ALL = frozenset({"choices", "logit_bias"})
+"""Capabilities that requests needed before it was known who lacks them."""
 _NEWER = frozenset({"capabilities", "max_request_tokens", "outcomes"})
 """What a snapshot of an earlier release has otherwise, or not at all."""
 
@@ -211,9 +213,9 @@ def _learned(stored: Mapping[str, Any]) -> Learned:
 
 
 def _with_newer_capabilities(stored: Bools) -> Bools:
-    """A snapshot of an earlier release lacks the capabilities at the end: nobody is known to have them."""
-    missing = len(CAPABILITIES) - len(stored)
-    return np.pad(stored, ((0, missing), (0, 0))) if missing > 0 else stored
+    """A snapshot of an earlier release lacks the capabilities at the end: what was asked of all then, all have."""
+    newer = [np.full(stored.shape[1], name in _ASKED_OF_ALL) for name in CAPABILITIES[len(stored) :]]
+    return np.vstack([stored, *newer])
 
 
 def _max_request_tokens(stored: Mapping[str, Any]) -> Floats:

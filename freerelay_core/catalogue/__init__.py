@@ -14,10 +14,13 @@ from freerelay_core.catalogue.endpoint import (
 )
 from freerelay_core.catalogue.load import load_catalogue
 from freerelay_core.catalogue.prices import PriceTable, compile_prices
+from freerelay_core.catalogue.waits import Waits
+from freerelay_core.catalogue.wire import OPENAI_WIRE, Wire
 
 __all__ = [
     "ABILITIES",
     "CAPABILITIES",
+    "OPENAI_WIRE",
     "Catalogue",
     "Endpoint",
     "Figure",
@@ -27,6 +30,8 @@ __all__ = [
     "Origin",
     "PriceTable",
     "Provider",
+    "Waits",
+    "Wire",
     "compile_prices",
     "load_catalogue",
 ]

@@ -1,4 +1,4 @@
-"""Turns one endpoint of a catalogue file into values that know where they come from and which effort they are of."""
+"""Turns one endpoint or wire of a catalogue file into values that know where they come from, and of which effort."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from freerelay_core.catalogue.shapes import (
     RawFixedPrice,
     RawListedPrice,
     RawSource,
+    RawWire,
 )
+from freerelay_core.catalogue.wire import REFUSABLE, WIRE_FIELDS, Wire
 from freerelay_core.errors import ConfigurationError
 
-__all__ = ["build_endpoint"]
+__all__ = ["build_endpoint", "build_wire"]
 
 # An interval where the file states none: relative to the value for times and speeds, in Elo for abilities.
 _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, "prior": 0.5}
@@ -36,8 +38,29 @@ _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "pri
 PRICE_LIST = Origin("published", "genai-prices, list price now", "")
 
 
-def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Endpoint:
-    """The endpoint. Raises `ConfigurationError` with the field as `param`."""
+_UNLESS_REFUSED = frozenset({"choices", "logit_bias"})
+"""What every endpoint can do whose provider does not refuse it."""
+
+
+def build_wire(name: str, raw: RawWire, sources: Mapping[str, RawSource]) -> tuple[Wire, Mapping[str, Origin]]:
+    """The wire, and where each stated field comes from. Raises `ConfigurationError` with the field as `param`."""
+    wire = Wire(
+        name=name,
+        output_limit=raw.output_limit,
+        stream_usage=raw.stream_usage,
+        developer_role=raw.developer_role,
+        renames=raw.renames,
+        drops=frozenset(raw.drops),
+        drops_in_messages=frozenset(raw.drops_in_messages),
+        refuses=frozenset(raw.refuses),
+        headers=raw.headers,
+    )
+    stated = [field for field in WIRE_FIELDS if field in raw.model_fields_set]
+    return wire, {field: _origin_in(raw.facts, field, sources) for field in stated}
+
+
+def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, RawSource], wire: Wire) -> Endpoint:
+    """The endpoint of a provider with this wire. Raises `ConfigurationError` with the field as `param`."""
     provider, _, rest = endpoint_id.partition("/")
     model, _, effort = rest.partition("@")
     if effort and raw.mode and raw.mode != effort:
@@ -57,7 +80,7 @@ def build_endpoint(endpoint_id: str, raw: RawEndpoint, sources: Mapping[str, Raw
         price=_price(raw.price),
         context_tokens=raw.context_tokens,
         max_output_tokens=raw.max_output_tokens,
-        capabilities=frozenset(raw.capabilities),
+        capabilities=(frozenset(raw.capabilities) | _UNLESS_REFUSED) - {REFUSABLE[name] for name in wire.refuses},
         free_tier=raw.free_tier,
         limits=Limits(**raw.limits.model_dump()),
         quota_group=raw.quota_group or "",
@@ -85,7 +108,11 @@ def _price(raw: object) -> ListedPrice | FixedPrice | None:
 def _origin(name: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Origin:
     if name == "price" and isinstance(raw.price, RawListedPrice):
         return PRICE_LIST
-    source_id = raw.facts if isinstance(raw.facts, str) else raw.facts.get(name, raw.facts.get("rest"))
+    return _origin_in(raw.facts, name, sources)
+
+
+def _origin_in(facts: str | Mapping[str, str], name: str, sources: Mapping[str, RawSource]) -> Origin:
+    source_id = facts if isinstance(facts, str) else facts.get(name, facts.get("rest"))
     if source_id is None:
         return UNSOURCED
     source = _known(source_id, "facts", sources)

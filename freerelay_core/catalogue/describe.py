@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
-from freerelay_core.catalogue.endpoint import ABILITIES, UNSOURCED, Endpoint, Figure, Kind, Limits
+from freerelay_core.catalogue.endpoint import ABILITIES, UNSOURCED, Endpoint, Figure, Kind, Limits, Provider
 from freerelay_core.catalogue.prices import PriceTable
 
-__all__ = ["FieldRow", "UsdPerMillion", "describe", "figures_of", "stated", "usd_per_million"]
+__all__ = ["FieldRow", "UsdPerMillion", "describe", "describe_wire", "figures_of", "stated", "usd_per_million"]
 
 _LIMIT_UNITS = {"rpm": "requests/min", "tpm": "tokens/min", "rpd": "requests/day", "tpd": "tokens/day"}
 
@@ -72,6 +72,20 @@ def describe(endpoint: Endpoint, price: UsdPerMillion | None) -> list[FieldRow]:
     ]
     rows += [FieldRow(field=field, unit=unit, **asdict(figure)) for field, unit, figure in figures_of(endpoint)]
     return rows
+
+
+def describe_wire(provider: Provider) -> list[FieldRow]:
+    """What is stated of the provider's wire; a field that is not here is OpenAI's."""
+    return [
+        FieldRow(f"wire.{name}", _words(getattr(provider.wire, name)), "", None, None, at.kind, at.source, at.date)
+        for name, at in provider.wire_origins.items()
+    ]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {text}" for name, text in value.items())
+    return ", ".join(sorted(value)) if isinstance(value, frozenset) else str(value).lower()
 
 
 def stated(limits: Limits) -> dict[str, int]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from freerelay_core.catalogue.waits import USUAL_WAITS, Waits
+from freerelay_core.catalogue.wire import OPENAI_WIRE, Wire
 from freerelay_core.errors import NotFound
 
 __all__ = [
@@ -38,9 +40,12 @@ CAPABILITIES = (
     "logprobs",
     "confidential",
     "parallel_tools",
+    "choices",
+    "logit_bias",
 )
 """What an endpoint can do. `confidential`: the operator may send it confidential content. `parallel_tools`: several
-calls of tools in one answer. Stored snapshots hold them in this order, so a new one goes to the end."""
+calls of tools in one answer. `choices`: several answers to one request (`n`). The last two are whose provider does not
+refuse them, and no file lists them. Stored snapshots hold all in this order, so a new one goes to the end."""
 
 Kind = Literal["measured", "published", "prior"]
 """What a figure rests on: our own traffic, somebody's publication, or an assumption."""
@@ -121,6 +126,11 @@ class Provider:
     budget_usd_per_month: float | None = None
     """USD that may be spent there in a calendar month (UTC); None: no budget."""
     budget_usd_per_day: float | None = None
+    wire: Wire = OPENAI_WIRE
+    """What its requests differ in from OpenAI's."""
+    waits: Waits = USUAL_WAITS
+    wire_origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where the stated fields of `wire` come from."""
 
     @property
     def has_budget(self) -> bool:

@@ -13,10 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from freerelay_core.catalogue.build import build_endpoint
-from freerelay_core.catalogue.endpoint import Catalogue, Endpoint, Provider
+from freerelay_core.catalogue.build import build_endpoint, build_wire
+from freerelay_core.catalogue.endpoint import Catalogue, Endpoint, Origin, Provider
 from freerelay_core.catalogue.files import CatalogueFile, Problem, read_file, validated
 from freerelay_core.catalogue.shapes import RawEndpoint, RawSource
+from freerelay_core.catalogue.waits import Waits
+from freerelay_core.catalogue.wire import Wire
 from freerelay_core.errors import ConfigurationError
 
 __all__ = ["SHIPPED", "load_catalogue", "try_load"]
@@ -25,6 +27,7 @@ SHIPPED = Path(__file__).parent
 """Folder of `sources.yaml` and `endpoints/<provider>.yaml`."""
 
 Fields = dict[str, Any]
+_Wire = tuple[Wire, Mapping[str, Origin]]
 
 _TERMS = ("price", "free_tier", "limits", "quota_group")
 """What a provider asks and allows for a model: never taken over from another provider or model."""
@@ -55,7 +58,8 @@ def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue |
     layers: list[Sequence[CatalogueFile]] = [shipped, [own] if own else []]
     if own and own.content.replace:
         layers = layers[1:]
-    sources, providers = _sources(layers), _providers(layers, operator_file, problems)
+    sources = _sources(layers)
+    providers = _providers(layers, operator_file, _wires([shipped, *layers], problems), problems)
     known: dict[str, Fields] = {}
     endpoints: dict[str, Endpoint] = {}
     for layer in layers:
@@ -83,20 +87,43 @@ def _sources(layers: Iterable[Iterable[CatalogueFile]]) -> dict[str, RawSource]:
     return {name: source for layer in layers for file in layer for name, source in file.content.sources.items()}
 
 
+def _wires(layers: Sequence[Iterable[CatalogueFile]], problems: list[Problem]) -> dict[str, _Wire]:
+    """The wires by name; the shipped ones can be named by a catalogue that replaces the shipped endpoints, too."""
+    sources = _sources(layers)
+    wires: dict[str, _Wire] = {}
+    for file in (file for layer in layers for file in layer):
+        for name, raw in file.content.wires.items():
+            try:
+                wires[name] = build_wire(name, raw, sources)
+            except ConfigurationError as error:
+                problems.append(file.problem(("wires", name, error.param or ""), error.message))
+    return wires
+
+
 def _providers(
-    layers: Iterable[Iterable[CatalogueFile]], operator_file: Path | None, problems: list[Problem]
+    layers: Iterable[Iterable[CatalogueFile]],
+    operator_file: Path | None,
+    wires: Mapping[str, _Wire],
+    problems: list[Problem],
 ) -> dict[str, Provider]:
     """The providers; one whose server is stated anew is another one, any other entry changes the one below it."""
     providers: dict[str, Provider] = {}
     for file in (file for layer in layers for file in layer):
         for provider_id, raw in file.content.providers.items():
-            stated = {
+            stated: Fields = {
                 name: value
                 for name in ("name", "key_variable", "budget_usd_per_month", "budget_usd_per_day")
                 if (value := getattr(raw, name)) is not None
             }
+            if raw.waits is not None:
+                stated["waits"] = Waits(**raw.waits.model_dump())
+            if raw.wire is not None and raw.wire in wires:
+                stated["wire"], stated["wire_origins"] = wires[raw.wire]
+            elif raw.wire is not None:
+                reason = f"no wire is called {raw.wire!r}; known are {', '.join(sorted(wires))}."
+                problems.append(file.problem(("providers", provider_id, "wire"), reason))
             if raw.base_url is not None:
-                named = {"name": provider_id, "key_variable": None} | stated
+                named: Fields = {"name": provider_id, "key_variable": None} | stated
                 url, own = raw.base_url.rstrip("/"), file.path == operator_file
                 providers[provider_id] = Provider(id=provider_id, base_url=url, own=own, **named)
             elif provider_id in providers:
@@ -200,7 +227,7 @@ def _endpoint(
     if raw is None:
         return None
     try:
-        return build_endpoint(endpoint_id, raw, sources)
+        return build_endpoint(endpoint_id, raw, sources, providers[provider].wire)
     except ConfigurationError as error:
         problems.append(file.problem((*under, *(error.param or "").split(".")), error.message))
         return None

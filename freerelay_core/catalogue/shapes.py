@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from freerelay_core.catalogue.endpoint import ABILITIES, CAPABILITIES, Kind
+from freerelay_core.catalogue.wire import REFUSABLE, WIRE_FIELDS, OutputLimit, StreamUsage
 
 __all__ = [
     "FACTS",
@@ -22,6 +23,8 @@ __all__ = [
     "RawPrice",
     "RawProvider",
     "RawSource",
+    "RawWaits",
+    "RawWire",
 ]
 
 PREFERENCE_ABILITIES = ("chat", "multilingual", "creative")
@@ -93,6 +96,18 @@ RawPrice = Annotated[
 ]
 
 
+_Wait = Annotated[float, Field(gt=0, le=600)]
+
+
+class RawWaits(_Strict):
+    """Limits of waiting, s."""
+
+    connect_s: _Wait | None = None
+    first_token_s: _Wait | None = None
+    idle_s: _Wait | None = None
+    total_s: _Wait | None = None
+
+
 class RawProvider(_Strict):
     """How a provider is reached."""
 
@@ -102,6 +117,41 @@ class RawProvider(_Strict):
     key_variable: str | None = None
     budget_usd_per_month: float | None = Field(None, ge=0, allow_inf_nan=False)
     budget_usd_per_day: float | None = Field(None, ge=0, allow_inf_nan=False)
+    wire: str | None = None
+    """Name of one of the file's `wires`, or of a shipped one."""
+    waits: RawWaits | None = None
+
+
+def _facts_tag(value: Any) -> str:
+    return "each" if isinstance(value, dict) else "all"
+
+
+_Facts = Annotated[Annotated[str, Tag("all")] | Annotated[dict[str, str], Tag("each")], Discriminator(_facts_tag)]
+_HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+_HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
+
+
+class RawWire(_Strict):
+    """What requests to a provider differ in from OpenAI's: `freerelay_core.catalogue.wire` explains each field."""
+
+    output_limit: OutputLimit | None = None
+    stream_usage: StreamUsage | None = None
+    developer_role: bool = True
+    renames: dict[str, str] = {}
+    drops: list[str] = []
+    drops_in_messages: list[str] = []
+    refuses: list[str] = []
+    headers: dict[_HeaderName, _HeaderValue] = {}
+    facts: _Facts
+    """Source of all that is stated, or of each; `rest` covers those not named."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> RawWire:
+        if unknown := set(self.refuses) - set(REFUSABLE):
+            raise ValueError(f"refuses: {min(unknown)!r} cannot be refused; {', '.join(REFUSABLE)} can")
+        if isinstance(self.facts, dict) and set(self.facts) - {"rest", *WIRE_FIELDS}:
+            raise ValueError(f"facts must be among rest, {', '.join(WIRE_FIELDS)}")
+        return self
 
 
 def _figure_tag(value: Any) -> str:
@@ -149,10 +199,6 @@ class RawLimits(_Strict):
     """Hour UTC at which the quota of a day is renewed."""
 
 
-def _facts_tag(value: Any) -> str:
-    return "each" if isinstance(value, dict) else "all"
-
-
 class RawEndpoint(_Strict):
     """An endpoint after what it is `like` has been filled in."""
 
@@ -164,9 +210,7 @@ class RawEndpoint(_Strict):
     free_tier: bool = False
     limits: RawLimits = RawLimits()
     quota_group: str | None = None
-    facts: Annotated[Annotated[str, Tag("all")] | Annotated[dict[str, str], Tag("each")], Discriminator(_facts_tag)] = (
-        Field(default_factory=dict)
-    )
+    facts: _Facts = Field(default_factory=dict)
     """Source of all of `FACTS`, or of each; `rest` covers those not named."""
     mode: str | None = None
     """The effort that the provider answers with unasked, where the id names none."""
@@ -196,5 +240,6 @@ class RawFile(_Strict):
 
     replace: bool = False
     sources: dict[str, RawSource] = {}
+    wires: dict[str, RawWire] = {}
     providers: dict[str, RawProvider] = {}
     endpoints: dict[str, dict[str, Any]] = {}

@@ -15,7 +15,15 @@ from rich.text import Text
 
 from freerelay_core.catalogue import Catalogue, Endpoint, compile_prices, load_catalogue
 from freerelay_core.catalogue.check import Report, check_catalogue
-from freerelay_core.catalogue.describe import FieldRow, UsdPerMillion, describe, figures_of, stated, usd_per_million
+from freerelay_core.catalogue.describe import (
+    FieldRow,
+    UsdPerMillion,
+    describe,
+    describe_wire,
+    figures_of,
+    stated,
+    usd_per_million,
+)
 from freerelay_core.cli.options import AsJson
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
@@ -83,7 +91,7 @@ def show(
     """Show every field of one endpoint with its interval, kind, source and date."""
     found, prices = _priced_now()
     named = found.endpoint(endpoint)
-    rows = describe(named, prices[named.id])
+    rows = describe(named, prices[named.id]) + describe_wire(found.providers[named.provider])
     if as_json:
         shape = _identity(named) | {"fields": [asdict(row) for row in rows]}
         typer.echo(orjson.dumps(shape, option=orjson.OPT_INDENT_2))

@@ -117,5 +117,5 @@ class Economics(_Level):
     PRIORITY = 2
 
 
-NEEDS = ("tools", "vision", "logprobs", "confidential")
+NEEDS = ("tools", "vision", "logprobs", "confidential", "choices", "logit_bias")
 """Capabilities that a request may need; without them an endpoint is excluded."""

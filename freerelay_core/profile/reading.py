@@ -124,6 +124,10 @@ def _needs(body: Mapping[str, Any], images: int) -> set[str]:
         needs.add("vision")
     if body.get("logprobs"):
         needs.add("logprobs")
+    if body.get("n") not in (None, 1):
+        needs.add("choices")
+    if body.get("logit_bias"):
+        needs.add("logit_bias")
     routing = body.get("routing")
     if isinstance(routing, dict) and routing.get("confidential") is True:
         needs.add("confidential")

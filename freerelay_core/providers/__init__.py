@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from freerelay_core.providers.base import ProviderClient, UpstreamAnswer, UpstreamError, UpstreamRequest, UpstreamTimes
-from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer, upstream_body
+from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer
 from freerelay_core.providers.contract import keeps_contract
 from freerelay_core.providers.rate_limits import exhausted, rate_limits
 from freerelay_core.providers.simulated import SimulatedProvider
+from freerelay_core.providers.upstream_body import asks_for_usage, upstream_body
 from freerelay_core.providers.vendor_keys import VendorKeys, find_vendor_keys
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "UpstreamTimes",
     "Usage",
     "VendorKeys",
+    "asks_for_usage",
     "exhausted",
     "find_vendor_keys",
     "keeps_contract",

@@ -1,21 +1,18 @@
-"""The shape of OpenAI chat completions: what to send upstream, and what an answer or a stream of events says."""
+"""The shape of OpenAI chat completions: what an answer or a stream of events says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from freerelay_core.catalogue import Endpoint
-
-__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer", "upstream_body"]
-
-EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-"""Values of `reasoning_effort`. Other modes of a catalogue entry (`@instant`) are the vendor's own model names."""
+__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_END = re.compile(rb"\n\n")
+_END_OF_ANY = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +33,6 @@ class ChatAnswer:
     usage: Usage | None = None
     text: str = ""
     error: str | None = None
-
-
-def upstream_body(body: Mapping[str, Any], endpoint: Endpoint) -> bytes:
-    """The client's body for this endpoint: its name for the model and its effort; the rest as the client sent it.
-
-    Effort and ability belong together, so an endpoint's effort replaces the client's.
-    """
-    sent = {**body, "model": endpoint.upstream_model}
-    sent.pop("routing", None)
-    if endpoint.effort in EFFORTS:
-        sent["reasoning_effort"] = endpoint.effort
-    return orjson.dumps(sent)
 
 
 def read_answer(body: bytes) -> ChatAnswer:
@@ -73,12 +58,16 @@ def error_message(error: object) -> str:
 
 
 class EventReader:
-    """Reads a stream of server-sent events piece by piece, and hands on whole events only.
+    """Reads a stream of server-sent events piece by piece, and hands on whole events only, byte for byte.
 
-    Half an event must never reach the client: an error event that follows would be glued to it.
+    Half an event must never reach the client: an error event that follows would be glued to it. Unless the client
+    asked for it (`keeps_usage`), the chunk that holds nothing but the usage is read and kept back: OpenAI's clients
+    expect a choice in every chunk then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_usage: bool = True) -> None:
+        self._keeps_usage = keeps_usage
+        self._kept_back = False  # the event that was read last is not for the client
         self.has_content = False
         """Something that a user would see, or the end, has come."""
         self.finished = False
@@ -104,23 +93,23 @@ class EventReader:
     def feed(self, data: bytes) -> bytes:
         """Take in bytes as they arrive; returns the events that are complete now, without one that is an error."""
         buffer = self._rest + data
-        if b"\r" in buffer:
-            buffer = buffer.replace(b"\r\n", b"\n")
-        end = buffer.rfind(b"\n\n")
-        if end < 0:
-            self._rest = buffer
-            self.malformed = len(buffer) > MAX_EVENT_BYTES
-            return b""
-        self._rest = buffer[end + 2 :]
-        position = 0
-        for event in buffer[:end].split(b"\n\n"):
-            self._read(event)
+        passed: list[bytes] = []
+        begin = read = 0  # what is passed on next begins there, and has been read up to there
+        for end in (_END_OF_ANY if b"\r" in buffer else _END).finditer(buffer):
+            self._kept_back = False
+            self._read(buffer[read : end.start()])
             if self.malformed or self.error is not None:
-                return buffer[:position]
-            position += len(event) + 2
+                break
+            if self._kept_back:
+                passed.append(buffer[begin:read])
+                begin = end.end()
+            read = end.end()
             if self.done:
                 break
-        return buffer[:position]
+        self._rest = buffer[read:]
+        if not self.ended:
+            self.malformed = len(self._rest) > MAX_EVENT_BYTES
+        return b"".join([*passed, buffer[begin:read]]) if passed else buffer[begin:read]
 
     def _read(self, event: bytes) -> None:
         if event.startswith(b"data:") and b"\n" not in event:
@@ -149,6 +138,7 @@ class EventReader:
             return
         self.usage = _usage(chunk.get("usage")) or self.usage
         choices = chunk.get("choices") or ()
+        self._kept_back = not (choices or self._keeps_usage) and isinstance(chunk.get("usage"), dict)
         if not isinstance(choices, list | tuple):
             self.malformed = True
             return

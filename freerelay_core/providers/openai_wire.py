@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
 
 import aiohttp
+from aiohttp.connector import SocketFactoryType
 from yarl import URL
 
 from freerelay_core.catalogue import Provider
+from freerelay_core.providers.addresses import public_socket
 from freerelay_core.providers.base import UpstreamError, UpstreamRequest
 
 __all__ = ["OpenAIWire"]
@@ -30,47 +32,62 @@ class OpenAIWire:
     """Speaks to `providers` with their keys. Make it inside the event loop that uses it.
 
     The host comes from the catalogue alone, redirects are not followed, and neither cookies nor proxy variables count.
+    Providers of the shipped catalogue are reached at public addresses only; those of the operator's own file may be
+    anywhere.
     """
 
     pace = 1.0
 
     def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
-        self._targets: dict[str, tuple[URL, dict[str, str]]] = {}
+        anywhere, public = _session(), _session(public_socket)
+        self._sessions = (anywhere, public)
+        self._targets: dict[str, tuple[aiohttp.ClientSession, URL, dict[str, str]]] = {}
         for provider in providers.values():
-            headers = {"Accept-Encoding": "identity", "User-Agent": "freerelay"}
+            headers = {**provider.wire.headers, "Accept-Encoding": "identity", "User-Agent": "freerelay"}
             if provider.id in keys:
                 headers["Authorization"] = f"Bearer {keys[provider.id]}"
-            self._targets[provider.id] = (URL(f"{provider.base_url}/chat/completions"), headers)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
+            session = anywhere if provider.own else public
+            self._targets[provider.id] = (session, URL(f"{provider.base_url}/chat/completions"), headers)
 
     async def send(self, request: UpstreamRequest) -> _Answer:
         """The provider's answer. Raises `UpstreamError`."""
-        url, headers = self._targets[request.provider.id]
-        timeout = _timeout(math.ceil(request.total_limit_s), math.ceil(request.first_byte_limit_s))
+        session, url, headers = self._targets[request.provider.id]
+        waits = request.provider.waits
+        timeout = _timeout(
+            math.ceil(request.total_limit_s), math.ceil(request.first_byte_limit_s), waits.connect_s or CONNECT_LIMIT_S
+        )
         body = aiohttp.BytesPayload(request.body, content_type="application/json")
         with _as_upstream_errors():
-            return _Answer(
-                await self._session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
-            )
+            response = await session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
+        return _Answer(response, waits.idle_s)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        for session in self._sessions:
+            await session.close()
+
+
+def _session(socket_factory: SocketFactoryType | None = None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, socket_factory=socket_factory),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
 
 
 @lru_cache(maxsize=1024)
-def _timeout(total_s: int, first_byte_s: int) -> aiohttp.ClientTimeout:
-    connect_s = POOL_LIMIT_S + CONNECT_LIMIT_S
-    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=CONNECT_LIMIT_S, sock_read=first_byte_s)
+def _timeout(total_s: int, first_byte_s: int, connect_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=total_s, connect=POOL_LIMIT_S + connect_s, sock_connect=connect_s, sock_read=first_byte_s
+    )
 
 
 class _Answer:
     times = None
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float | None) -> None:
         self._response = response
+        self._idle_s = idle_s or IDLE_LIMIT_S
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         connection = response.connection
@@ -108,7 +125,7 @@ class _Answer:
         with _as_upstream_errors():
             async for chunk in self._response.content.iter_any():
                 if first:
-                    self._expect_next_within(IDLE_LIMIT_S)
+                    self._expect_next_within(self._idle_s)
                     first = False
                 yield chunk
 

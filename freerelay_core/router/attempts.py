@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
-from freerelay_core.catalogue import Catalogue
+from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
@@ -25,6 +25,7 @@ from freerelay_core.providers import (
     UpstreamAnswer,
     UpstreamError,
     UpstreamRequest,
+    asks_for_usage,
     read_answer,
     upstream_body,
 )
@@ -44,8 +45,10 @@ TOTAL_LIMIT_S = 600.0
 """For all attempts together: as long as OpenAI's clients wait."""
 FIRST_BYTE_LIMIT_S = 30.0
 FIRST_BYTE_FACTOR = 3.0
-"""The limit on the first content of a stream, or the first byte of an answer in one piece, is this many times a slow
-(95 %) duration, and at least `FIRST_BYTE_LIMIT_S`: models that think may need minutes."""
+"""The limit on the first content of a stream is this many times a slow (95 %) duration, and at least
+`FIRST_BYTE_LIMIT_S`: models that think may need minutes. Of an answer in one piece many providers send nothing, headers
+included, before all of it is there, so its limit is that of the longest answer which the request allows: one that is
+merely longer than expected must not be cut, nor paid for twice."""
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -95,6 +98,7 @@ class Router:
         """
         deadline = self._clock.monotonic() + TOTAL_LIMIT_S
         body = directed_body(body, execution.decision)
+        execution.shows_usage = asks_for_usage(body)
         candidates = self._candidates(execution.decision)
         self._hedges.earn()
         self._retries.earn()
@@ -189,7 +193,8 @@ class Router:
             if not 200 <= upstream.status < 300:
                 answer = await self._refused(attempt, upstream)
             elif execution.streaming:
-                answer = await self._commit(attempt, upstream, request.first_byte_limit_s)
+                reader = EventReader(keeps_usage=execution.shows_usage)
+                answer = await self._commit(attempt, upstream, reader, request.first_byte_limit_s)
             else:
                 answer = await self._complete(attempt, upstream)
         except UpstreamError as error:
@@ -207,25 +212,27 @@ class Router:
         self, execution: Execution, attempt: Attempt, body: Mapping[str, Any], left_s: float
     ) -> UpstreamRequest:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
-        behaviour = decision.snapshot.behaviour
+        provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
-        expected_s = (
+        thinking = max(0.0, decoded - decision.profile.output_tokens)
+        silent_tokens = decoded if execution.streaming else max(decoded, thinking + _longest_answer(body, endpoint))
+        silent_s = (
             float(behaviour.first_token_p95[index])
             + decision.profile.input_tokens / PREFILL_TOKENS_PER_S
-            + decoded / float(behaviour.speed_median[index])
+            + silent_tokens / float(behaviour.speed_median[index])
         )
         return UpstreamRequest(
             endpoint=endpoint,
             index=index,
-            provider=self._providers[endpoint.provider],
-            body=upstream_body(body, endpoint),
+            provider=provider,
+            body=upstream_body(body, endpoint, provider.wire),
             stream=execution.streaming,
             profile=decision.profile,
             decoded_tokens=decoded,
             decision_id=decision.id,
             attempt=execution.attempts.index(attempt) + 1,
-            first_byte_limit_s=max(FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * expected_s),
-            total_limit_s=left_s,
+            first_byte_limit_s=max(provider.waits.first_token_s or FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),
+            total_limit_s=min(left_s, provider.waits.total_s or left_s),
         )
 
     async def _complete(self, attempt: Attempt, upstream: UpstreamAnswer) -> Answer:
@@ -237,9 +244,9 @@ class Router:
         settle(self._fleet, attempt.reservation, read.usage)
         return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
-    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, limit_s: float) -> Answer:
+    async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, reader: EventReader, limit_s: float) -> Answer:
         """Wait for the first content of a stream, at most so long since the attempt began."""
-        stream = Stream(upstream, upstream.chunks(), EventReader(), b"")
+        stream = Stream(upstream, upstream.chunks(), reader, b"")
         try:
             if not await self._content_in(anext(stream.chunks, None), attempt, stream):
                 # Bytes are not content: an upstream that sends comments for ever must run into the limit, too.
@@ -287,6 +294,12 @@ class Router:
         if counts:
             self._fleet.record(attempt.index, ok=False)
         return AttemptFailed(reason)
+
+
+def _longest_answer(body: Mapping[str, Any], endpoint: Endpoint) -> int:
+    """The most tokens that the answer may have: what the client allows, else what the endpoint can write."""
+    stated = body.get("max_completion_tokens") or body.get("max_tokens")
+    return min(stated, endpoint.max_output_tokens) if stated else endpoint.max_output_tokens
 
 
 def _error_of(body: bytes) -> str | None:

@@ -104,6 +104,8 @@ class Execution:
     fleet: Fleet
     clock: Clock
     streaming: bool
+    shows_usage: bool = False
+    """Whether the client asked to see what a stream has used."""
     attempts: list[Attempt] = field(default_factory=list)
     answering: Attempt | None = None
     """The attempt that answers, once one does."""

@@ -48,6 +48,8 @@ class Excluded(IntEnum):
     NOT_REQUESTED = 20
     WITHDRAWN = 21
     OVER_TOKEN_LIMIT = 22
+    NO_CHOICES = 23
+    NO_LOGIT_BIAS = 24
 
     @property
     def reason(self) -> str:

@@ -55,6 +55,8 @@ _NEED_REASONS = {
     "tools": Excluded.NO_TOOLS,
     "vision": Excluded.NO_VISION,
     "logprobs": Excluded.NO_LOGPROBS,
+    "choices": Excluded.NO_CHOICES,
+    "logit_bias": Excluded.NO_LOGIT_BIAS,
     "confidential": Excluded.NOT_CONFIDENTIAL,
 }
 _UNAVAILABLE = {

@@ -57,7 +57,7 @@ def server(start) -> Iterator[Server]:
 CATALOGUE = """
 providers:
   first: {{base_url: "{url}"}}
-  second: {{base_url: "{url}"}}
+  second: {{base_url: "{url}", wire: vllm}}
 endpoints:
   first/m: {{like: openai/gpt-4o-mini, upstream_model: first, price: free}}
   second/m: {{like: openai/gpt-4o-mini, upstream_model: second, price: {{input: 50, output: 50}}}}

@@ -110,6 +110,25 @@ def test_a_client_that_leaves_before_the_answer_ends_the_work_of_the_provider(ca
     assert upstream.models() == ["first"]
 
 
+class HalfAnAnswer(Hanging):
+    """Sends the beginning of an answer in one piece, and no more."""
+
+    async def __call__(self, request):
+        await request.head(200, "application/json", content_length="1000")
+        request.writer.write(b'{"choices": [')
+        await super().__call__(request)
+
+
+@pytest.mark.parametrize(("first", "last"), [(None, HalfAnAnswer()), (status(503), Hanging())])
+def test_a_client_that_leaves_in_the_middle_of_an_answer_or_of_failing_over_ends_the_work(calm, upstream, first, last):
+    upstream.plan("first", first or last)
+    upstream.plan("second", last)
+    with calm.http() as client, pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/chat/completions", json=BODY, timeout=0.4)
+    assert last.left.wait(10)
+    assert upstream.models() == (["first", "second"] if first else ["first"]), "nobody else is asked afterwards"
+
+
 def test_a_client_that_leaves_a_stream_ends_the_work_of_the_provider_and_is_recorded(calm, upstream):
     plan = Hanging("one", " two")
     upstream.plan("first", plan)

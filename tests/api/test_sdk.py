@@ -6,6 +6,7 @@ import json
 
 import jsonschema
 import openai
+import pydantic
 import pytest
 from api_server import HELLO, OPERATOR_KEY
 
@@ -48,6 +49,26 @@ def test_structured_output(server):
     form = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}
     answer = server.openai().chat.completions.create(model="freerelay/auto", messages=HELLO, response_format=form)
     jsonschema.validate(json.loads(answer.choices[0].message.content), PERSON)
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    age: int
+
+
+def test_an_answer_parsed_into_a_class(server):
+    answer = server.openai().chat.completions.parse(model="freerelay/auto", messages=HELLO, response_format=Person)
+    assert isinstance(answer.choices[0].message.parsed, Person)
+
+
+def test_several_answers_a_seed_and_a_picture(server):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    content = [{"type": "text", "text": "What is this?"}, picture]
+    answer = server.openai().chat.completions.with_raw_response.create(
+        model="freerelay/auto", messages=[{"role": "user", "content": content}], n=2, seed=7
+    )
+    assert [choice.index for choice in answer.parse().choices] == [0, 1]
+    assert not answer.headers["x-freerelay-endpoint"].startswith("groq"), "Groq refuses n"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -125,6 +125,7 @@ def test_show_prints_every_field_with_kind_source_and_date(freerelay, printed):
     fields = {row["field"]: row for row in shown["fields"]}
     expected = {field for field, _, _ in figures_of(load_catalogue().endpoint(name))}
     expected |= {"price.input", "price.cached", "price.output", "context_tokens", "max_output_tokens", "capabilities"}
+    expected |= {"wire.output_limit", "wire.stream_usage"}
     assert set(fields) == expected
     assert all(row["source"] and row["kind"] for row in fields.values())
     code = fields["ability.code"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-import builders
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upstreams import WORDS, completion, delta
 
-from freerelay_core.providers import EventReader, Usage, read_answer, upstream_body
+from freerelay_core.providers import EventReader, Usage, read_answer
 
 
 def event(value, end=b"\n\n"):
@@ -33,11 +32,30 @@ def test_a_stream_reads_the_same_however_the_network_cuts_it(cuts, end, done):
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reader = EventReader()
     parts = [reader.feed(data[a:b]) for a, b in pairwise(places)]
-    assert b"".join(parts) == data.replace(b"\r\n", b"\n")
-    assert all(part.endswith(b"\n\n") for part in parts if part)
+    assert b"".join(parts) == data
+    assert all(part.endswith(end) for part in parts if part)
     assert reader.text == "".join(WORDS)
     assert (reader.finished, reader.done, reader.malformed, reader.error) == (True, done, False, None)
     assert reader.usage == Usage(3, 2, 1)
+
+
+@given(cuts=st.lists(st.integers(0, 2000), max_size=30), end=st.sampled_from([b"\n\n", b"\r\n\r\n"]))
+def test_usage_that_was_not_asked_for_is_read_and_kept_back_and_nothing_else(cuts, end):
+    last = event(delta(usage={"prompt_tokens": 3, "completion_tokens": 2}) | {"choices": []}, end)
+    data = whole(end) + last + event(b"[DONE]", end)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    reader = EventReader(keeps_usage=False)
+    passed = b"".join(reader.feed(data[a:b]) for a, b in pairwise(places))
+    kept_back = [e for e in data.split(end) if b'"usage"' in e]
+    assert len(kept_back) == 2
+    assert passed == end.join(e for e in data.split(end) if e not in kept_back)
+    assert reader.usage == Usage(3, 2, 0)
+
+
+def test_usage_in_a_chunk_with_a_choice_is_never_kept_back():
+    reader = EventReader(keeps_usage=False)
+    last = event(delta(finish_reason="stop", usage={"prompt_tokens": 3, "completion_tokens": 2}))
+    assert reader.feed(last) == last
 
 
 def test_the_role_alone_is_no_content_and_a_word_is():
@@ -108,16 +126,3 @@ def test_a_body_that_is_no_answer_says_why_in_our_words(body, reason):
     error = read_answer(body).error
     assert reason in error
     assert "broken" not in error
-
-
-def test_only_model_effort_and_our_own_field_are_touched():
-    body = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "ü"}], "seed": 2**63, "top_p": 0.1}
-    extra = {"routing": {"task": "chat"}, "reasoning_effort": "low", "unknown": {"x": [1, None]}}
-    plain = json.loads(upstream_body(body | extra, builders.endpoint("a/m")))
-    assert plain == body | {"reasoning_effort": "low", "unknown": {"x": [1, None]}, "model": "m"}
-    assert json.loads(upstream_body(body | extra, builders.endpoint("a/m@high")))["reasoning_effort"] == "high"
-    assert "reasoning_effort" not in json.loads(upstream_body(body, builders.endpoint("a/m@instant")))
-
-
-def test_the_highest_effort_is_sent_as_any_other():
-    assert json.loads(upstream_body({"messages": []}, builders.endpoint("a/m@max")))["reasoning_effort"] == "max"

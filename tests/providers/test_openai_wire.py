@@ -10,7 +10,7 @@ import builders
 import pytest
 from upstreams import Hanging, broken_stream, closed_at_once, garbage, good, refused_url, status, upstream_server
 
-from freerelay_core.catalogue import Provider
+from freerelay_core.catalogue import Provider, Waits
 from freerelay_core.profile import RequestProfile
 from freerelay_core.providers import OpenAIWire, UpstreamError, UpstreamRequest
 
@@ -32,9 +32,9 @@ async def wire(upstream, anyio_backend):
 
 def providers(upstream):
     return {
-        "a": Provider("a", "A", upstream.url, "A_KEY"),
-        "open": Provider("open", "Open", upstream.url, None),
-        "refused": Provider("refused", "Refused", refused_url(), None),
+        "a": Provider("a", "A", upstream.url, "A_KEY", own=True),
+        "open": Provider("open", "Open", upstream.url, None, own=True),
+        "refused": Provider("refused", "Refused", refused_url(), None, own=True),
     }
 
 
@@ -146,6 +146,16 @@ async def test_a_cut_stream_is_an_error_after_what_had_come(upstream, wire):
         await read()
     assert error.value.kind == "disconnected"
     assert b"quick" in got
+
+
+async def test_a_provider_may_have_an_idle_limit_of_its_own(upstream, wire):
+    upstream.plan("m", Hanging("one"))
+    sent = request(stream=True)
+    answer = await wire.send(replace(sent, provider=replace(sent.provider, waits=Waits(idle_s=0.1))))
+    with pytest.raises(UpstreamError) as error:
+        await read_to_its_end(answer)
+    assert error.value.kind == "timeout"
+    await answer.close()
 
 
 async def test_the_total_limit_ends_a_stream_that_drags_on(upstream, wire):

@@ -28,7 +28,9 @@ def _exact(value):
 
 @given(BODIES)
 def test_the_provider_receives_every_field_but_the_model_and_the_routing_as_it_was_sent(body):
-    received = orjson.loads(upstream_body(orjson.loads(orjson.dumps(body)), builders.endpoint("a/m")))
+    received = orjson.loads(
+        upstream_body(orjson.loads(orjson.dumps(body)), builders.endpoint("a/m", thinking_tokens=1))
+    )
     assert received.pop("model") == "m"
     assert _exact(received) == _exact({name: value for name, value in body.items() if name not in {"model", "routing"}})
 

@@ -32,7 +32,7 @@ class Rig:
             builders.endpoint("second/m", usd=(50, 50, 50), upstream_model="second", limits=second),
         )
         providers = {
-            name: Provider(name, name, first_url if first_url and name == "first" else upstream.url, None)
+            name: Provider(name, name, first_url if first_url and name == "first" else upstream.url, None, own=True)
             for name in ("first", "second")
         }
         self.clock = SystemClock()

@@ -58,7 +58,7 @@ class Rig:
             for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
         ]
         same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
-        providers = {name: Provider(name, name, urls.get(name, upstream.url), None) for name in names}
+        providers = {name: Provider(name, name, urls.get(name, upstream.url), None, own=True) for name in names}
         self.catalogue = Catalogue(providers, tuple(sorted([*endpoints, same], key=lambda e: e.id)))
         self.upstream = upstream
         self.clock = SystemClock()
@@ -209,6 +209,29 @@ async def test_silence_is_a_failure_when_the_limit_is_reached(rig, upstream, mon
     execution, _ = await rig.run()
     assert execution.endpoint == "second/m"
     assert await asyncio.to_thread(plan.left.wait, 10)
+
+
+@pytest.mark.parametrize(
+    ("body", "limit_s"),
+    [
+        ({"stream": True}, 30.0),
+        ({}, 3 * 160.0),  # 16,000 tokens at 100 tokens/s, whatever is expected
+        ({"max_tokens": 6000}, 3 * 60.0),
+        ({"max_completion_tokens": 6000, "max_tokens": 9}, 3 * 60.0),
+        ({"max_tokens": 100}, 30.0),
+    ],
+)
+async def test_an_answer_in_one_piece_may_take_as_long_as_the_longest_that_is_allowed(rig, monkeypatch, body, limit_s):
+    asked = []
+    send = rig.wire.send
+
+    async def noting(request):
+        asked.append(request)
+        return await send(request)
+
+    monkeypatch.setattr(rig.wire, "send", noting)
+    await rig.run(**body)
+    assert asked[0].first_byte_limit_s == pytest.approx(limit_s, abs=3 * 2.0)
 
 
 async def test_a_stream_of_comments_without_content_is_a_failure_when_the_limit_is_reached(rig, upstream, monkeypatch):

@@ -116,6 +116,8 @@ def test_a_locked_down_posture_penalises_endpoints_that_are_not_cleared():
         ({"capabilities": frozenset()}, {"needs": frozenset({"tools"})}, "no_tools"),
         ({}, {"needs": frozenset({"vision"})}, "no_vision"),
         ({}, {"needs": frozenset({"logprobs"})}, "no_logprobs"),
+        ({}, {"needs": frozenset({"choices"})}, "no_choices"),
+        ({}, {"needs": frozenset({"logit_bias"})}, "no_logit_bias"),
         ({}, {"needs": frozenset({"confidential"})}, "not_confidential"),
         ({}, {}, None),
     ],
