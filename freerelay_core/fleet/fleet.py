@@ -183,8 +183,9 @@ class Fleet:
         self._outcomes = True
 
     def adopt(self, lessons: Iterable[Lesson]) -> None:
-        """Take over what all workers have learned, from the store."""
-        self._outcomes |= self.lessons.adopt(lessons)
+        """Take over what all workers have learned, from the store; the very next snapshot knows of it."""
+        if self.lessons.adopt(lessons):
+            self._outcomes = self._flipped = True
 
     def limit_spending(self, left: Mapping[str, float]) -> None:
         """Take over the shares that are left of providers' budgets. 0 closes all that is not free there."""
