@@ -35,7 +35,12 @@ PAGES = {
         "reports": "/reports",
         "keys": "/keys",
     },
-    "FREERELAY_OPERATOR_KEY": {"overview-operator": "/", "what-if": "/what-if", "tenants": "/tenants"},
+    "FREERELAY_OPERATOR_KEY": {
+        "overview-operator": "/",
+        "what-if": "/what-if",
+        "fleet": "/fleet",
+        "tenants": "/tenants",
+    },
 }
 """By the variable that holds the key to sign in with."""
 SCENARIO = """name: Free tiers away
