@@ -10,6 +10,7 @@ import orjson
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from freerelay_core.api import health, observe, session
 from freerelay_core.api.answers import error_headers
@@ -159,8 +160,8 @@ _WITHOUT_V1 = frozenset({"/chat/completions", "/completions", "/models", "/embed
 async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.url.path
-    if status == 405:
-        return _error(MethodNotAllowed("This route does not answer that method.", code="method_not_allowed"))
+    if isinstance(error, HTTPException) and status == 405:
+        return _error(MethodNotAllowed("This route does not answer that method.", allowed=_allowed(request, error)))
     if status != 404:
         return _error(FreeRelayError("Internal error."))
     if path == "/v1" or path.startswith("/v1/"):
@@ -169,6 +170,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(f"There is no such route: the base URL of this API must end in /v1.{meant}", code="unknown_route")
     )
+
+
+def _allowed(request: Request, error: HTTPException) -> set[str]:
+    """The methods of this path: Starlette names those of one of its routes."""
+    named = set((error.headers or {}).get("Allow", "").split(", "))
+    found = [route for route in routes.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return named.union(*(getattr(route, "methods", None) or () for route in found)) - {""}
 
 
 def _unprocessable(error: ValidationError) -> UnprocessableRequest:

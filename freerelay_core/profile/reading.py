@@ -249,15 +249,12 @@ def _tool_tokens(body: Mapping[str, Any]) -> int:
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:
-    """The most tokens that the answer may have."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        limit = body.get(name)
-        if limit is None:
-            continue
+    """The most tokens that the answer may have. Raises `UnprocessableRequest` for either name: both are passed on."""
+    limits = [(name, body[name]) for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
+    for name, limit in limits:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise UnprocessableRequest(f"{name} must be a whole number of at least 1.", param=name)
-        return limit
-    return None
+    return limits[0][1] if limits else None
 
 
 def _output_tokens(family: TaskFamily, input_tokens: int, limit: int | None) -> int:

@@ -93,3 +93,11 @@ def test_answers_and_errors_are_as_it_says(server, key):
             documented(method, path, client.request(method, url, headers={"content-encoding": "gzip"}))
         for path in ("/v1/decisions/{decision_id}", "/v1/models/{model_id}"):
             documented("GET", path, client.get(re.sub("{.*}", "unknown", path)))
+
+
+def test_a_wrong_method_is_told_the_right_ones(server):
+    with server.http() as client:
+        for path, item in DOCUMENT["paths"].items():
+            answer = client.request("TRACE", path)
+            assert answer.status_code == 405
+            assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == {method.upper() for method in item}

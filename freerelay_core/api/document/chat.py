@@ -13,11 +13,6 @@ _PREFERENCE = {"type": "string", "enum": list(RoutingPreference)}
 _TASK = {"type": "string", "enum": list(TaskFamily)}
 _DEPTH = {"type": "string", "enum": [depth.label for depth in Depth]}
 
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
 _ANY_OF_OPENAIS = (
     "stream_options", "tools", "tool_choice", "parallel_tool_calls", "response_format", "temperature", "top_p", "seed",
     "n", "reasoning_effort", "logprobs", "top_logprobs", "stop", "user", "metadata",
@@ -27,9 +22,11 @@ _ROUTING = {
     "type": ["object", "null"],
     "description": "What is wished of the routing; never passed on.",
     "properties": {
-        "preference": _or_null(_PREFERENCE),
-        "task": _or_null(_TASK),
-        "depth": _or_null(_DEPTH),
+        **{
+            # Texts: where a header says it as well, what stands here is not looked at.
+            name: {"type": ["string", "null"], "description": "Those of the header.", "examples": known["enum"]}
+            for name, known in (("preference", _PREFERENCE), ("task", _TASK), ("depth", _DEPTH))
+        },
         "confidential": {"type": ["boolean", "null"]},
     },
     "additionalProperties": False,
@@ -82,8 +79,7 @@ CHAT_SCHEMAS: dict[str, Any] = {
     "ChatRequest": {"allOf": [{"$ref": "#/components/schemas/RoutedRequest"}], "required": ["model", "messages"]},
     "ChatCompletion": _answer("chat.completion"),
     "ChatCompletionChunk": _answer("chat.completion.chunk"),
-    "ChatStream": {
-        "type": "string",
+    "ChatStream": {  # without a type: OpenAPI 3.1 has no words for a stream, and readers differ in what a schema is of
         "description": "Server-sent events: each `data:` is a `ChatCompletionChunk`, the last one `[DONE]`. A failure "
         "on the way is an event that holds an `Error`, and no `[DONE]` follows.",
     },

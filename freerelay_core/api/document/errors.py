@@ -51,7 +51,6 @@ _MEANING = {
     401: "No key, or none that is valid. Unknown, revoked and expired keys answer alike.",
     403: "The key is known and may not do this.",
     404: "There is nothing with this name for this caller.",
-    405: "The path exists, the method does not.",
     408: "The body stopped arriving.",
     409: "It changed meanwhile, or was done already.",
     413: "The body is larger than 4 MiB.",
