@@ -65,7 +65,7 @@ def profile_request(
 ) -> RequestProfile:
     """The profile of a chat-completions body. `task` and `depth` override what the request itself suggests.
 
-    Raises `UnprocessableRequest` for `messages`, limits, tools, `task` or `depth` that cannot be meant.
+    Raises `UnprocessableRequest` for `messages`, `stream`, limits, tools, `task` or `depth` that cannot be meant.
     """
     conversation = read_conversation(body)
     needs = _needs(body, conversation.images)
@@ -104,7 +104,7 @@ def profile_request(
         output_tokens=_output_tokens(family, input_tokens, limit),
         needs=frozenset(needs),
         locked_down="confidential" in needs,
-        stream=bool(body.get("stream")),
+        stream=_streams(body),
         hour_utc=hour_utc,
         reasons={"family": family_reason, "depth": depth_reason},
     )
@@ -246,6 +246,13 @@ def _tool_tokens(body: Mapping[str, Any]) -> int:
         return estimate_tokens(str(tools)) if tools else 0
     except RecursionError:
         raise UnprocessableRequest("tools are nested too deeply.", param="tools") from None
+
+
+def _streams(body: Mapping[str, Any]) -> bool:
+    streams = body.get("stream")
+    if streams is None or isinstance(streams, bool):
+        return bool(streams)
+    raise UnprocessableRequest("stream must be true or false.", param="stream")
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:

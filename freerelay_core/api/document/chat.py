@@ -41,7 +41,7 @@ _REQUEST = {
     "required": ["messages"],
     "properties": {
         "model": {
-            "type": "string",
+            "type": ["string", "null"],
             "minLength": 1,
             "description": "`freerelay/auto`, or an endpoint as `provider/model[@effort]`.",
             "examples": ["freerelay/auto"],
@@ -76,7 +76,11 @@ def _answer(kind: str) -> dict[str, Any]:
 
 CHAT_SCHEMAS: dict[str, Any] = {
     "RoutedRequest": _REQUEST,
-    "ChatRequest": {"allOf": [{"$ref": "#/components/schemas/RoutedRequest"}], "required": ["model", "messages"]},
+    "ChatRequest": {
+        "allOf": [{"$ref": "#/components/schemas/RoutedRequest"}],
+        "required": ["model", "messages"],
+        "properties": {"model": {"type": "string"}},
+    },
     "ChatCompletion": _answer("chat.completion"),
     "ChatCompletionChunk": _answer("chat.completion.chunk"),
     "ChatStream": {  # without a type: OpenAPI 3.1 has no words for a stream, and readers differ in what a schema is of
