@@ -7,6 +7,7 @@
 #   make screenshots               take the pictures in docs/screenshots
 #   make mutation [MUTANTS=...]    change what decides, line by line, and see that a test fails each time (an hour or two)
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
+#   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
 #                                  the cheapest provider browned out, and all of them down
 #   make lock                      renew the locked requirements from pyproject.toml
@@ -15,7 +16,7 @@
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots mutation malformed faults lock
+.PHONY: run test lint types layers check screenshots mutation malformed fuzz faults lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -56,6 +57,18 @@ mutation: $(for_test)
 
 malformed: $(for_run)
 	.venv/bin/python benchmarks/malformed.py $(if $(REQUESTS),--requests $(REQUESTS))
+
+# Apart from the lock and in an environment of its own: it would change the versions of what it tests.
+fuzz_version := 4.32.5
+for_fuzz := .venv-fuzz/schemathesis-$(fuzz_version)
+
+fuzz: $(for_run) $(for_fuzz)
+	.venv/bin/python benchmarks/fuzz.py --schemathesis .venv-fuzz/bin/schemathesis $(if $(EXAMPLES),--examples $(EXAMPLES))
+
+$(for_fuzz):
+	@$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet schemathesis==$(fuzz_version)
+	@touch $@
 
 faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py

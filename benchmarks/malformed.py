@@ -13,39 +13,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import re
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from benchmarks.own_server import own_server
 
 __all__ = ["FIELDS", "Findings", "assault"]
 
-ROOT = Path(__file__).resolve().parents[1]
 CHAT, DECIDE, SETTINGS = "/v1/chat/completions", "/v1/router/decide", "/v1/tenant/settings"
 ANSWER_LIMIT_S = 20.0
 """No answer for so long is a hang."""
 BEAT_S = 0.005
 LAG_AIM_MS = 50.0
 _LARGE_EVERY, _RAW_EVERY = 500, 50
-
-_SERVE = """
-import sys
-from freerelay_core import behaviour
-behaviour.FAILURE_RATE = behaviour.FREE_TIER_FAILURE_RATE = 0.0
-import uvicorn
-uvicorn.run("freerelay_core.api:app", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="error",
-            access_log=False)
-"""
 
 MESSAGE = {"role": "user", "content": "What is the capital of France?"}
 FIELDS = (
@@ -369,29 +356,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="freerelay-bench-") as folder:
-        Path(folder).chmod(0o711)
-        home = Path(folder) / "home"
-        ours = {"FREERELAY_HOME": str(home), "FREERELAY_SIMULATED_TIME_SCALE": "0.001", "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen([sys.executable, "-c", _SERVE, str(port)], cwd=ROOT, env={**os.environ, **ours})
-        try:
-            findings, seconds = asyncio.run(_measure(arguments, port, home))
-        finally:
-            process.terminate()
-            process.wait(30)
+    with own_server() as server:
+        findings, seconds = asyncio.run(_measure(arguments, server.port, server.demo_key))
     if not _report(findings, seconds, as_json=arguments.json):
         sys.exit(1)
 
 
-async def _measure(arguments: argparse.Namespace, port: int, home: Path) -> tuple[Findings, float]:
-    await _until_ready(port)
-    found = re.search(r"OPENAI_API_KEY=(\S+)", (home / "credentials").read_text())
-    if found is None:
-        sys.exit("no demo key in the credentials")
-    key = found[1].strip("'\"")
+async def _measure(arguments: argparse.Namespace, port: int, key: str) -> tuple[Findings, float]:
     began = time.perf_counter()
     findings = await assault(
         port,
@@ -413,19 +384,6 @@ async def _decision_id(port: int, key: str) -> str:
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     return answer.partition(b"x-freerelay-decision-id: ")[2].partition(b"\r\n")[0].decode()
-
-
-async def _until_ready(port: int) -> None:
-    for _ in range(1200):
-        with suppress(OSError, asyncio.IncompleteReadError):  # not yet
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-            status, _, _ = await _answer(reader)
-            writer.close()
-            if status == 200:
-                return
-        await asyncio.sleep(0.05)
-    sys.exit("the server does not answer")
 
 
 def _report(findings: Findings, seconds: float, *, as_json: bool) -> bool:

@@ -27,6 +27,7 @@ FreeRelayError                    500  server_error
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
@@ -137,10 +138,14 @@ class UnsoundFraming(InvalidRequest):
 
 
 class MethodNotAllowed(InvalidRequest):
-    """The route exists, the method does not."""
+    """The route exists, the method does not; `allowed` are those that do."""
 
     status = 405
     default_code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: Iterable[str]) -> None:
+        super().__init__(message)
+        self.allowed = tuple(sorted(allowed))
 
 
 class AuthenticationFailed(FreeRelayError):

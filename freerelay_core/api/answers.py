@@ -13,6 +13,7 @@ from freerelay_core.errors import (
     AuthenticationFailed,
     BudgetExhausted,
     FreeRelayError,
+    MethodNotAllowed,
     RateExceeded,
     RequestTimedOut,
     UnsoundFraming,
@@ -45,6 +46,8 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if isinstance(error, AuthenticationFailed):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))  # RFC 9110, 15.5.6
     if isinstance(error, RateExceeded):
         headers += rate_headers(*error.rate)
     if isinstance(error, BudgetExhausted):

@@ -61,7 +61,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         require_sound_head(scope["headers"])
         if scope["path"] == CHAT:
             if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{CHAT} answers POST only.")
+                raise MethodNotAllowed(f"{CHAT} answers POST only.", allowed=["POST"])
             await answer_chat(scope, receive, marked, trail=trail, drain=present_drain())
         else:
             await routes(scope, receive, marked)

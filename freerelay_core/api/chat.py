@@ -15,7 +15,7 @@ from freerelay_core.api.watch import DEADLINE, LEFT, Watch
 from freerelay_core.composition import Application, current
 from freerelay_core.composition.admission import Rate
 from freerelay_core.decision import Decision
-from freerelay_core.errors import FreeRelayError, UnprocessableRequest
+from freerelay_core.errors import FreeRelayError
 from freerelay_core.fleet import Hold
 from freerelay_core.logs import Trail
 from freerelay_core.router import CLIENT_LEFT, Execution, decision_record, error_event
@@ -39,7 +39,6 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
     rate = application.admission.enter(tenant)
     try:
         body, large = await read_object(receive)
-        streaming = _streaming(body)
         stated = _stated(scope)
         task, depth = stated.get(b"x-freerelay-task"), stated.get(b"x-freerelay-depth")
         profile = await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None
@@ -56,7 +55,7 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
         context = {"tenant_id": tenant.id, "request_id": trail.request_id, "model": body["model"]}
         call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s, rate=rate)
         call.hold = application.hold(tenant, decision)
-        await call.run(body, Watch(receive, drain), streaming=streaming)
+        await call.run(body, Watch(receive, drain), streaming=decision.profile.stream)
     finally:
         application.admission.leave(tenant)
 
@@ -198,13 +197,6 @@ class _Call:
             context["tenant_id"],
             lambda: booked(decision_record(decision, execution, duration_s=duration_s, **context), hold),
         )
-
-
-def _streaming(body: dict[str, Any]) -> bool:
-    streaming = body.get("stream")
-    if streaming is None or isinstance(streaming, bool):
-        return bool(streaming)
-    raise UnprocessableRequest("stream must be true or false.", param="stream")
 
 
 _STATED = frozenset({b"x-freerelay-task", b"x-freerelay-depth", b"x-freerelay-preference"})

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from freerelay_core.api import health, observe, session
 from freerelay_core.api.answers import error_headers
 from freerelay_core.api.auth import caller, require_tenant
+from freerelay_core.api.bodies import Feedback, SettingsChange
 from freerelay_core.api.border import JsonObject, read_object
+from freerelay_core.api.document import openapi_document
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.wishes import AUTO
@@ -23,10 +26,20 @@ from freerelay_core.store import Identity
 
 __all__ = ["routes"]
 
-routes = FastAPI(title="FreeRelay", docs_url=None, redoc_url=None, redirect_slashes=False)
+routes = FastAPI(openapi_url=None, redirect_slashes=False)
 routes.include_router(health.router)
 routes.include_router(session.router)
 routes.include_router(observe.router)
+
+
+_DOCUMENT = orjson.dumps(openapi_document())
+
+
+async def _document(_: Request) -> Response:
+    return Response(_DOCUMENT, media_type="application/json")
+
+
+routes.add_route("/openapi.json", _document)  # HEAD, too
 
 
 async def _identity(request: Request) -> Identity:
@@ -46,20 +59,6 @@ JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
 SizedBody = Annotated[JsonObject, Depends(_json_object)]
 
 
-class SettingsChange(BaseModel):
-    """What a tenant may change of its own settings."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    routing_preference: Any
-    settings_version: int | None = Field(None, strict=True, ge=0, lt=2**63)
-
-
-def _describes(schema: dict[str, Any]) -> dict[str, Any]:
-    """The body of a route in the OpenAPI document; it is read by our own border, not by FastAPI."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
 @routes.get("/v1/tenant/settings")
 async def read_settings(identity: Caller) -> Response:
     """The tenant's routing preference, and what decides."""
@@ -67,7 +66,7 @@ async def read_settings(identity: Caller) -> Response:
     return _json(settings_shape(view))
 
 
-@routes.post("/v1/tenant/settings", openapi_extra=_describes(SettingsChange.model_json_schema()))
+@routes.post("/v1/tenant/settings")
 async def write_settings(identity: Caller, body: JsonBody) -> Response:
     """Save the routing preference; the next request follows it."""
     tenant = require_tenant(identity)
@@ -84,7 +83,7 @@ async def write_settings(identity: Caller, body: JsonBody) -> Response:
     return _json(settings_shape(view))
 
 
-@routes.post("/v1/router/decide", openapi_extra=_describes({"type": "object"}))
+@routes.post("/v1/router/decide")
 async def decide(request: Request, identity: Caller, sized: SizedBody) -> Response:
     """The ranking of a chat-completions body: nobody is called, nothing is stored."""
     application, stated = current(), request.headers
@@ -110,16 +109,7 @@ async def read_decision(decision_id: str, identity: Caller) -> Response:
     return _json(decision_shape(await current().decision_log.find(tenant_id, decision_id)))
 
 
-class Feedback(BaseModel):
-    """A grade of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    score: float = Field(strict=True, ge=0, le=1, allow_inf_nan=False)
-    """0 useless, 1 as good as could be."""
-
-
-@routes.post("/v1/decisions/{decision_id}/feedback", openapi_extra=_describes(Feedback.model_json_schema()))
+@routes.post("/v1/decisions/{decision_id}/feedback")
 async def grade_decision(decision_id: str, identity: Caller, body: JsonBody) -> Response:
     """Grade the answer to a request of this tenant, once; routing learns the endpoint's quality from it."""
     tenant = require_tenant(identity)
@@ -170,8 +160,8 @@ _WITHOUT_V1 = frozenset({"/chat/completions", "/completions", "/models", "/embed
 async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.url.path
-    if status == 405:
-        return _error(MethodNotAllowed("This route does not answer that method.", code="method_not_allowed"))
+    if isinstance(error, HTTPException) and status == 405:
+        return _error(MethodNotAllowed("This route does not answer that method.", allowed=_allowed(request, error)))
     if status != 404:
         return _error(FreeRelayError("Internal error."))
     if path == "/v1" or path.startswith("/v1/"):
@@ -180,6 +170,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(f"There is no such route: the base URL of this API must end in /v1.{meant}", code="unknown_route")
     )
+
+
+def _allowed(request: Request, error: HTTPException) -> set[str]:
+    """The methods of this path: Starlette names those of one of its routes."""
+    named = set((error.headers or {}).get("Allow", "").split(", "))
+    found = [route for route in routes.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return named.union(*(getattr(route, "methods", None) or () for route in found)) - {""}
 
 
 def _unprocessable(error: ValidationError) -> UnprocessableRequest:

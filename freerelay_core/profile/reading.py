@@ -65,7 +65,7 @@ def profile_request(
 ) -> RequestProfile:
     """The profile of a chat-completions body. `task` and `depth` override what the request itself suggests.
 
-    Raises `UnprocessableRequest` for `messages`, limits, tools, `task` or `depth` that cannot be meant.
+    Raises `UnprocessableRequest` for `messages`, `stream`, limits, tools, `task` or `depth` that cannot be meant.
     """
     conversation = read_conversation(body)
     needs = _needs(body, conversation.images)
@@ -104,7 +104,7 @@ def profile_request(
         output_tokens=_output_tokens(family, input_tokens, limit),
         needs=frozenset(needs),
         locked_down="confidential" in needs,
-        stream=bool(body.get("stream")),
+        stream=_streams(body),
         hour_utc=hour_utc,
         reasons={"family": family_reason, "depth": depth_reason},
     )
@@ -248,16 +248,20 @@ def _tool_tokens(body: Mapping[str, Any]) -> int:
         raise UnprocessableRequest("tools are nested too deeply.", param="tools") from None
 
 
+def _streams(body: Mapping[str, Any]) -> bool:
+    streams = body.get("stream")
+    if streams is None or isinstance(streams, bool):
+        return bool(streams)
+    raise UnprocessableRequest("stream must be true or false.", param="stream")
+
+
 def _limit(body: Mapping[str, Any]) -> int | None:
-    """The most tokens that the answer may have."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        limit = body.get(name)
-        if limit is None:
-            continue
+    """The most tokens that the answer may have. Raises `UnprocessableRequest` for either name: both are passed on."""
+    limits = [(name, body[name]) for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
+    for name, limit in limits:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise UnprocessableRequest(f"{name} must be a whole number of at least 1.", param=name)
-        return limit
-    return None
+    return limits[0][1] if limits else None
 
 
 def _output_tokens(family: TaskFamily, input_tokens: int, limit: int | None) -> int:

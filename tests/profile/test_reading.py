@@ -96,6 +96,16 @@ def test_max_tokens_caps_the_expected_answer():
     assert profile_request(body(max_tokens=100_000)).output_tokens < 1000
 
 
+def test_a_stream_that_is_neither_wanted_nor_not_is_refused():
+    with pytest.raises(UnprocessableRequest, match="stream must be true or false"):
+        profile_request(body(stream="yes"))
+
+
+def test_a_limit_that_cannot_be_meant_is_refused_beside_a_sound_one_too():
+    with pytest.raises(UnprocessableRequest, match="max_tokens must be a whole number"):
+        profile_request(body(max_completion_tokens=7, max_tokens=0))
+
+
 @pytest.mark.parametrize("limit", [0, -1, "many", 1.5, True])
 def test_a_senseless_max_tokens_is_refused(limit):
     with pytest.raises(UnprocessableRequest, match="max_tokens"):

@@ -1,0 +1,103 @@
+"""The OpenAPI document: valid, complete, and true of what the routes answer."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from api_server import BODY, OPERATOR_KEY, asked
+from fastapi.openapi.models import OpenAPI
+from jsonschema import Draft202012Validator
+
+from freerelay_core.api.document import openapi_document
+from freerelay_core.api.routes import routes
+
+DOCUMENT = openapi_document()
+OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
+FORMS = {("POST", "/session"), ("POST", "/session/end")}
+"""The dashboard's own."""
+
+
+def schema(shape: str) -> dict:
+    """The component as a schema of its own."""
+    return {"$ref": f"#/components/schemas/{shape}", "components": DOCUMENT["components"]}
+
+
+def documented(method: str, path: str, answer) -> None:
+    """Fail unless the document foresees this answer."""
+    described = DOCUMENT["paths"][path][method.lower()]["responses"][str(answer.status_code)]
+    content_type = answer.headers["content-type"].partition(";")[0]
+    found = described["content"][content_type]["schema"]
+    if content_type == "application/json":
+        Draft202012Validator(found | {"components": DOCUMENT["components"]}).validate(answer.json())
+    assert re.fullmatch("req_[0-9a-f]{24}", answer.headers["x-request-id"])
+    told = {name for name in answer.headers if name.startswith("x-") or name == "retry-after"}
+    assert told - set(described["headers"]) <= {"x-accel-buffering"}
+
+
+def test_it_is_an_openapi_document_of_valid_schemas():
+    OpenAPI.model_validate(DOCUMENT)
+    for name, component in DOCUMENT["components"]["schemas"].items():
+        Draft202012Validator.check_schema(component)
+        for example in component.get("examples", ()):
+            Draft202012Validator(schema(name)).validate(example)
+
+
+def test_every_reference_leads_somewhere():
+    def references(node):
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if "$ref" in node else ())
+            node = list(node.values())
+        if isinstance(node, list):
+            for child in node:
+                yield from references(child)
+
+    for reference in references(DOCUMENT):
+        _, components, kind, name = reference.split("/")
+        assert name in DOCUMENT[components][kind]
+
+
+def test_it_holds_every_route_there_is():
+    served = {("POST", "/v1/chat/completions"), *_served(routes.routes)} - FORMS
+    assert {(method, path.replace(":path}", "}")) for method, path in served if method != "HEAD"} == set(OPERATIONS)
+
+
+def _served(found):
+    for route in found:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from _served(included.routes)
+        else:
+            yield from ((method, route.path) for method in route.methods)
+
+
+def test_the_server_hands_it_out(server):
+    with server.http("") as client:
+        assert client.get("/openapi.json").json() == DOCUMENT
+
+
+@pytest.mark.parametrize("key", ["tenant", "operator", "none"])
+def test_answers_and_errors_are_as_it_says(server, key):
+    bodies = {
+        "/v1/chat/completions": [BODY, BODY | {"stream": True}, BODY | {"model": "no/such"}, {"model": 1}, []],
+        "/v1/router/decide": [BODY, {"messages": []}],
+        "/v1/tenant/settings": [{"routing_preference": "balanced"}, {"routing_preference": 1}],
+        "/v1/decisions/{decision_id}/feedback": [{"score": 0.5}, {"score": 0.5}, {"score": "x"}],
+    }
+    decision_id, _ = asked(server)
+    with server.http({"tenant": server.key, "operator": OPERATOR_KEY, "none": ""}[key]) as client:
+        for method, path in OPERATIONS:
+            url = path.replace("{decision_id}", decision_id).replace("{model_id}", "freerelay/auto")
+            for body in bodies[path] if method == "POST" else [None]:
+                documented(method, path, client.request(method, url, json=body))
+            documented(method, path, client.request(method, url, headers={"content-encoding": "gzip"}))
+        for path in ("/v1/decisions/{decision_id}", "/v1/models/{model_id}"):
+            documented("GET", path, client.get(re.sub("{.*}", "unknown", path)))
+
+
+def test_a_wrong_method_is_told_the_right_ones(server):
+    with server.http() as client:
+        for path, item in DOCUMENT["paths"].items():
+            answer = client.request("TRACE", path)
+            assert answer.status_code == 405
+            assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == {method.upper() for method in item}
