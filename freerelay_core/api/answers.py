@@ -13,7 +13,6 @@ from freerelay_core.errors import (
     AuthenticationFailed,
     BudgetExhausted,
     FreeRelayError,
-    RateExceeded,
     RequestTimedOut,
     UnsoundFraming,
 )
@@ -45,7 +44,7 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if isinstance(error, AuthenticationFailed):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, RateExceeded):
+    if error.rate is not None:
         headers += rate_headers(*error.rate)
     if isinstance(error, BudgetExhausted):
         headers.append((b"x-should-retry", b"false"))
