@@ -76,6 +76,8 @@ class FreeRelayError(Exception):
         self.code = code or self.default_code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.rate: tuple[int, int, float] | None = None
+        """How the tenant stands with its requests a minute: (limit, remaining, seconds until all may come again)."""
 
     def as_openai(self) -> dict[str, Any]:
         """The body that OpenAI clients expect: `{"error": {message, type, code, param}}`."""
@@ -189,7 +191,7 @@ class RateLimited(FreeRelayError):
 
 
 class RateExceeded(RateLimited):
-    """The tenant's own limit of requests a minute; `rate` is (limit, remaining, seconds until all may come again)."""
+    """The tenant's own limit of requests a minute is reached."""
 
     def __init__(self, message: str, *, retry_after_s: float, rate: tuple[int, int, float]) -> None:
         super().__init__(message, retry_after_s=retry_after_s)

@@ -14,7 +14,6 @@ from freerelay_core.errors import (
     BudgetExhausted,
     FreeRelayError,
     MethodNotAllowed,
-    RateExceeded,
     RequestTimedOut,
     UnsoundFraming,
 )
@@ -48,7 +47,7 @@ def error_headers(error: FreeRelayError) -> Headers:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))  # RFC 9110, 15.5.6
-    if isinstance(error, RateExceeded):
+    if error.rate is not None:
         headers += rate_headers(*error.rate)
     if isinstance(error, BudgetExhausted):
         headers.append((b"x-should-retry", b"false"))

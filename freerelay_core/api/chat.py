@@ -56,6 +56,9 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
         call = _Call(application, decision, send, context, trail, settings_age_s=identity.settings_age_s, rate=rate)
         call.hold = application.hold(tenant, decision)
         await call.run(body, Watch(receive, drain), streaming=decision.profile.stream)
+    except FreeRelayError as error:
+        error.rate = rate
+        raise
     finally:
         application.admission.leave(tenant)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,13 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from freerelay_core.api import health, observe, session
-from freerelay_core.api.answers import error_headers
+from freerelay_core.api.answers import error_headers, rate_headers
 from freerelay_core.api.auth import caller, require_tenant
 from freerelay_core.api.bodies import Feedback, SettingsChange
 from freerelay_core.api.border import JsonObject, read_object
 from freerelay_core.api.document import openapi_document
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
 from freerelay_core.composition import current
+from freerelay_core.composition.admission import Rate
 from freerelay_core.composition.wishes import AUTO
 from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound, UnprocessableRequest
 from freerelay_core.store import Identity
@@ -46,6 +48,11 @@ async def _identity(request: Request) -> Identity:
     return await caller(request.scope)
 
 
+async def _counted(identity: Annotated[Identity, Depends(_identity)]) -> Rate | None:
+    """Counts the request in its tenant's minute. Raises `RateExceeded`."""
+    return None if identity.tenant is None else current().admission.count(identity.tenant)
+
+
 async def _json_object(request: Request) -> JsonObject:
     return await read_object(request.receive)
 
@@ -55,6 +62,7 @@ async def _json_body(request: Request) -> dict[str, Any]:
 
 
 Caller = Annotated[Identity, Depends(_identity)]
+Counted = Annotated[Rate | None, Depends(_counted)]
 JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
 SizedBody = Annotated[JsonObject, Depends(_json_object)]
 
@@ -84,11 +92,9 @@ async def write_settings(identity: Caller, body: JsonBody) -> Response:
 
 
 @routes.post("/v1/router/decide")
-async def decide(request: Request, identity: Caller, sized: SizedBody) -> Response:
+async def decide(request: Request, identity: Caller, rate: Counted, sized: SizedBody) -> Response:
     """The ranking of a chat-completions body: nobody is called, nothing is stored."""
     application, stated = current(), request.headers
-    if identity.tenant is not None:
-        application.admission.count(identity.tenant)
     body, large = sized
     task, depth = stated.get("x-freerelay-task"), stated.get("x-freerelay-depth")
     decision = application.decide_body(
@@ -99,7 +105,8 @@ async def decide(request: Request, identity: Caller, sized: SizedBody) -> Respon
         override=stated.get("x-freerelay-preference"),
         profile=await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None,
     )
-    return _json(decision.as_dict(application.clock.now()) | {"dry_run": True})
+    shown = decision.as_dict(application.clock.now()) | {"dry_run": True}
+    return _json(shown, headers=() if rate is None else rate_headers(*rate))
 
 
 @routes.get("/v1/decisions/{decision_id}")
@@ -189,11 +196,10 @@ def _unprocessable(error: ValidationError) -> UnprocessableRequest:
 
 
 def _error(error: FreeRelayError) -> Response:
-    response = _json(error.as_openai(), error.status)
-    for name, value in error_headers(error):
-        response.headers[name.decode()] = value.decode()
+    return _json(error.as_openai(), error.status, headers=error_headers(error))
+
+
+def _json(value: dict[str, Any], status: int = 200, *, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    response = Response(orjson.dumps(value), status, media_type="application/json")
+    response.raw_headers.extend(headers)
     return response
-
-
-def _json(value: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")

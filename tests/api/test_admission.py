@@ -31,13 +31,24 @@ def test_over_its_rate_a_tenant_is_told_when_to_come_back(limited):
 def test_a_dry_run_counts_too(limited):
     _, key = limited.tenant()
     with limited.http(key) as client:
-        statuses = [client.post("/v1/router/decide", json=BODY).status_code for _ in range(4)]
-    assert statuses == [200, 200, 200, 429]
+        answers = [client.post("/v1/router/decide", json=BODY) for _ in range(4)]
+        unread = client.post("/v1/router/decide", content=b"no JSON")
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["2", "1", "0", "0"]
+    assert unread.status_code == 429
 
 
 def test_a_stream_says_how_the_tenant_stands(limited):
     _, key = limited.tenant()
     assert limited.chat(BODY | {"stream": True}, key=key).headers["x-ratelimit-remaining-requests"] == "2"
+
+
+def test_an_answer_that_is_an_error_says_how_the_tenant_stands(limited):
+    _, key = limited.tenant()
+    for body in (BODY | {"messages": []}, BODY | {"model": "no/such"}, []):
+        answer = limited.chat(body, key=key)
+        assert answer.status_code >= 400
+    assert answer.headers.get_list("x-ratelimit-remaining-requests") == ["0"]
 
 
 def test_who_guesses_keys_must_wait_and_known_keys_go_on(limited):

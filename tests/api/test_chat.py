@@ -80,6 +80,17 @@ def test_a_pinned_endpoint_answers_or_nobody_does(calm, upstream):
 def test_a_model_that_cannot_serve_is_not_found(calm, model):
     answer = calm.chat(BODY | {"model": model})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    message = answer.json()["error"]["message"]
+    assert model[:100] in message
+    assert len(message) < 300
+    assert "freerelay/auto" in message
+    assert "GET /v1/models" in message
+
+
+def test_the_name_of_an_unknown_model_is_repeated_in_printable_characters(calm):
+    message = calm.chat(BODY | {"model": "gpt\u202e-4\r\n\x1b[2J"}).json()["error"]["message"]
+    assert message.isprintable()
+    assert "gpt\\u202e-4" in message
 
 
 def test_a_stream_that_breaks_off_raises_in_the_sdk_after_what_came(calm, upstream):
