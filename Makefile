@@ -10,13 +10,14 @@
 #   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
 #                                  the cheapest provider browned out, and all of them down
+#   make outage                    PostgreSQL killed, stalled and slow under load; clients that leave by the thousand
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots mutation malformed fuzz faults lock
+.PHONY: run test lint types layers check screenshots mutation malformed fuzz faults outage lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -73,6 +74,9 @@ $(for_fuzz):
 faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
 	.venv/bin/python benchmarks/brownout.py
+
+outage: $(for_test)
+	.venv/bin/python benchmarks/outage.py
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -27,6 +27,8 @@ from benchmarks.faulty import FAULTS, MID_STREAM, provider_of, providers
 from benchmarks.loopback import catalogue_of, served, short_limits
 from freerelay_core.config import load_settings
 
+__all__ = ["said", "streamed"]
+
 PROVIDERS = 8
 FAULTY = 4
 ILL = dict.fromkeys(FAULTS, 0.3 / len(FAULTS))
@@ -167,7 +169,7 @@ async def _ask(seen: Seen, session: aiohttp.ClientSession, url: str, number: int
     if answer.status != 200:
         _note_refusal(seen, marker, answer.status, raw)
         return
-    text, error_code = _streamed(raw) if body["stream"] else (_said(raw), None)
+    text, error_code = streamed(raw) if body["stream"] else (said(raw), None)
     if error_code is not None:
         seen.broken_off[error_code] += 1
     elif text is None or f"{provider_of(text, marker)}/m" != answer.headers["x-freerelay-endpoint"]:
@@ -189,14 +191,15 @@ def _note_refusal(seen: Seen, marker: str, status: int, raw: bytes) -> None:
         seen.wrong.append(f"{marker}: {status} {raw[:300]!r}")
 
 
-def _said(raw: bytes) -> str | None:
+def said(raw: bytes) -> str | None:
+    """The text of an answer in one piece; None where it is anything but that."""
     try:
         return str(json.loads(raw)["choices"][0]["message"]["content"])
     except (ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _streamed(raw: bytes) -> tuple[str | None, str | None]:
+def streamed(raw: bytes) -> tuple[str | None, str | None]:
     """The text of a stream that came to its proper end, or the code of the error that ended it."""
     *events, rest = raw.decode().split("\n\n")
     texts = []
