@@ -9,7 +9,8 @@
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
 #   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
-#                                  the cheapest provider browned out, and all of them down
+#                                  the cheapest provider browned out, and all of them down;
+#                                  clients that leave
 #   make lock                      renew the locked requirements from pyproject.toml
 #
 # PYTHON=python3.12 chooses another interpreter.
@@ -73,6 +74,7 @@ $(for_fuzz):
 faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
 	.venv/bin/python benchmarks/brownout.py
+	.venv/bin/python benchmarks/disconnect.py
 
 # One lock for every platform and Python from 3.11 on, with hashes. It names packages, never where they were found.
 compile = $(in_venv) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
