@@ -9,7 +9,7 @@
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
 #   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
-#                                  the cheapest provider browned out, and all of them down
+#                                  the cheapest provider browned out, and all of them down; clients that leave
 #   make outage                    PostgreSQL killed, stalled and slow under load; clients that leave by the thousand
 #   make lock                      renew the locked requirements from pyproject.toml
 #
@@ -74,6 +74,7 @@ $(for_fuzz):
 faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
 	.venv/bin/python benchmarks/brownout.py
+	.venv/bin/python benchmarks/disconnect.py
 
 outage: $(for_test)
 	.venv/bin/python benchmarks/outage.py

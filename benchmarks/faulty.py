@@ -1,4 +1,4 @@
-"""Providers on loopback that fail in every way we know of, for `faults.py` and `brownout.py`.
+"""Providers on loopback that fail in every way we know of, for `faults.py`, `brownout.py` and `disconnect.py`.
 
 Every token carries the request's marker, the provider's name and its number, so that a splice, a piece that comes
 twice, and another request's answer are seen in the text.
@@ -10,12 +10,23 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-__all__ = ["BEFORE_CONTENT", "FAULTS", "HARMLESS", "MID_STREAM", "TOKENS", "Provider", "provider_of", "providers"]
+__all__ = [
+    "BEFORE_CONTENT",
+    "FAULTS",
+    "HARMLESS",
+    "MID_STREAM",
+    "SILENT",
+    "TOKENS",
+    "Provider",
+    "provider_of",
+    "providers",
+]
 
 TOKENS = 6
 """Of an answer; a stream that fails on the way does so after half of them."""
@@ -27,6 +38,8 @@ MID_STREAM = ("cut", "stalled", "malformed_chunk", "early_end")
 """Of a whole answer the same, in the middle of its body."""
 HARMLESS = ("two_dones", "no_done", "wrong_type", "drip", "huge_chunk")
 """Odd, but nothing of the answer is missing."""
+SILENT = "silent"
+"""A stream that begins, and holds nothing until the client leaves. No fault of a provider: it may be thinking."""
 FAULTS = (*BEFORE_CONTENT, *MID_STREAM, *HARMLESS)
 
 REFUSES_S = 0.05
@@ -56,6 +69,10 @@ class Provider:
         """Calls by fault; those without are `good`."""
         self.open_calls = 0
         """Begun and neither ended nor broken off."""
+        self.waiting = 0
+        """Open calls that will get nothing more."""
+        self.left_at = 0.0
+        """When the last of these was left, by `time.perf_counter`."""
         self.port = 0
         self._draws = random.Random(f"{seed} {name}")  # noqa: S311
         self._server: asyncio.Server | None = None
@@ -137,6 +154,10 @@ class _Call:
         content_type = "text/plain" if fault == "wrong_type" else self._content_type
         self._head(200, content_type, "transfer-encoding: chunked")
         pieces = self._pieces(fault)
+        if fault == SILENT:
+            await self._chunk(pieces[0])
+            await self._until_left()
+            return
         whole = len(pieces) if fault not in MID_STREAM else len(pieces) // 2
         for piece in [b"".join(pieces)] if fault == "huge_chunk" else pieces[:whole]:
             await self._chunk(piece, drip=fault == "drip")
@@ -229,8 +250,13 @@ class _Call:
 
     async def _until_left(self) -> None:
         await self._writer.drain()
-        while await self._reader.read(4096):
-            pass
+        self._provider.waiting += 1
+        try:
+            while await self._reader.read(4096):
+                pass
+        finally:
+            self._provider.waiting -= 1
+            self._provider.left_at = time.perf_counter()
         self._writer.close()
 
     def _abort(self) -> None:
