@@ -6,8 +6,6 @@ Imports of the project stand inside the fixtures: a test that needs no database 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from folders import database_folder
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
@@ -39,10 +38,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """An empty folder that every account can pass through, with a path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="fr-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    with database_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -50,19 +47,19 @@ def postgres() -> Iterator[DatabaseLease]:
     """One embedded PostgreSQL for all tests of this process. To stop one, start your own in `short_folder`."""
     from freerelay_core.store.embedded import acquire_database
 
-    folder = Path(tempfile.mkdtemp(prefix="fr-"))
-    folder.chmod(0o711)
-    with acquire_database(folder / "home", require_ownership=True) as lease:
-        _sync_nothing(lease.dsn)
+    with database_folder() as folder, acquire_database(folder / "home", require_ownership=True) as lease:
+        _keep_small(lease.dsn)
         yield lease
-    shutil.rmtree(folder)
 
 
-def _sync_nothing(dsn: str) -> None:
-    """No test pulls the plug on this server, and every database made on it would be synced to the disk."""
+def _keep_small(dsn: str) -> None:
+    """The server's folder may lie in memory, where a gigabyte of write-ahead log is too much. And no test pulls the plug
+    on it, so it need not wait for a disk.
+    """
     import psycopg
 
     with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("alter system set max_wal_size = '128MB'")
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             connection.execute(f"alter system set {setting} = off".encode())
         connection.execute("select pg_reload_conf()")

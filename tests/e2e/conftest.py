@@ -13,17 +13,15 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from folders import database_folder
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from serving import Serving, serving
 
@@ -62,11 +60,8 @@ class Account:
 @pytest.fixture(scope="session")
 def product() -> Iterator[Serving]:
     """`freerelay serve`, ready, with simulated waits cut to a fiftieth."""
-    folder = Path(tempfile.mkdtemp(prefix="fr-"))
-    folder.chmod(0o711)
-    with serving(folder / "home", FREERELAY_SIMULATED_TIME_SCALE="0.02") as it:
+    with database_folder() as folder, serving(folder / "home", FREERELAY_SIMULATED_TIME_SCALE="0.02") as it:
         yield it
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import database_folder
 
 from freerelay_core.store import DecisionRecord, Tenant
 from tests.store.embedded_server import stop_left_over
@@ -60,11 +59,9 @@ def make_decision() -> Callable[..., DecisionRecord]:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home (not made yet) with a short path that every account can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="fr-"))
-    folder.chmod(0o711)
-    yield folder / "home"
-    stop_left_over(folder / "home")
-    shutil.rmtree(folder)
+    with database_folder() as folder:
+        yield folder / "home"
+        stop_left_over(folder / "home")
 
 
 @pytest.fixture(params=["reachable", "private"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 import psycopg
 import pytest
+from folders import database_folder
 
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
@@ -55,13 +54,11 @@ class Server:
 
 @pytest.fixture(scope="module")
 def private_server():
-    folder = Path(tempfile.mkdtemp(prefix="fr-"))
-    folder.chmod(0o711)
-    server = Server(folder / "home")
-    asyncio.run(apply_schema(server.dsn))
-    yield server
-    server.release()
-    shutil.rmtree(folder)
+    with database_folder() as folder:
+        server = Server(folder / "home")
+        asyncio.run(apply_schema(server.dsn))
+        yield server
+        server.release()
 
 
 @pytest.fixture
