@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
@@ -88,8 +89,9 @@ def running(database: str, tmp_path: Path, rules: str, demo: bool) -> Iterator[R
 class Reader:
     """Opens pages as whoever holds the session cookie; what a browser would send, without the browser."""
 
-    def __init__(self, running: Running, cookies: dict[str, str]) -> None:
+    def __init__(self, running: Running, cookies: dict[str, str], components: BidiComponentManager) -> None:
         self._running = running
+        self._components = components
         self.cookies = cookies
 
     def sign_in(self, secret: str) -> None:
@@ -102,6 +104,7 @@ class Reader:
     def open(self, page: str = "", **query: str) -> AppTest:
         """The page at this path, drawn."""
         app = AppTest.from_file(MAIN, default_timeout=30)
+        app._bidi_component_manager = self._components
         app.query_params.update(query)
         if page:
             app._page_hash = _page_hash(page)
@@ -114,12 +117,20 @@ def _page_hash(page: str) -> str:
     return calc_hash(page)  # how Streamlit names the page at this path
 
 
+@pytest.fixture(scope="session")
+def components() -> BidiComponentManager:
+    """Streamlit's components, found once as by its server: it reads the description of every installed package."""
+    manager = BidiComponentManager()
+    manager.discover_and_register_components(start_file_watching=False)
+    return manager
+
+
 @pytest.fixture
-def reader(running: Running, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def reader(running: Running, components: BidiComponentManager, monkeypatch: pytest.MonkeyPatch) -> Reader:
     """Somebody who is not signed in yet."""
     cookies: dict[str, str] = {}
     monkeypatch.setattr(ContextProxy, "cookies", property(lambda _: dict(cookies)))
-    return Reader(running, cookies)
+    return Reader(running, cookies, components)
 
 
 @pytest.fixture
