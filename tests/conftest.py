@@ -53,9 +53,7 @@ def postgres() -> Iterator[DatabaseLease]:
 
 
 def _keep_small(dsn: str) -> None:
-    """The server's folder may lie in memory, where a gigabyte of write-ahead log is too much. And no test pulls the plug
-    on it, so it need not wait for a disk.
-    """
+    """Its folder may lie in memory, where a gigabyte of write-ahead log is too much; and it need not wait for a disk."""
     import psycopg
 
     with psycopg.connect(dsn, autocommit=True) as connection:
