@@ -53,7 +53,7 @@ def postgres() -> Iterator[DatabaseLease]:
 
 
 def _keep_small(dsn: str) -> None:
-    """Its folder may lie in memory, where a gigabyte of write-ahead log is too much; and it need not wait for a disk."""
+    """Its folder may lie in memory, where a gigabyte of write-ahead log is too much; and no disk need be waited for."""
     import psycopg
 
     with psycopg.connect(dsn, autocommit=True) as connection:
