@@ -14,6 +14,7 @@ import openai
 import uvicorn
 
 from freerelay_core import api
+from freerelay_core.api.connection import Connection
 from freerelay_core.composition import Application, current
 from freerelay_core.config import load_settings
 from freerelay_core.store import Tenant, new_key
@@ -76,7 +77,7 @@ async def _new_tenant(application: Application, *, allow_override: bool) -> tupl
 def running(**options: object) -> Iterator[Server]:
     """The API with these settings, in a thread; one at a time in a process."""
     settings = load_settings(**options)
-    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="warning", http="httptools"))
+    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="warning", http=Connection))
     began: threading.Event = threading.Event()
     found: list[Any] = []
 

@@ -50,6 +50,8 @@ _DIGITS_ALIKE = bytes(ord("0") if byte in b"0123456789" else byte for byte in ra
 """An integer beyond 64 bits has 19 digits or more; searching for a pattern takes several times as long."""
 BODY_PAUSE_S = 30.0
 """How long a body may pause while it arrives."""
+BODY_BYTES_PER_S = 1024
+"""How much of a body must arrive in each second, on average, once it has had a pause's time."""
 
 
 class ClientLeft(Exception):
@@ -81,7 +83,7 @@ def require_sound_head(headers: Iterable[tuple[bytes, bytes]]) -> None:
 async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
     """The whole body. What counts is what arrives, not what the client announced.
 
-    Raises `RequestTooLarge` beyond `limit` bytes, `RequestTimedOut` where it pauses too long, `ClientLeft`.
+    Raises `RequestTooLarge` beyond `limit` bytes, `RequestTimedOut` where it pauses too long or drips, `ClientLeft`.
     """
     pause = _Pause()
     try:
@@ -90,15 +92,18 @@ async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
         if not pause.too_long:
             raise
         pause.task.uncancel()
-        raise RequestTimedOut(f"Nothing of the body arrived for {BODY_PAUSE_S:g} seconds.") from None
+        raise RequestTimedOut(
+            f"The body arrived too slowly: it may pause for {BODY_PAUSE_S:g} seconds, and must come at "
+            f"{BODY_BYTES_PER_S} bytes a second after that long."
+        ) from None
     finally:
         pause.timer.cancel()
 
 
 class _Pause:
-    """Cancels the present task when nothing arrives. `asyncio.timeout` would cost each request 11 us, this 3."""
+    """Cancels the present task when too little arrives. `asyncio.timeout` would cost each request 11 us, this 3."""
 
-    __slots__ = ("task", "timer", "too_long")
+    __slots__ = ("_began", "_loop", "task", "timer", "too_long")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
@@ -106,12 +111,15 @@ class _Pause:
             raise RuntimeError("a body is read by a task")
         self.task = task
         self.too_long = False
-        self.timer = task.get_loop().call_later(BODY_PAUSE_S, self._end)
+        self._loop = task.get_loop()
+        self._began = self._loop.time()
+        self.timer = self._loop.call_at(self._began + BODY_PAUSE_S, self._end)
 
-    def begin_anew(self) -> None:
-        """Something arrived."""
+    def begin_anew(self, arrived: int) -> None:
+        """Something arrived; `arrived` bytes have by now."""
         self.timer.cancel()
-        self.timer = self.task.get_loop().call_later(BODY_PAUSE_S, self._end)
+        earned = self._began + arrived / BODY_BYTES_PER_S
+        self.timer = self._loop.call_at(min(self._loop.time(), earned) + BODY_PAUSE_S, self._end)
 
     def _end(self) -> None:
         self.too_long = True
@@ -134,7 +142,7 @@ async def _read(receive: Receive, limit: int, pause: _Pause) -> bytes:
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
-        pause.begin_anew()
+        pause.begin_anew(size)
         message = await receive()
 
 

@@ -31,7 +31,7 @@ def main(host: str, port: int) -> None:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http="freerelay_core.api.connection:Connection",
         access_log=False,
         log_config=None,  # its lines go where ours go
         timeout_graceful_shutdown=_LEFTOVERS_S,

@@ -1,0 +1,116 @@
+"""A client's connection: uvicorn's own, with an end for clients that send or read too slowly.
+
+uvicorn waits for the head of a request, and for a client to read, as long as the client likes; each of these holds a
+file of the process, of which there are some thousands. Bodies have their limit in `border.py`. For use as uvicorn's
+`http`: `uvicorn --http freerelay_core.api.connection:Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from freerelay_core.errors import RequestTimedOut
+
+__all__ = ["Connection"]
+
+HEAD_LIMIT_S = 30.0
+"""How long the head of a request may take, from its first byte, or from the connection for the first one."""
+UNREAD_LIMIT_S = 60.0
+"""How long a client may read nothing of what lies ready for it; who works between two tokens may take a while."""
+
+
+class Connection(HttpToolsProtocol):
+    """Ends itself where no head of a request is complete in time, or where nothing is read of an answer."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Give the first request its time."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._end_slow_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._forget_head()
+        self._forget_unread()
+        super().connection_lost(exc)
+
+    # -- the head of a request
+
+    def data_received(self, data: bytes) -> None:
+        """Give a head its time as long as it is not complete. Most come whole, and cost no timer."""
+        super().data_received(data)
+        if self._answering():
+            self._forget_head()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._end_slow_head)
+
+    def _answering(self) -> bool:
+        """Whether a request has come that is not answered, or the connection is a WebSocket's or closed by now."""
+        return not (self.cycle is None or self.cycle.response_complete) or self not in self.connections
+
+    def _end_slow_head(self) -> None:
+        begun = self.scope is not None  # a browser's connection in reserve must not find an answer to its first request
+        if begun and not self.transport.is_closing():
+            error = RequestTimedOut(f"The head of the request was not complete within {HEAD_LIMIT_S:g} seconds.")
+            body = orjson.dumps(error.as_openai())
+            head = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        self._close()
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    # -- answers that nobody reads
+
+    def pause_writing(self) -> None:
+        """More lies ready than the transport wants to hold: the client has its time to read of it."""
+        super().pause_writing()
+        self._watch_unread()
+
+    def resume_writing(self) -> None:
+        """Most of it was read."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._forget_unread()
+
+    def on_response_complete(self) -> None:
+        """An answer is handed over; where it was the last one, the transport closes once all of it is read."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_unread()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request came."""
+        self._close()
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._watch_unread()
+
+    def _watch_unread(self) -> None:
+        if self._unread_timer is None:
+            ready = self.transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(UNREAD_LIMIT_S, self._require_less_than, ready)
+
+    def _require_less_than(self, before: int) -> None:
+        self._unread_timer = None
+        if 0 < self.transport.get_write_buffer_size() < before:
+            self._watch_unread()
+        else:
+            self.transport.abort()
+
+    def _forget_unread(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None

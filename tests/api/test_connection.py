@@ -1,0 +1,138 @@
+"""Clients that send or read too slowly, as raw sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+
+import psutil
+import pytest
+from api_server import BODY
+from serving import eventually
+from upstreams import delta, opened, saying
+
+from freerelay_core.api import border, connection
+
+CHAT = "/v1/chat/completions"
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+BUFFERED = 16 * 1024 * 1024
+"""More than the kernel takes of what nobody reads."""
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_LIMIT_S", 0.3)
+    monkeypatch.setattr(connection, "UNREAD_LIMIT_S", 0.3)
+
+
+@pytest.fixture
+def to(calm, impatient):
+    with socket.create_connection(("127.0.0.1", calm.port), timeout=20) as client:
+        yield client
+
+
+def rest_of(client):
+    """What the server sends until it closes the connection."""
+    parts = []
+    while part := client.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def drip_until_ended(client, data):
+    """Send a byte after the other until the server has ended the connection, which it must before the last."""
+    client.settimeout(0.02)
+    for number in range(len(data)):
+        try:
+            client.send(data[number : number + 1])
+            if not client.recv(1 << 16):
+                return
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return
+    raise AssertionError("the server waited for all of it")
+
+
+def chat_head(server, length):
+    lines = [f"POST {CHAT} HTTP/1.1", "host: x", f"authorization: Bearer {server.key}", f"content-length: {length}"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def is_connected(server, client):
+    """Whether the server holds its end of this connection open."""
+    ours = client.getsockname()[1]
+    return any(
+        (end.laddr[1], end.raddr[1:], end.status) == (server.port, (ours,), psutil.CONN_ESTABLISHED)
+        for end in psutil.Process().net_connections("tcp")
+    )
+
+
+@pytest.mark.parametrize("before", [b"", HEALTHZ], ids=["first", "second"])
+def test_half_a_head_is_answered_with_408_and_the_connection_ends(to, before):
+    if before:
+        to.sendall(before)
+        assert b" 200 " in to.recv(1 << 16)
+    to.sendall(HEALTHZ[:-2])
+    top, _, body = rest_of(to).rpartition(b"\r\n\r\n")
+    assert b"HTTP/1.1 408 " in top
+    assert json.loads(body)["error"]["code"] == "request_timeout"
+
+
+@pytest.mark.parametrize("data", [HEALTHZ[:-2] + b"x-a: y\r\n" * 100, b"\r\n" * 500], ids=["headers", "empty lines"])
+def test_what_drips_in_gives_a_head_no_more_time(to, data):
+    drip_until_ended(to, data)
+
+
+def test_a_connection_on_which_nothing_is_said_ends_without_a_word(to):
+    assert rest_of(to) == b""
+
+
+def test_a_request_that_takes_longer_than_its_head_may_is_answered(calm, upstream, to):
+    async def late(request):
+        await asyncio.sleep(0.6)
+        await saying("Late")(request)
+
+    upstream.plan("first", late)
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body)
+    assert b" 200 " in to.recv(1 << 16)
+
+
+def test_what_drips_in_gives_a_body_no_more_time(calm, to, monkeypatch):
+    monkeypatch.setattr(border, "BODY_PAUSE_S", 0.3)
+    to.sendall(chat_head(calm, 100_000))
+    drip_until_ended(to, b" " * 1000)
+
+
+async def endless(request):
+    """A stream that goes on as long as somebody takes it."""
+    await opened(request)
+    while True:
+        await request.event(delta("x" * 100_000))
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_client_that_never_reads_is_ended_and_its_place_and_its_provider_are_free(calm, upstream, to, streamed):
+    upstream.plan("first", endless if streamed else saying("x" * BUFFERED))
+    body = json.dumps(BODY | {"stream": streamed}).encode()
+    to.sendall(chat_head(calm, len(body)) + body)
+    eventually(lambda: not is_connected(calm, to))
+    eventually(lambda: calm.application.admission.open == 0)
+    answer = rest_of(to)
+    assert b" 200 " in answer[:20]
+    assert not answer.endswith(b"0\r\n\r\n") if streamed else len(answer) < BUFFERED
+
+
+def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(calm, upstream, to):
+    upstream.plan("first", saying("x" * BUFFERED))
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body)
+    got = 0
+    while got < BUFFERED:
+        time.sleep(0.01)
+        part = to.recv(1 << 20)
+        assert part
+        got += len(part)
