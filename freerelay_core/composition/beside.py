@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from itertools import islice
 
 from freerelay_core.clock import Clock
-from freerelay_core.composition.demo_week import demo_week
 from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
 from freerelay_core.fleet import Budgets, Fleet
@@ -121,6 +120,8 @@ class Beside:
 
     async def _fill_demo_week(self, tenant_id: str) -> None:
         """Append the generated decisions, some at a time. A week that fails is only less to look at."""
+        from freerelay_core.composition.demo_week import demo_week  # noqa: PLC0415 -- the first start alone needs it
+
         records = demo_week(self._fleet.snapshot(), self._fleet, self._clock, tenant_id)
         try:
             while batch := await asyncio.to_thread(lambda: list(islice(records, _DEMO_BATCH))):
