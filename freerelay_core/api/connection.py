@@ -1,24 +1,27 @@
 """A client's connection: uvicorn's own, with an end for clients that send or read too slowly.
 
 uvicorn waits for the head of a request, and for a client to read, as long as the client likes; each of these holds a
-file of the process, of which there are some thousands. Bodies have their limit in `border.py`. For use as uvicorn's
-`http`: `uvicorn --http freerelay_core.api.connection:Connection`.
+file of the process, of which there are some thousands. It also keeps a head of any size. Bodies have their limits in
+`border.py`. For use as uvicorn's `http`: `uvicorn --http freerelay_core.api.connection:Connection`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from freerelay_core.errors import RequestTimedOut
+from freerelay_core.errors import FreeRelayError, HeadersTooLarge, RequestTimedOut
 
 __all__ = ["Connection"]
 
 HEAD_LIMIT_S = 30.0
 """How long the head of a request may take, from its first byte, or from the connection for the first one."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a head that is not complete; those that are meet the limit of `border.py`."""
 UNREAD_LIMIT_S = 60.0
 """How long a client may read nothing of what lies ready for it; who works between two tokens may take a while."""
 
@@ -29,6 +32,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes: int | None = None  # of a head that has begun and is not complete
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -46,24 +50,47 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Give a head its time as long as it is not complete. Most come whole, and cost no timer."""
+        counts = self._head_bytes is not None or self.cycle is None  # else it may begin with the end of a body
         super().data_received(data)
         if self._answering():
             self._forget_head()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._end_slow_head)
+        if counts and self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadersTooLarge("The head of the request is too large."))
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """A head is complete."""
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def _answering(self) -> bool:
         """Whether a request has come that is not answered, or the connection is a WebSocket's or closed by now."""
         return not (self.cycle is None or self.cycle.response_complete) or self not in self.connections
 
     def _end_slow_head(self) -> None:
-        begun = self.scope is not None  # a browser's connection in reserve must not find an answer to its first request
-        if begun and not self.transport.is_closing():
-            error = RequestTimedOut(f"The head of the request was not complete within {HEAD_LIMIT_S:g} seconds.")
+        if self._head_bytes is None:  # a browser's connection in reserve must not find an answer to its first request
+            self._close()
+        else:
+            self._refuse(RequestTimedOut(f"The head of the request was not complete within {HEAD_LIMIT_S:g} seconds."))
+
+    def _refuse(self, error: FreeRelayError) -> None:
+        """Answer, and close; in the middle of another answer close alone."""
+        if self._answering():
+            self._close()
+        else:
             body = orjson.dumps(error.as_openai())
-            head = "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        self._close()
+            head = f"{HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            head = f"HTTP/1.1 {error.status} {head}content-length: {len(body)}\r\n\r\n"
+            self.transport.write(head.encode() + body)
+            self._close()
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

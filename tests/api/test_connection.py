@@ -81,6 +81,15 @@ def test_half_a_head_is_answered_with_408_and_the_connection_ends(to, before):
     assert json.loads(body)["error"]["code"] == "request_timeout"
 
 
+@pytest.mark.parametrize("more", [b"x-a: y\r\n", b"y"], ids=["many headers", "one header"])
+def test_a_head_without_end_is_answered_with_431_and_the_connection_ends(to, more):
+    head = HEALTHZ[:-2] + b"x: y" + more * connection.MAX_HEAD_BYTES
+    to.sendall(head[: connection.MAX_HEAD_BYTES + 1])
+    top, _, body = rest_of(to).partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(body)["error"]["code"] == "headers_too_large"
+
+
 @pytest.mark.parametrize("data", [HEALTHZ[:-2] + b"x-a: y\r\n" * 100, b"\r\n" * 500], ids=["headers", "empty lines"])
 def test_what_drips_in_gives_a_head_no_more_time(to, data):
     drip_until_ended(to, data)
