@@ -32,8 +32,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 run: $(for_run)
 	@exec .venv/bin/freerelay serve $(if $(PORT),--port $(PORT))
 
+# Each process keeps a run of neighbouring files, which share servers and browsers, and takes from the other at the end.
 test: $(for_test)
-	$(in_venv) pytest --numprocesses 2 $(PYTEST_ARGS)
+	$(in_venv) pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(for_test)
 	$(in_venv) ruff check .
