@@ -44,6 +44,7 @@ def choose(page: Page, label: str) -> None:
     box.evaluate("box => box.scrollIntoView({block: 'center', behavior: 'instant'})")  # scrolling closes the list
     option = page.get_by_role("option", name=label)
     for _ in range(5):  # a page that is drawn anew at this moment closes the list, too
+        box.fill("")  # the text that stands there already would not open it again
         box.fill(label)
         with suppress(Error):
             option.click(timeout=3_000)
