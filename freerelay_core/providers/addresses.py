@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any, TypeAlias
 
-from aiohttp.connector import AddrInfoType
+__all__ = ["AddressInfo", "is_public", "public_socket"]
 
-__all__ = ["is_public", "public_socket"]
+AddressInfo: TypeAlias = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+"""An address as `socket.getaddrinfo` has it."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """An IPv4 address stands in the last 32 bits (RFC 6052)."""
@@ -26,7 +28,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def public_socket(info: AddrInfoType) -> socket.socket:
+def public_socket(info: AddressInfo) -> socket.socket:
     """A socket for a public address. Raises `OSError` for any other, before anything is sent."""
     family, kind, protocol, _, address = info
     if not is_public(str(address[0])):

@@ -63,7 +63,7 @@ class UpstreamAnswer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names are case-insensitive."""
+        """Names are in lower case."""
 
     @property
     def times(self) -> UpstreamTimes | None:

@@ -95,7 +95,7 @@ _DIALECTS: Mapping[str, tuple[_Fields, ...]] = MappingProxyType(
 
 
 def rate_limits(headers: Mapping[str, str], provider: str, now: datetime) -> tuple[Statement, ...]:
-    """What the headers (names are case-insensitive) say of the limits; empty where they say nothing."""
+    """What the headers (names in lower case) say of the limits; empty where they say nothing."""
     found = []
     fields = _dialect(provider)
     for limit, most, left, reset, refills in fields:

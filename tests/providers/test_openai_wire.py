@@ -81,7 +81,7 @@ async def test_an_error_status_is_an_answer(upstream, wire):
     upstream.plan("m", status(429, retry_after="3"))
     answer = await wire.send(request())
     assert answer.status == 429
-    assert answer.headers["Retry-After"] == "3"
+    assert answer.headers["retry-after"] == "3"
     assert json.loads(await answer.body())["error"]["message"] == "upstream says 429"
 
 
