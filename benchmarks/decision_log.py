@@ -34,7 +34,7 @@ from freerelay_core.fleet import Fleet
 from freerelay_core.snapshot import catalogue_snapshot
 from freerelay_core.store import DecisionRecord, PostgresStore
 from freerelay_core.store.embedded import acquire_database
-from freerelay_core.store.rows import DECISION_COLUMNS, decisions_as_json
+from freerelay_core.store.rows import DECISION_COLUMNS, decisions_as_rows, rows_as_json
 
 BATCH = 500
 BATCHES = 4
@@ -94,7 +94,7 @@ async def _measure(dsn: str, leader: int, rounds: int) -> dict[str, list[tuple[f
 
 
 async def _by_temporary_table(connection: psycopg.AsyncConnection[Any], records: Sequence[DecisionRecord]) -> None:
-    rows = orjson.loads(await decisions_as_json(records))
+    rows = orjson.loads(rows_as_json(decisions_as_rows(records)))
     cursor = connection.cursor()
     await cursor.execute(
         f"create temporary table fresh on commit drop as select {COLUMNS} from public.decisions limit 0"  # noqa: S608
@@ -116,7 +116,7 @@ async def _by_temporary_table(connection: psycopg.AsyncConnection[Any], records:
 
 
 async def _by_bare_copy(connection: psycopg.AsyncConnection[Any], records: Sequence[DecisionRecord]) -> None:
-    rows = [await decisions_as_json([record]) for record in records]
+    rows = [rows_as_json([row]) for row in decisions_as_rows(records)]
     async with connection.cursor().copy("copy public.bare (row) from stdin") as copy:
         for row in rows:
             await copy.write_row([row])

@@ -197,7 +197,6 @@ class _Call:
         duration_s = self._application.clock.monotonic() - self._started
         self._application.decision_log.record(
             decision.id,
-            context["tenant_id"],
             lambda: booked(decision_record(decision, execution, duration_s=duration_s, **context), hold),
         )
 

@@ -21,7 +21,7 @@ import math
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,11 +56,11 @@ class Kind:
     """What it is kept by beside the endpoint; None: by tenant."""
     half_life_s: float = math.inf
     """Seconds after which an outcome counts half, however few came since."""
+    decay: float = field(init=False)
+    """What one more outcome leaves of the older ones."""
 
-    @property
-    def decay(self) -> float:
-        """What one more outcome leaves of the older ones."""
-        return float(0.5 ** (1.0 / self.half_life))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay", 0.5 ** (1.0 / self.half_life))
 
 
 _FAMILIES = tuple(family.value for family in TaskFamily)
@@ -120,7 +120,7 @@ class _Tally:
     def add(self, cell: int, kind: Kind, now: float, value: float, expected: float) -> None:
         """Take in one outcome; `cell` is scope x E + endpoint."""
         left = kind.decay
-        if kind.half_life_s < math.inf:
+        if kind.half_life_s != math.inf:
             left *= 0.5 ** ((now - self._told_at[cell]) / kind.half_life_s)
             self._told_at[cell] = now
         self._weight[cell] = self._weight[cell] * left + 1.0

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from freerelay_core.clock import id_time
 from freerelay_core.decision import Decision
@@ -29,9 +28,8 @@ def decision_record(
     decision: Decision, execution: Execution, *, tenant_id: str, request_id: str, model: str, duration_s: float
 ) -> DecisionRecord:
     """The record of a decision; `model` is what the client named, `duration_s` what it waited."""
-    order = np.array(decision.order, dtype=np.intp)
     evaluation, snapshot = decision.evaluation, decision.snapshot
-    p50, p95 = decision.latencies_s
+    columns = _ranked(decision)
     return DecisionRecord(
         id=decision.id,
         tenant_id=tenant_id,
@@ -42,14 +40,8 @@ def decision_record(
         preference=decision.preference,
         profile=decision.profile.as_dict(),
         exponents=decision.exponents,
-        log_factors=dict(zip(FACTORS, map(_column, evaluation.of_one.take(order, axis=1)), strict=True)),
-        ranking=LoggedRanking(
-            endpoint=decision.endpoints,
-            cost_usd=_column(evaluation.cost_usd.take(order)),
-            latency_p50_s=_column(p50.take(order)),
-            latency_p95_s=_column(p95.take(order)),
-            log_utility=_column(decision.log_utilities.take(order)),
-        ),
+        log_factors=dict(zip(FACTORS, columns, strict=False)),
+        ranking=LoggedRanking(decision.endpoints, *columns[len(FACTORS) :]),
         excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
         actions=_actions(decision),
@@ -59,9 +51,19 @@ def decision_record(
     )
 
 
-def _column(figures: npt.NDArray[np.float64]) -> array[float]:
-    """The figures as the log keeps them."""
-    return array("d", figures.tobytes())
+def _ranked(decision: Decision) -> list[array[float]]:
+    """The log factors in the order of `FACTORS`, then the columns of `LoggedRanking` after the first."""
+    evaluation, order = decision.evaluation, decision.order
+    rows = np.empty((_RANKED, len(evaluation.cost_usd)))
+    rows[: len(FACTORS)] = evaluation.of_one
+    rows[-4] = evaluation.cost_usd
+    rows[-3], rows[-2] = decision.latencies_s
+    rows[-1] = decision.log_utilities
+    raw, width = rows.take(order, axis=1).tobytes(), 8 * len(order)
+    return [array("d", raw[row * width : (row + 1) * width]) for row in range(_RANKED)]
+
+
+_RANKED = len(FACTORS) + 4
 
 
 def _actions(decision: Decision) -> tuple[Mapping[str, Any], ...]:

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.store.rows import DecisionRow
 from freerelay_core.store.values import (
     DailySpend,
     DecisionFilter,
@@ -132,6 +133,9 @@ class Store(Protocol):
 
         Raises `UnprocessableRequest`, and writes none of them, when a record holds what the store cannot keep.
         """
+
+    async def append_decision_rows(self, rows: Sequence[DecisionRow]) -> None:
+        """`append_decisions` for decisions that are rows already."""
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """One decision of this tenant (of any tenant when None: operators only). Raises `NotFound`."""

@@ -1,4 +1,4 @@
-"""The decision log: taken on the request path in a microsecond, written in batches beside it.
+"""The decision log: each is taken as the row that it will be, and written in batches.
 
     recorded -> pending --------------> written      find() sees it from the first moment
                    |`-> spilled to files -^          while the store is away and many are pending, and at the end
@@ -15,12 +15,12 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 
 from freerelay_core.clock import Clock
 from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
 from freerelay_core.store.base import Store
+from freerelay_core.store.rows import DecisionRow, decision_as_row
 from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import DecisionRecord
 
@@ -31,25 +31,8 @@ _KEPT_WHILE_AWAY = 2_000
 """So many stay in memory while the store is known to be away; a decision over 90 endpoints is 20 kB."""
 _SPILL_AGAIN_S = 5.0
 _ADOPT_EVERY_S = 60.0
-_SLICE = 8
-"""Records made in one go, about half a millisecond."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A decision on its way. `make` builds its record, once, off the request path."""
-
-    id: str
-    tenant_id: str
-    make: Callable[[], DecisionRecord]
-    record: DecisionRecord | None = None
-
-    def made(self) -> DecisionRecord:
-        if self.record is None:
-            self.record = self.make()
-        return self.record
 
 
 class DecisionLog:
@@ -74,7 +57,7 @@ class DecisionLog:
         self._capacity = capacity
         self._batch = batch
         self._interval_s = interval_s
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, DecisionRow] = {}
         self._taken: set[str] = set()  # pending, and in a batch that is being written or spilled
         self._many = capacity // 2
         self._written = 0
@@ -106,25 +89,35 @@ class DecisionLog:
         """Decisions lost: there was no room, they could not be made, read or stored, or were torn in their file."""
         return self._dropped
 
-    def record(self, decision_id: str, tenant_id: str, make: Callable[[], DecisionRecord]) -> None:
-        """Take a decision. Never waits and never raises; when the log is full the decision is dropped and counted."""
+    def record(self, decision_id: str, make: Callable[[], DecisionRecord]) -> None:
+        """Take the decision that `make` gives. Never waits and never raises: what has no place is dropped and counted.
+
+        Its row is made here and now. Kept as objects until it is written it would take as much memory, and all of that
+        would be walked by the garbage collector.
+        """
         if len(self._pending) >= self._many:
             self._filling.set()
             if len(self._pending) >= self._capacity:
                 self._refuse()
                 return
-        self._pending[decision_id] = _Pending(decision_id, tenant_id, make)
+        try:
+            row = decision_as_row(make())
+        except Exception:  # noqa: BLE001 -- the request was answered; whatever is wrong with its record must not break it
+            _log.exception("decision %s dropped: its record cannot be made", decision_id)
+            self._dropped += 1
+            return
+        self._pending[row.id] = row
         self._waiting.set()
 
     async def find(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """One decision of this tenant (of any when None: operators only), written or not. Raises `NotFound`."""
         pending = self._pending.get(decision_id)
         if pending is not None and tenant_id in (None, pending.tenant_id):
-            return pending.made()
+            return pending.record()
         if self._spill is not None:
             owner = self._spill.tenant_of(decision_id)
             if owner is not None and tenant_id in (None, owner):
-                return self._spill.read(decision_id)
+                return self._spill.read(decision_id).record()
         return await self._store.decision(tenant_id, decision_id)
 
     async def run(self) -> None:
@@ -190,49 +183,46 @@ class DecisionLog:
         """
         async with self._writing:
             with self._oldest_pending() as batch:
-                await self._append(await self._made(batch), self._forget)
+                await self._append(batch, self._forget)
             self._full = False
             spill = self._spill
             if spill is not None and spill.count:
-                records = await self._read(spill, spill.oldest(self._batch))
-                await self._append(records, spill.discard)
+                await self._append(self._read(spill, spill.oldest(self._batch)), spill.discard)
             if not self._pending and not self.spilled:
                 self._waiting.clear()
 
-    async def _append(self, records: Sequence[DecisionRecord], done: Callable[[str], None]) -> None:
+    async def _append(self, rows: Sequence[DecisionRow], done: Callable[[str], None]) -> None:
         try:
-            await self._store.append_decisions(records)
+            await self._store.append_decision_rows(rows)
         except UnprocessableRequest:
-            await self._append_singly(records, done)
+            await self._append_singly(rows, done)
             return
-        self._written += len(records)
-        for record in records:
-            done(record.id)
+        self._written += len(rows)
+        for row in rows:
+            done(row.id)
 
-    async def _append_singly(self, records: Sequence[DecisionRecord], done: Callable[[str], None]) -> None:
+    async def _append_singly(self, rows: Sequence[DecisionRow], done: Callable[[str], None]) -> None:
         """One bad record must not hold up the others."""
-        for record in records:
+        for row in rows:
             try:
-                await self._store.append_decisions([record])
+                await self._store.append_decision_rows([row])
                 self._written += 1
             except UnprocessableRequest as error:
-                _log.error("decision %s dropped: %s", record.id, error)
+                _log.error("decision %s dropped: %s", row.id, error)
                 self._dropped += 1
-            done(record.id)
+            done(row.id)
 
-    async def _read(self, spill: Spill, ids: Sequence[str]) -> list[DecisionRecord]:
-        """The spilled records that can be read; the others are dropped."""
-        records = []
-        for number, decision_id in enumerate(ids, start=1):
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
+    def _read(self, spill: Spill, ids: Sequence[str]) -> list[DecisionRow]:
+        """The spilled decisions that can be read; the others are dropped."""
+        rows = []
+        for decision_id in ids:
             try:
-                records.append(spill.read(decision_id))
-            except (OSError, ValueError):
+                rows.append(spill.read(decision_id))
+            except OSError:
                 _log.exception("decision %s dropped: it cannot be read from its file", decision_id)
                 self._dropped += 1
                 spill.discard(decision_id)
-        return records
+        return rows
 
     # -- to files
 
@@ -251,22 +241,18 @@ class DecisionLog:
             with self._oldest_pending() as batch:
                 if not batch:
                     return False
-                records = await self._made(batch)
                 try:
-                    unfit = await spill.add(records)
+                    await spill.add(batch)
                 except OSError as error:
                     if not self._spill_fails:
                         self._spill_fails = True
                         _log.error("decisions cannot wait in %s (%s): they wait in memory", spill.folder, error)
                     return False
                 self._spill_fails = False
-                if spill.count == len(records) - len(unfit):
+                if spill.count == len(batch):
                     _log.warning("the store is away or too slow: decisions wait in %s meanwhile", spill.folder)
-                for record in records:
-                    self._forget(record.id)
-                for decision_id, reason in unfit.items():
-                    _log.error("decision %s dropped: %s", decision_id, reason)
-                self._dropped += len(unfit)
+                for row in batch:
+                    self._forget(row.id)
         return True
 
     async def _adopt_now_and_then(self, spill: Spill) -> None:
@@ -293,7 +279,7 @@ class DecisionLog:
     # -- pending
 
     @contextmanager
-    def _oldest_pending(self) -> Iterator[list[_Pending]]:
+    def _oldest_pending(self) -> Iterator[list[DecisionRow]]:
         """A batch of decisions that is nobody else's as long as it lasts."""
         free = (pending for pending in self._pending.values() if pending.id not in self._taken)
         batch = list(islice(free, self._batch))
@@ -304,40 +290,11 @@ class DecisionLog:
         finally:
             self._taken -= ids
 
-    async def _made(self, batch: Sequence[_Pending]) -> list[DecisionRecord]:
-        """The records of a batch; the decisions of which none can be made are dropped."""
-        records = await _made(batch)
-        for pending in batch:
-            if pending.record is None:
-                self._drop(pending.id)
-        return records
-
     def _forget(self, decision_id: str) -> None:
         self._pending.pop(decision_id, None)
-
-    def _drop(self, decision_id: str) -> None:
-        if self._pending.pop(decision_id, None) is not None:
-            self._dropped += 1
 
     def _refuse(self) -> None:
         self._dropped += 1
         if not self._full:
             self._full = True
             _log.error("decision log full (%d wait for the store): new decisions are dropped", self._capacity)
-
-
-async def _made(batch: Sequence[_Pending]) -> list[DecisionRecord]:
-    """The records that can be made; the others keep none.
-
-    Made on the event loop, a few at a time between requests. A thread would be no kinder: it computes, and whenever the
-    loop waits for the network it loses the interpreter to that thread for a whole switch interval (40 % of the rate).
-    """
-    records = []
-    for number, pending in enumerate(batch, start=1):
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-        try:
-            records.append(pending.made())
-        except Exception:  # noqa: BLE001 -- one decision's fault must not hold up the others
-            _log.exception("decision %s dropped: its record cannot be made", pending.id)
-    return records

@@ -39,15 +39,17 @@ from freerelay_core.store.refusals import (
 from freerelay_core.store.rows import (
     DECISION_COLUMNS,
     LINE_COLUMNS,
+    DecisionRow,
     change_from_row,
     decision_from_row,
-    decisions_as_json,
+    decisions_as_rows,
     identity_from_row,
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
     line_from_row,
     request_from_row,
+    rows_as_json,
     scenario_from_row,
     session_from_row,
     snapshot_from_row,
@@ -246,14 +248,16 @@ class PostgresStore:
     # -- decisions
 
     async def append_decisions(self, records: Sequence[DecisionRecord]) -> None:
-        if not records:
+        await self.append_decision_rows(decisions_as_rows(records))
+
+    async def append_decision_rows(self, rows: Sequence[DecisionRow]) -> None:
+        if not rows:
             return
         await self._partitions.run()
+        query = "select public.append_decisions(%s)"
         try:
-            rows = await decisions_as_json(records)
-            query = "select public.append_decisions(%s)"
-            await self._connections.one(SERVICE, query, [rows], limit_s=_APPEND_LIMIT_S)
-        except (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError) as error:
+            await self._connections.one(SERVICE, query, [rows_as_json(rows)], limit_s=_APPEND_LIMIT_S)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
 
     async def _renew_partitions(self) -> None:

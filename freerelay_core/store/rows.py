@@ -9,20 +9,21 @@ A row's times and jsonb values may have come by PostgreSQL's own protocol (as `d
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import orjson
 
 from freerelay_core.clock import id_time
+from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.store.values import (
     TIERS,
@@ -48,15 +49,17 @@ __all__ = [
     "DECISION_COLUMNS",
     "LINE_COLUMNS",
     "ODD_VALUES",
+    "DecisionRow",
     "change_from_row",
+    "decision_as_row",
     "decision_from_row",
-    "decisions_as_json",
     "identity_from_row",
     "key_from_row",
     "lesson_from_row",
     "lessons_as_rows",
     "line_from_row",
     "request_from_row",
+    "rows_as_json",
     "scenario_from_row",
     "session_from_row",
     "snapshot_from_row",
@@ -75,9 +78,6 @@ ODD_VALUES: Counter[str] = Counter()
 """How often this process read a default in place of what a tenant's row held, by column."""
 
 _log = logging.getLogger(__name__)
-
-_SLICE = 8
-"""Decisions written as JSON in one go, about half a millisecond."""
 
 DECISION_COLUMNS: Mapping[str, str] = {
     "created_at": "timestamptz",
@@ -347,21 +347,24 @@ def lessons_as_rows(lessons: Iterable[Lesson]) -> list[dict[str, Any]]:
     return [asdict(lesson) for lesson in lessons]
 
 
-async def decisions_as_json(records: Iterable[DecisionRecord]) -> str:
-    """The records as a JSON array of objects with the keys of `DECISION_COLUMNS`, a few at a time between requests.
+class DecisionRow(NamedTuple):
+    """A decision as it is written, and as it waits to be: `json` is an object with keys of `DECISION_COLUMNS`."""
 
-    Floats of the ranking come back to the last bit. Raises `ValueError` or `TypeError` for what JSON cannot hold.
+    id: str
+    tenant_id: str
+    json: bytes
+
+    def record(self) -> DecisionRecord:
+        """The decision. Raises `ValueError`, `LookupError`, `TypeError` or `AttributeError` where it holds none."""
+        return decision_from_row(orjson.loads(self.json))
+
+
+def decision_as_row(record: DecisionRecord) -> DecisionRow:
+    """The row of a decision; floats of the ranking come back to the last bit.
+
+    Raises `ValueError` or `TypeError` for what a row cannot hold.
     """
-    rows = []
-    for number, record in enumerate(records, start=1):
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-        rows.append(_decision_as_json(record))
-    return f"[{','.join(rows)}]"
-
-
-def _decision_as_json(record: DecisionRecord) -> str:
-    outcome, names = record.outcome, _figure_names(record)
+    outcome, ranking, names = record.outcome, record.ranking, _figure_names(record)
     row = {
         "created_at": id_time(record.id),
         "id": record.id,
@@ -384,8 +387,8 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "usage_estimated": outcome.usage_estimated,
         "schema_pass": outcome.schema_pass,
         "profile": record.profile,
-        "exponents": record.exponents,
-        "ranking": {"endpoint": record.ranking.endpoint, "figures": names},
+        "exponents": dict(record.exponents),
+        "ranking": _endpoints_and_names(tuple(ranking.endpoint), names),
         "figures": f"\\x{_figures(record, names).hex()}",
         "excluded": record.excluded,
         "rules": record.rules,
@@ -395,28 +398,43 @@ def _decision_as_json(record: DecisionRecord) -> str:
         "propensity": record.propensity,
         "explored": record.explored,
     }
-    return orjson.dumps(row, default=_plain).decode()
+    return DecisionRow(record.id, record.tenant_id, orjson.dumps(row, default=_plain))
 
 
-def _figure_names(record: DecisionRecord) -> list[str]:
+def decisions_as_rows(records: Iterable[DecisionRecord]) -> list[DecisionRow]:
+    """The rows of decisions. Raises `UnprocessableRequest` where one cannot be stored."""
+    try:
+        return [decision_as_row(record) for record in records]
+    except (TypeError, ValueError) as error:
+        raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
+
+
+def rows_as_json(rows: Iterable[DecisionRow]) -> str:
+    """A JSON array of the rows."""
+    return f"[{b','.join([row.json for row in rows]).decode()}]"
+
+
+@lru_cache(maxsize=1024)
+def _endpoints_and_names(endpoints: tuple[str, ...], names: tuple[str, ...]) -> orjson.Fragment:
+    """The column `ranking`, which requests of a kind share."""
+    return orjson.Fragment(orjson.dumps({"endpoint": endpoints, "figures": names}))
+
+
+def _figure_names(record: DecisionRecord) -> tuple[str, ...]:
     """What `figures` holds of a record: all but what an older release left out."""
     ranking = record.ranking
-    return [*record.log_factors, *(name for name in _RANKED if getattr(ranking, name) or not ranking.endpoint)]
+    return (*record.log_factors, *(name for name in _RANKED if getattr(ranking, name) or not ranking.endpoint))
 
 
 def _figures(record: DecisionRecord, names: Sequence[str]) -> bytes:
-    logs = record.log_factors
-    columns = [logs[name] if name in logs else getattr(record.ranking, name) for name in names]
-    if any(len(column) != len(record.ranking.endpoint) for column in columns):
+    logs, count = record.log_factors, len(record.ranking.endpoint)
+    columns = [*logs.values(), *(getattr(record.ranking, name) for name in names[len(logs) :])]
+    if any(len(column) != count for column in columns):
         raise ValueError("every column of a ranking is as long as the ranking")
-    if not all(math.isfinite(sum(column)) for column in logs.values()):
+    raw = b"".join([column if isinstance(column, array) else array("d", column) for column in columns])
+    if not np.isfinite(np.frombuffer(raw, count=len(logs) * count)).all():
         raise ValueError("log factors must be finite")  # replay needs them
-    values = array("d")
-    for column in columns:
-        values.extend(column)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values.tobytes()
+    return raw if sys.byteorder == "little" else np.frombuffer(raw).byteswap().tobytes()
 
 
 def _plain(value: object) -> object:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 from freerelay_core.clock import Clock, id_time
-from freerelay_core.errors import ConfigurationError, UnprocessableRequest
+from freerelay_core.errors import ConfigurationError
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.look_ahead import LookAhead
@@ -31,15 +31,17 @@ from freerelay_core.store.refusals import (
 )
 from freerelay_core.store.rows import (
     DECISION_COLUMNS,
+    DecisionRow,
     change_from_row,
     decision_from_row,
-    decisions_as_json,
+    decisions_as_rows,
     identity_from_row,
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
     line_from_row,
     request_from_row,
+    rows_as_json,
     scenario_from_row,
     session_from_row,
     snapshot_from_row,
@@ -227,14 +229,13 @@ class SupabaseStore:
     # -- decisions
 
     async def append_decisions(self, records: Sequence[DecisionRecord]) -> None:
-        if not records:
+        await self.append_decision_rows(decisions_as_rows(records))
+
+    async def append_decision_rows(self, rows: Sequence[DecisionRow]) -> None:
+        if not rows:
             return
         await self._partitions.run()
-        try:
-            rows = await decisions_as_json(records)
-        except (TypeError, ValueError) as error:
-            raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
-        await self._wire.value("append_decisions", records=rows, limit_s=_APPEND_LIMIT_S)
+        await self._wire.value("append_decisions", records=rows_as_json(rows), limit_s=_APPEND_LIMIT_S)
 
     async def _renew_partitions(self) -> None:
         await self._wire.value("ensure_decision_partitions")

@@ -19,7 +19,7 @@ async def until_written(log):
 
 
 def record(log, made):
-    log.record(made.id, made.tenant_id, lambda: made)
+    log.record(made.id, lambda: made)
 
 
 async def test_what_is_recorded_is_written(store, tenant, make_decision, sql):
@@ -62,23 +62,6 @@ async def test_a_pending_decision_of_another_tenant_is_not_found(store, tenant, 
         await log.find(tenant.id, new_id(SystemClock()))
 
 
-async def test_records_are_made_after_the_request_and_once(store, tenant, make_decision):
-    log = DecisionLog(store, SystemClock(), interval_s=0.01)
-    made, calls = make_decision(tenant.id), []
-
-    def make():
-        calls.append(made.id)
-        return made
-
-    log.record(made.id, tenant.id, make)
-    assert not calls
-    await log.find(tenant.id, made.id)
-    async with running(log):
-        await until_written(log)
-
-    assert calls == [made.id]
-
-
 async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store, tenant, make_decision, sql, caplog):
     log = DecisionLog(store, SystemClock(), capacity=3)
     records = [make_decision(tenant.id) for _ in range(5)]
@@ -98,7 +81,7 @@ async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_de
     good = [make_decision(tenant.id) for _ in range(4)]
     for made in (good[0], make_decision(tenant.id, model="\0"), good[1], good[2]):
         record(log, made)
-    log.record(new_id(SystemClock()), tenant.id, lambda: 1 / 0)
+    log.record(new_id(SystemClock()), lambda: 1 / 0)
     record(log, good[3])
 
     await log.close()

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from freerelay_core.store import apply_schema
-from freerelay_core.store.rows import decisions_as_json
+from freerelay_core.store.rows import decisions_as_rows, rows_as_json
 from tests.store.helpers import Sql, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
@@ -182,7 +182,8 @@ async def test_the_tenants_own_sums_are_its_own_in_either_world(either_world, ma
     sql = either_world
     sql.owner("insert into users (email) values ('ann@x'), ('bob@x')")
     ann, bob = (row[0] for row in sql.owner("select id from users order by email"))
-    records = await decisions_as_json([make_decision(str(ann)), make_decision(str(ann)), make_decision(str(bob))])
+    made = [make_decision(str(ann)), make_decision(str(ann)), make_decision(str(bob))]
+    records = rows_as_json(decisions_as_rows(made))
     sql.as_role("service_role", "select public.append_decisions(%s)", records)
 
     sums = "select requests from public.decision_traffic('-infinity', 'infinity')"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import StoreUnavailable
 from freerelay_core.store import DecisionLog, PostgresStore, Spill
+from freerelay_core.store.rows import decisions_as_rows
 from freerelay_core.store.supabase import SupabaseStore
 from tests.store.embedded_server import ENVIRONMENT
 from tests.store.helpers import decision, running, until
@@ -65,7 +66,7 @@ def make_log(store, folder):
 
 
 def record(log, made):
-    log.record(made.id, made.tenant_id, lambda: made)
+    log.record(made.id, lambda: made)
 
 
 async def spill_some(log, records):
@@ -192,9 +193,10 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import Spill
+from freerelay_core.store.rows import decisions_as_rows
 from tests.store.helpers import decision
 records = [decision(sys.argv[2]) for _ in range(5)]
-asyncio.run(Spill(Path(sys.argv[1]), SystemClock()).add(records))
+asyncio.run(Spill(Path(sys.argv[1]), SystemClock()).add(decisions_as_rows(records)))
 print(*[made.id for made in records], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -270,7 +272,7 @@ def spilled_bytes():
     """Five decisions, and the bytes of the file that holds them."""
     records = [decision(ANN) for _ in range(5)]
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(Spill(Path(folder), SystemClock()).add(records))
+        asyncio.run(Spill(Path(folder), SystemClock()).add(decisions_as_rows(records)))
         (file,) = Path(folder).iterdir()
         yield records, file.read_bytes()
 
@@ -286,7 +288,7 @@ def test_wherever_a_file_is_cut_off_the_whole_lines_before_come_back(spilled_byt
             spill = Spill(Path(folder), SystemClock())
             torn = asyncio.run(spill.adopt())
             whole = content[:length].count(b"\n")
-            assert [spill.read(one) for one in spill.oldest(9)] == records[:whole]
+            assert [spill.read(one).record() for one in spill.oldest(9)] == records[:whole]
             assert torn == (length > 0 and content[length - 1 : length] != b"\n")
             assert whole or not [*Path(folder).iterdir()]
             spill.close()

@@ -323,13 +323,13 @@ async def test_the_decision_log_loses_and_doubles_nothing_over_kills(server, sto
     for _ in range(3):
         for _ in range(100):
             made = decision(tenant.id)
-            log.record(made.id, tenant.id, lambda made=made: made)
+            log.record(made.id, lambda made=made: made)
             recorded.append(made.id)
             await asyncio.sleep(0)
         await until(lambda: log.pending <= 60)
         server.kill()
         made = decision(tenant.id)
-        log.record(made.id, tenant.id, lambda made=made: made)
+        log.record(made.id, lambda made=made: made)
         recorded.append(made.id)
         assert await log.find(tenant.id, made.id) == made
         await asyncio.to_thread(server.start)
@@ -348,7 +348,7 @@ async def test_a_log_closed_while_the_store_is_away_counts_what_it_loses(server,
     server.kill()
     for _ in range(3):
         made = decision(tenant.id)
-        log.record(made.id, tenant.id, lambda made=made: made)
+        log.record(made.id, lambda made=made: made)
 
     await log.close(limit_s=0.5)
 
