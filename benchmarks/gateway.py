@@ -46,7 +46,9 @@ ENDPOINTS = 20
 RULES = 20
 BURST, BURSTS = 200, 10
 CHUNK_DELAY_MS = 20
-UVICORN = ("--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+UVICORN = ("--no-access-log", "--loop", "uvloop", "--log-level", "warning", "--http")
+CONNECTION = "freerelay_core.api.connection:Connection"
+"""As `freerelay serve` has it."""
 AIMS = {
     "gateway_ratio_c16": (0.7, "least"),
     "gateway_stream_ratio_c16": (0.7, "least"),
@@ -182,7 +184,7 @@ def servers(
     fake = stack.enter_context(_process([str(bench / "fake_upstream.py"), str(upstream), *delay], {}, bench))
     floor_process = stack.enter_context(
         _process(
-            ["-m", "uvicorn", "floor_asgi:app", "--port", str(floor), *UVICORN],
+            ["-m", "uvicorn", "floor_asgi:app", "--port", str(floor), *UVICORN, "httptools"],
             {"UPSTREAM": completions.format(upstream)},
             bench,
         )
@@ -220,7 +222,7 @@ def _litellm(stack: ExitStack, command: str, folder: Path, upstream: int) -> Ser
 
 
 def _freerelay(port: int) -> list[str]:
-    return ["-m", "uvicorn", "freerelay_core.api:app", "--port", str(port), *UVICORN]
+    return ["-m", "uvicorn", "freerelay_core.api:app", "--port", str(port), *UVICORN, CONNECTION]
 
 
 def _cold_start_s(environment: Mapping[str, str]) -> float:

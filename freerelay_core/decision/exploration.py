@@ -37,12 +37,16 @@ _BITS = 48
 
 def unsettled(order: Sequence[int], log_utilities: npt.NDArray[np.float64], snapshot: Snapshot) -> tuple[int, ...]:
     """Those of the ranked endpoints (`order`, best first) but the first that an exploration may try, best first."""
-    behind = np.array(order[1:], dtype=np.intp)
-    if not behind.size:
+    found: list[int] = []
+    if not order:
         return ()
-    close = log_utilities[behind] >= log_utilities[order[0]] + math.log(CLOSE)
-    open_ = (snapshot.outcomes[behind] < SETTLED) & ~snapshot.simulated[behind]
-    return tuple(behind[close & open_].tolist())
+    least = log_utilities[order[0]] + math.log(CLOSE)
+    for e in order[1:]:
+        if log_utilities[e] < least:  # and so are all that follow
+            break
+        if snapshot.outcomes[e] < SETTLED and not snapshot.simulated[e]:
+            found.append(e)
+    return tuple(found)
 
 
 def chance_of(decision_id: str) -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,8 +14,7 @@ _END = re.compile(rb"\n\n")
 _END_OF_ANY = re.compile(rb"\r?\n\r?\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the provider counted them; output includes hidden thinking, input includes cached."""
 
     input_tokens: int
@@ -26,8 +24,7 @@ class Usage:
     """Hidden thinking, part of the output; None where the provider does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatAnswer:
+class ChatAnswer(NamedTuple):
     """What a complete body says. `error` says, in our words (a vendor's may repeat the prompt), why it is no answer."""
 
     usage: Usage | None = None

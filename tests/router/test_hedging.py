@@ -65,12 +65,13 @@ async def test_a_first_endpoint_that_is_in_time_is_asked_alone(rig, upstream):
 
 
 async def test_the_first_still_wins_when_it_is_quicker_in_the_end(rig, upstream):
-    async def after_a_while(request):
-        await asyncio.sleep(0.3)
+    slower = Hanging()
+
+    async def once_another_is_asked(request):
+        assert await asyncio.to_thread(slower.began.wait, 10)
         await good(request)
 
-    slower = Hanging()
-    upstream.plan("first", after_a_while)
+    upstream.plan("first", once_another_is_asked)
     upstream.plan("second", slower)
     execution, sent = await rig.run(stream=True)
     assert execution.endpoint == "first/m"
