@@ -58,6 +58,8 @@ class Exchange:
     async def body(self) -> bytes:
         """The whole body."""
         self._reads_all = True
+        if not self.complete:
+            self._connection.resume()
         while not self.complete:
             if self._size > MAX_ANSWER_BYTES:
                 raise UpstreamError("malformed", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")

@@ -170,6 +170,14 @@ async def test_a_body_without_end_is_cut_off(upstream, client, target, monkeypat
     exchange.close()
 
 
+async def test_a_large_answer_is_read_whole_even_when_nobody_reads_it_at_once(upstream, client, target):
+    size = 8_000_000
+    upstream.plan("m", raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size)))
+    exchange = await post(client, target)
+    await asyncio.sleep(0.2)
+    assert len(await asyncio.wait_for(exchange.body(), 5)) == size
+
+
 async def test_a_provider_that_is_quicker_than_its_reader_has_to_wait(upstream, client, target):
     offered, count = 0, 400
 
