@@ -1,4 +1,4 @@
-"""What writing the decision log costs, in batches of 500, beside a bare COPY of the same bytes in the same run.
+"""What writing the decision log costs, in batches of 200, beside a bare COPY of the same bytes in the same run.
 
     python benchmarks/decision_log.py [--rounds 5] [--json]
 
@@ -36,8 +36,8 @@ from freerelay_core.store import DecisionRecord, PostgresStore
 from freerelay_core.store.embedded import acquire_database
 from freerelay_core.store.rows import DECISION_COLUMNS, decisions_as_rows, rows_as_json
 
-BATCH = 500
-BATCHES = 4
+BATCH = 200
+BATCHES = 10
 """In one turn of one way."""
 CLOCK = SystemClock()
 COLUMNS = ", ".join(DECISION_COLUMNS)

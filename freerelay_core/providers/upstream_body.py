@@ -32,7 +32,9 @@ def upstream_body(body: Mapping[str, Any], endpoint: Endpoint, wire: Wire = OPEN
         sent.pop("reasoning_effort", None)
     if wire is not OPENAI_WIRE:
         _translate(sent, wire)
-    return orjson.dumps(sent)
+    return bytes(
+        memoryview(orjson.dumps(sent))
+    )  # a copy: what orjson returns keeps 64 KiB, and providers are waited for
 
 
 def asks_for_usage(body: Mapping[str, Any]) -> bool:

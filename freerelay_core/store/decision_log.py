@@ -48,7 +48,7 @@ class DecisionLog:
         *,
         spill: Spill | None = None,
         capacity: int = 20_000,
-        batch: int = 500,
+        batch: int = 200,
         interval_s: float = 0.2,
     ) -> None:
         self._store = store

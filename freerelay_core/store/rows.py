@@ -352,7 +352,8 @@ class DecisionRow(NamedTuple):
 
     id: str
     tenant_id: str
-    json: bytes
+    json: str
+    """Text, because the bytes that orjson returns keep the 64 KiB in which they were written."""
 
     def record(self) -> DecisionRecord:
         """The decision. Raises `ValueError`, `LookupError`, `TypeError` or `AttributeError` where it holds none."""
@@ -398,7 +399,7 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
         "propensity": record.propensity,
         "explored": record.explored,
     }
-    return DecisionRow(record.id, record.tenant_id, orjson.dumps(row, default=_plain))
+    return DecisionRow(record.id, record.tenant_id, orjson.dumps(row, default=_plain).decode())
 
 
 def decisions_as_rows(records: Iterable[DecisionRecord]) -> list[DecisionRow]:
@@ -411,13 +412,13 @@ def decisions_as_rows(records: Iterable[DecisionRecord]) -> list[DecisionRow]:
 
 def rows_as_json(rows: Iterable[DecisionRow]) -> str:
     """A JSON array of the rows."""
-    return f"[{b','.join([row.json for row in rows]).decode()}]"
+    return f"[{','.join([row.json for row in rows])}]"
 
 
 @lru_cache(maxsize=1024)
 def _endpoints_and_names(endpoints: tuple[str, ...], names: tuple[str, ...]) -> orjson.Fragment:
     """The column `ranking`, which requests of a kind share."""
-    return orjson.Fragment(orjson.dumps({"endpoint": endpoints, "figures": names}))
+    return orjson.Fragment(orjson.dumps({"endpoint": endpoints, "figures": names}).decode())
 
 
 def _figure_names(record: DecisionRecord) -> tuple[str, ...]:

@@ -107,11 +107,12 @@ class Spill:
         """A decision that waits, as it was written. Raises `OSError`."""
         line = self._lines[decision_id]
         text = os.pread(line.file.descriptor, line.length, line.offset)
-        return DecisionRow(decision_id, line.tenant_id, text[len(_before(decision_id, line.tenant_id)) : -len(_AFTER)])
+        row = text[len(_before(decision_id, line.tenant_id)) : -len(_AFTER)]
+        return DecisionRow(decision_id, line.tenant_id, row.decode())
 
     async def add(self, rows: Iterable[DecisionRow]) -> None:
         """Take the decisions. Raises `OSError`, and has taken none, when the folder cannot be written or is full."""
-        lines = {row.id: (row.tenant_id, _before(row.id, row.tenant_id) + row.json + _AFTER) for row in rows}
+        lines = {row.id: (row.tenant_id, _before(row.id, row.tenant_id) + row.json.encode() + _AFTER) for row in rows}
         if lines:
             await self._append(lines)
 
