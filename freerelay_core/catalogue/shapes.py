@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from freerelay_core.catalogue.endpoint import ABILITIES, CAPABILITIES, Kind
 from freerelay_core.catalogue.wire import REFUSABLE, WIRE_FIELDS, OutputLimit, StreamUsage
@@ -108,11 +109,25 @@ class RawWaits(_Strict):
     total_s: _Wait | None = None
 
 
+def _reachable(url: str) -> str:
+    """The URL, if a connection can be made to what it names."""
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError as error:
+        raise ValueError(f"is no URL that can be reached: {error}") from None
+    if not host:
+        raise ValueError("is no URL that can be reached: it names no host")
+    if not parts.path.isascii():
+        raise ValueError("is no URL that can be reached: write its path in ASCII, other characters as %XX")
+    return url
+
+
 class RawProvider(_Strict):
     """How a provider is reached."""
 
     name: str | None = None
-    base_url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$"), AfterValidator(_reachable)] | None = None
     """May be left out where the provider is known already, which then is only changed, not enabled."""
     key_variable: str | None = None
     budget_usd_per_month: float | None = Field(None, ge=0, allow_inf_nan=False)

@@ -155,7 +155,7 @@ def test_ctrl_c_lets_an_open_stream_end(home):
 
 
 def test_a_second_signal_ends_an_open_stream_at_once(home):
-    with serving(home, FREERELAY_SIMULATED_TIME_SCALE="10", FREERELAY_DRAIN_S="600") as it, chat_stream(it) as lines:
+    with serving(home, FREERELAY_SIMULATED_TIME_SCALE="4", FREERELAY_DRAIN_S="600") as it, chat_stream(it) as lines:
         next(lines)
         it.process.send_signal(signal.SIGTERM)
         eventually(lambda: httpx.get(f"{it.url}/readyz").status_code == 503)
