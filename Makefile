@@ -10,6 +10,7 @@
 #   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
 #                                  the cheapest provider browned out, and all of them down; clients that leave
+#   make restarts [LIMIT_S=30]     stop a server with 500 streams open; restart two in turn behind a balancer (a minute)
 #   make outage                    PostgreSQL killed, stalled and slow under load; clients that leave by the thousand
 #   make lock                      renew the locked requirements from pyproject.toml
 #
@@ -17,7 +18,7 @@
 
 PYTHON ?= python3
 
-.PHONY: run test lint types layers check screenshots mutation malformed fuzz faults outage lock
+.PHONY: run test lint types layers check screenshots mutation malformed fuzz faults restarts outage lock
 
 # The names of the stamps say what was installed, so nothing is installed twice and nothing stale is kept: another
 # interpreter or a moved checkout makes a new .venv, a changed lock or a changed way to install it installs again.
@@ -76,6 +77,9 @@ faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
 	.venv/bin/python benchmarks/brownout.py
 	.venv/bin/python benchmarks/disconnect.py
+
+restarts: $(for_test)
+	.venv/bin/python benchmarks/drain.py $(if $(LIMIT_S),--limit-s $(LIMIT_S))
 
 outage: $(for_test)
 	.venv/bin/python benchmarks/outage.py

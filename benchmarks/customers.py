@@ -86,11 +86,13 @@ async def clients() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def ask(answers: Answers, session: aiohttp.ClientSession, url: str, customer: Customer, number: int) -> None:
-    """One chat request, every second one a stream."""
+async def ask(
+    answers: Answers, session: aiohttp.ClientSession, url: str, customer: Customer, number: int, **more: object
+) -> None:
+    """One chat request with `more` in its body, every second one a stream."""
     marker = f"request{number}"
     messages = [{"role": "user", "content": f"Say hello to {marker}"}]
-    body = {"model": "freerelay/auto", "messages": messages, "stream": bool(number % 2)}
+    body = {"model": "freerelay/auto", "messages": messages, "stream": bool(number % 2), **more}
     began = time.perf_counter()
     try:
         async with session.post(f"{url}/chat/completions", json=body, headers=customer.headers) as answer:

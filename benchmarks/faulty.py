@@ -1,4 +1,4 @@
-"""Providers on loopback that fail in every way we know of, for `faults.py`, `brownout.py` and `disconnect.py`.
+"""Providers on loopback that fail in every way we know of, for the benchmarks of behaviour under failure.
 
 Every token carries the request's marker, the provider's name and its number, so that a splice, a piece that comes
 twice, and another request's answer are seen in the text.
@@ -21,6 +21,7 @@ __all__ = [
     "FAULTS",
     "HARMLESS",
     "MID_STREAM",
+    "PAUSES",
     "SILENT",
     "TOKENS",
     "Provider",
@@ -30,6 +31,8 @@ __all__ = [
 
 TOKENS = 6
 """Of an answer; a stream that fails on the way does so after half of them."""
+PAUSES = TOKENS + 1
+"""Of a whole stream: before its further tokens, its finish reason and `[DONE]`."""
 BEFORE_CONTENT = (
     "refused", "reset_in_head", "hang", "status_500", "garbage", "error_body", "html", "rate_limited",
     "rate_limited_with_wait",
@@ -60,7 +63,11 @@ def _tokens(marker: str, name: str) -> list[str]:
 
 
 class Provider:
-    """One provider; `faults` says how likely each fault is at a call. A request may name its fault itself."""
+    """One provider; `faults` says how likely each fault is at a call.
+
+    A request may name its `fault` itself, and `pause_s`, the pause before each piece of a stream that follows the first
+    token.
+    """
 
     def __init__(self, name: str, *, faults: Mapping[str, float], seed: int) -> None:
         self.name = name
@@ -144,6 +151,7 @@ class _Call:
         self._reader = reader
         self._writer = writer
         self._stream = bool(body.get("stream"))
+        self._pause_s: float = body.get("pause_s", 0.0)
         self._tokens = _tokens(body["messages"][-1]["content"].split()[-1], provider.name)
 
     async def answer(self, fault: str) -> None:
@@ -159,7 +167,9 @@ class _Call:
             await self._until_left()
             return
         whole = len(pieces) if fault not in MID_STREAM else len(pieces) // 2
-        for piece in [b"".join(pieces)] if fault == "huge_chunk" else pieces[:whole]:
+        for number, piece in enumerate([b"".join(pieces)] if fault == "huge_chunk" else pieces[:whole]):
+            if number > 1 and self._pause_s:
+                await self._pause()
             await self._chunk(piece, drip=fault == "drip")
         if fault in MID_STREAM:
             await self._break_off(fault)
@@ -243,6 +253,13 @@ class _Call:
             await self._writer.drain()
             if drip:
                 await asyncio.sleep(0.001)
+
+    async def _pause(self) -> None:
+        """Raises `ConnectionError` when the other side leaves meanwhile."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause_s):
+                await self._reader.read(1)
+                raise ConnectionResetError("the other side left")
 
     async def _drain(self) -> None:
         if not self._writer.is_closing():

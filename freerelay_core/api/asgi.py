@@ -12,7 +12,7 @@ from freerelay_core.api.access import count_rejected, log_access
 from freerelay_core.api.answers import send_error
 from freerelay_core.api.border import ClientLeft, require_sound_head
 from freerelay_core.api.chat import answer_chat
-from freerelay_core.api.lifespan import lifespan, present_drain
+from freerelay_core.api.lifespan import is_draining, lifespan, present_drain
 from freerelay_core.api.routes import routes
 from freerelay_core.errors import FreeRelayError, MethodNotAllowed
 from freerelay_core.logs import ACCESS, follow
@@ -83,7 +83,10 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _Marked:
-    """Sends with `x-request-id` on every answer, and knows whether one has begun."""
+    """Sends with `x-request-id` on every answer, and knows whether one has begun.
+
+    While the server drains, answers end their connection, so that the client's next request may find another server.
+    """
 
     __slots__ = ("_request_id", "_send", "status")
 
@@ -100,6 +103,8 @@ class _Marked:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            if is_draining():
+                message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
 

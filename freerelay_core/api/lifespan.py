@@ -12,7 +12,7 @@ from freerelay_core.config import Settings, load_settings
 from freerelay_core.errors import Unavailable
 from freerelay_core.logs import set_up_logs
 
-__all__ = ["lifespan", "present_drain"]
+__all__ = ["is_draining", "lifespan", "present_drain"]
 
 _drain: Drain | None = None
 
@@ -47,3 +47,8 @@ def present_drain() -> Drain:
     if _drain is None:
         raise Unavailable("FreeRelay is starting or stopping. Try again in a moment.", retry_after_s=1.0)
     return _drain
+
+
+def is_draining() -> bool:
+    """Whether the application was told to stop, and still runs."""
+    return _drain is not None and _drain.draining

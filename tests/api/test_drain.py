@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import httpx
 import openai
+import psycopg
 import pytest
 from api_server import BODY, OPERATOR_KEY
 from serving import environment, eventually, free_port
-from upstreams import Hanging, upstream_server
+from upstreams import Hanging, delta, opened, upstream_server
 
 CATALOGUE = """
 providers:
@@ -60,12 +62,16 @@ def serving(dsn, upstream, folder, drain_s):
         process.wait()
 
 
+def sdk(url, key):
+    return openai.OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=0)
+
+
 class Reader(threading.Thread):
     """Reads a stream in the background with the SDK."""
 
-    def __init__(self, url, key):
+    def __init__(self, client):
         super().__init__()
-        self.client = openai.OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=0)
+        self.client = client
         self.words = []
         self.error = None
         self.began = threading.Event()
@@ -87,35 +93,74 @@ def test_an_idle_server_stops_at_once(database, upstream, tmp_path, how):
         process.wait(5)
 
 
+async def paused(request):
+    """A stream that goes on once `Upstream.read_on` is set."""
+    await opened(request)
+    await request.event(delta("before"))
+    await asyncio.to_thread(request.read_on.wait, 20)
+    await request.event(delta(" after"))
+    await request.event(delta(finish_reason="stop"))
+    await request.event(b"[DONE]")
+    request.writer.write(b"0\r\n\r\n")
+
+
 def test_while_draining_streams_go_on_and_nothing_new_begins(database, upstream, tmp_path):
-    going_on = threading.Event()
-
-    async def paused(request):
-        import asyncio
-
-        from upstreams import delta, opened
-
-        await opened(request)
-        await request.event(delta("before"))
-        await asyncio.to_thread(going_on.wait, 20)
-        await request.event(delta(" after"))
-        await request.event(delta(finish_reason="stop"))
-        await request.event(b"[DONE]")
-        request.writer.write(b"0\r\n\r\n")
-
     upstream.plan("m", paused)
     with serving(database, upstream, tmp_path, drain_s=20) as (process, url, key):
-        reader = Reader(url, key)
+        reader = Reader(sdk(url, key))
         assert reader.began.wait(10)
         process.send_signal(signal.SIGTERM)
         eventually(lambda: httpx.get(f"{url}/readyz").status_code == 503)
         refused = httpx.post(f"{url}/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {key}"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_shutting_down")
         assert refused.headers["retry-after"]
-        going_on.set()
+        upstream.read_on.set()
         reader.join(10)
         process.wait(10)
     assert ("".join(reader.words), reader.error) == ("before after", None)
+
+
+def test_of_many_streams_those_that_end_in_time_are_whole_the_others_are_told_and_all_are_on_record(
+    databases, migrated_template, upstream, tmp_path
+):
+    upstream.plan("m", *[paused, Hanging("before")] * 10)
+    dsn = databases.create("drained_streams", template=migrated_template)
+    with serving(dsn, upstream, tmp_path, drain_s=60) as (process, url, key):
+        client = sdk(url, key)
+        readers = [Reader(client) for _ in range(20)]
+        assert all(reader.began.wait(20) for reader in readers)
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        upstream.read_on.set()
+        eventually(lambda: sum(reader.is_alive() for reader in readers) == 10)
+        process.send_signal(signal.SIGTERM)
+        for reader in readers:
+            reader.join(10)
+        process.wait(10)
+    whole = [reader for reader in readers if reader.error is None]
+    assert ["".join(reader.words) for reader in whole] == ["before after"] * 10
+    told = [reader.error.body["code"] for reader in readers if reader.error is not None]
+    assert told == ["server_shutting_down"] * 10
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("select status, count(*) from public.decisions where not demo group by status")
+        assert dict(rows.fetchall()) == {200: 10, 503: 10}
+    databases.drop("drained_streams")
+
+
+def test_while_draining_connections_end_so_that_the_next_request_finds_another_server(database, upstream, tmp_path):
+    upstream.plan("m", paused)
+    with serving(database, upstream, tmp_path, drain_s=20) as (process, url, key):
+        reader = Reader(sdk(url, key))
+        assert reader.began.wait(10)
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}) as client:
+            assert "connection" not in client.get("/v1/models").headers
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: client.get("/readyz").status_code == 503)
+            refused, answered = client.post("/v1/chat/completions", json=BODY), client.get("/v1/models")
+        assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+        assert (answered.status_code, answered.headers["connection"]) == (200, "close")
+        upstream.read_on.set()
+        reader.join(10)
 
 
 @pytest.mark.parametrize("second_signal", [False, True])
@@ -123,7 +168,7 @@ def test_a_stream_that_outlives_the_drain_ends_in_an_error_event(database, upstr
     plan = Hanging("word")
     upstream.plan("m", plan)
     with serving(database, upstream, tmp_path, drain_s=60 if second_signal else 0.2) as (process, url, key):
-        reader = Reader(url, key)
+        reader = Reader(sdk(url, key))
         assert reader.began.wait(10)
         process.send_signal(signal.SIGTERM)
         if second_signal:
@@ -159,8 +204,6 @@ def test_a_request_without_first_byte_gets_503_when_the_drain_is_over(database, 
 
 
 def test_decisions_still_in_memory_are_written_before_the_end(databases, migrated_template, upstream, tmp_path):
-    import psycopg
-
     dsn = databases.create("drained", template=migrated_template)
     with serving(dsn, upstream, tmp_path, drain_s=1) as (process, url, key):
         headers = {"authorization": f"Bearer {key}"}
