@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.errors import NotFound
 from freerelay_core.store import DecisionLog
+from freerelay_core.store.rows import decision_as_row
 from tests.store.helpers import running, until
 
 pytestmark = pytest.mark.anyio
@@ -115,3 +117,15 @@ async def test_a_writer_stopped_in_the_middle_of_a_batch_loses_and_doubles_nothi
 
     assert sql.value("select count(*) from decisions") == 500
     assert log.dropped == 0
+
+
+def test_what_waits_takes_little_more_memory_than_its_text(make_decision):
+    records = [make_decision("01a218bf-a40d-71c4-b8bd-d7c2496e7c0b") for _ in range(100)]
+    decision_as_row(records[0])  # what is kept once for all
+
+    tracemalloc.start()
+    rows = [decision_as_row(record) for record in records]
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert taken < 1.5 * sum(len(row.json) for row in rows)
