@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from upstreams import Hanging, refused_url, upstream_server
 
 from freerelay_core.providers import UpstreamError, http_client, http_connection
 from freerelay_core.providers.http_client import HttpClient, Target
+from freerelay_core.providers.http_connection import Connection
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +90,40 @@ async def test_an_answer_is_whole_however_it_is_framed_and_its_connection_is_use
     for _ in range(3):
         assert (await asked(client, target))[1] == body
     assert upstream.connections == 1
+
+
+class Nowhere:
+    """A transport to nobody."""
+
+    ended = False
+
+    def writelines(self, parts):
+        pass
+
+    def is_closing(self):
+        return self.ended
+
+    def abort(self):
+        self.ended = True
+
+
+@given(
+    st.sampled_from([OK, CHUNKED + b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" + OK]),
+    st.lists(st.integers(0, 120)),
+)
+def test_an_answer_may_come_in_any_pieces(answer, cuts):
+    loop, freed = asyncio.new_event_loop(), []
+    connection = Connection(loop, freed.append, lambda _: None)
+    connection.connection_made(Nowhere())
+    exchange = connection.ask(b"", b"", silence_s=5.0, total_s=5.0)
+    edges = [0, *sorted(cut for cut in cuts if cut < len(answer)), len(answer)]
+    for begin, end in pairwise(edges):
+        if begin < end:
+            connection.data_received(answer[begin:end])
+    assert (exchange.status, loop.run_until_complete(exchange.body())) == (200, b"ok")
+    assert freed == [connection]
+    connection.connection_lost(None)
+    loop.close()
 
 
 async def test_headers_are_told_in_lower_case_and_those_that_come_twice_as_one(upstream, client, target):
