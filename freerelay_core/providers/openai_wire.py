@@ -1,9 +1,13 @@
-"""The adapter for every provider that speaks OpenAI's wire format, over one pool of connections."""
+"""The adapter for every provider that speaks OpenAI's wire format, over one pool of connections.
+
+What a provider says in an error may reach the client, so one that repeats our key there is not passed on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
@@ -26,6 +30,12 @@ IDLE_LIMIT_S = 30.0
 """Longest silence between two chunks once the answer has begun. Comments are no silence: they say that somebody is at
 work, and what drips for ever meets the limit for the whole."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+TELLING = 10
+"""So many characters of a key in a row tell of it."""
+LEAST_SECRET = 8
+"""A shorter key is none that anybody would keep secret: "none", "ollama"."""
+
+log = logging.getLogger(__name__)
 
 
 class OpenAIWire:
@@ -41,6 +51,7 @@ class OpenAIWire:
     def __init__(self, providers: Mapping[str, Provider], keys: Mapping[str, str]) -> None:
         anywhere, public = _session(), _session(public_socket)
         self._sessions = (anywhere, public)
+        self._keys = {name: key.encode() for name, key in keys.items()}
         self._targets: dict[str, tuple[aiohttp.ClientSession, URL, dict[str, str]]] = {}
         for provider in providers.values():
             headers = {**provider.wire.headers, "Accept-Encoding": "identity", "User-Agent": "freerelay"}
@@ -59,7 +70,7 @@ class OpenAIWire:
         body = aiohttp.BytesPayload(request.body, content_type="application/json")
         with _as_upstream_errors():
             response = await session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False)
-        return _Answer(response, waits.idle_s)
+        return _Answer(response, waits.idle_s, request.provider.id, self._keys.get(request.provider.id, b""))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -85,8 +96,10 @@ def _timeout(total_s: int, first_byte_s: int, connect_s: float) -> aiohttp.Clien
 class _Answer:
     times = None
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float | None) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float | None, provider_id: str, key: bytes) -> None:
         self._response = response
+        self._provider_id = provider_id
+        self._key = key
         self._idle_s = idle_s or IDLE_LIMIT_S
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -108,6 +121,14 @@ class _Answer:
             content.set_exception(aiohttp.ClientPayloadError("the connection ended before the answer"))
 
     async def body(self) -> bytes:
+        """The whole body; an empty one for an error that repeats the key. Raises `UpstreamError`."""
+        body = await self._body()
+        if self.status >= 300 and _repeats(body, self._key):
+            log.warning("%s repeats the vendor key in an error, which is not passed on", self._provider_id)
+            return b""
+        return body
+
+    async def _body(self) -> bytes:
         length = self._response.content_length
         with _as_upstream_errors():
             if length is not None and length <= MAX_ANSWER_BYTES:
@@ -139,6 +160,15 @@ class _Answer:
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = limit_s
             connection.protocol.start_timeout()
+
+
+def _repeats(body: bytes, key: bytes) -> bool:
+    """Whether a piece of the key stands in the body, as it is or as JSON may have it."""
+    if len(key) < LEAST_SECRET:
+        return False
+    plain = body.replace(b"\\/", b"/")
+    pieces = (key[start : start + TELLING] for start in range(max(1, len(key) - TELLING + 1)))
+    return any(piece in plain for piece in pieces)
 
 
 def _look_at(ended: asyncio.Future[None]) -> None:
