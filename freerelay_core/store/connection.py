@@ -78,13 +78,20 @@ def tenant_scope(tenant_id: str, *, actor: str = "") -> Scope:
 def check_dsn(dsn: str) -> None:
     """Raise `ConfigurationError` for a connection string that cannot be read. The message repeats none of it."""
     try:
-        conninfo_to_dict(dsn)
+        host = str(conninfo_to_dict(dsn).get("host") or "")
     except psycopg.Error:
-        raise ConfigurationError(
-            "DATABASE_URL is not a PostgreSQL connection string: write postgresql://user:password@host:5432/database "
-            "and percent-encode special characters of the password.",
-            param="DATABASE_URL",
-        ) from None
+        raise _unreadable() from None
+    # Behind an @ in the password its rest counts as the host's name, and every message would repeat it.
+    if "@" in host[1:] and not host.startswith("/"):
+        raise _unreadable()
+
+
+def _unreadable() -> ConfigurationError:
+    return ConfigurationError(
+        "DATABASE_URL is not a PostgreSQL connection string: write postgresql://user:password@host:5432/database "
+        "and percent-encode special characters of the password.",
+        param="DATABASE_URL",
+    )
 
 
 @contextlib.contextmanager

@@ -77,6 +77,27 @@ async def test_connections_are_used_again_after_whole_answers_and_streams(upstre
     assert upstream.connections == 1
 
 
+@pytest.mark.parametrize(
+    "told", ["sk-secret/of-the-vendor", "sk-secret\\/of-the-vendor", "sk-secret/o***", "***the-vendor"]
+)
+async def test_an_error_that_repeats_the_vendor_s_key_or_a_piece_of_it_is_empty(upstream, anyio_backend, told):
+    upstream.plan("m", status(400, b'{"error": {"message": "Authorization: Bearer %s"}}' % told.encode()))
+    wire = OpenAIWire(providers(upstream), {"a": "sk-secret/of-the-vendor"})
+    answer = await wire.send(request())
+    assert (answer.status, await answer.body()) == (400, b"")
+    await wire.close()
+
+
+@pytest.mark.parametrize("key", ["sk-secret/of-the-vendor", "ollama"])
+async def test_other_errors_keep_their_words(upstream, anyio_backend, key):
+    words = b'{"error": {"message": "ollama/sk-secre of the vendor: no such thing"}}'
+    upstream.plan("m", status(400, words))
+    wire = OpenAIWire(providers(upstream), {"a": key})
+    answer = await wire.send(request())
+    assert await answer.body() == words
+    await wire.close()
+
+
 async def test_an_error_status_is_an_answer(upstream, wire):
     upstream.plan("m", status(429, retry_after="3"))
     answer = await wire.send(request())

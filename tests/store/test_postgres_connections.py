@@ -13,11 +13,17 @@ from freerelay_core.store import PostgresStore
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
 
-async def test_an_unreadable_connection_string_is_not_repeated():
+@pytest.mark.parametrize("dsn", ["postgres//me:hidden@host/db", "postgresql://me:half@hidden@host/db"])
+async def test_an_unreadable_connection_string_is_not_repeated(dsn):
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as refused:
-        PostgresStore("postgres//me:hidden@host/db", clock=SystemClock())
+        PostgresStore(dsn, clock=SystemClock())
 
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["@abstract", "/folder/of@ann", ""])
+async def test_an_at_sign_may_stand_in_the_name_of_a_socket(host):
+    PostgresStore(f"host='{host}' user=me password=half@hidden", clock=SystemClock())
 
 
 async def test_callers_that_leave_take_no_connection_with_them(store):
