@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-__all__ = ["ChatAnswer", "EventReader", "Usage", "error_message", "read_answer"]
+__all__ = ["ChatAnswer", "EventReader", "Usage", "error_kind", "error_message", "read_answer"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 _END = re.compile(rb"\n\n")
@@ -48,6 +48,15 @@ def read_answer(body: bytes) -> ChatAnswer:
     return ChatAnswer(usage=_usage(answer.get("usage")), text=_text(choices, "message"))
 
 
+def error_kind(error: object) -> str:
+    """What a vendor calls the error, "overloaded_error" for one; its sentences may repeat the prompt, or our key."""
+    kinds = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
+    return next((kind for kind in kinds if isinstance(kind, str) and _KIND.fullmatch(kind)), "without a kind")
+
+
+_KIND = re.compile(r"[a-z][a-z_]{0,60}")
+
+
 def error_message(error: object) -> str:
     """The words of an error object, whatever its shape."""
     message = error.get("message") if isinstance(error, dict) else error
@@ -72,6 +81,7 @@ class EventReader:
         self.done = False
         """`[DONE]` has come."""
         self.error: str | None = None
+        """What kind of error has come in place of an answer."""
         self.malformed = False
         self.usage: Usage | None = None
         self._rest = b""
@@ -131,7 +141,7 @@ class EventReader:
             self.malformed = True
             return
         if chunk.get("error"):
-            self.error = error_message(chunk["error"])
+            self.error = error_kind(chunk["error"])
             return
         self.usage = _usage(chunk.get("usage")) or self.usage
         choices = chunk.get("choices") or ()

@@ -210,7 +210,7 @@ class Execution:
 
 def _failure(reader: EventReader) -> Interrupted | None:
     if reader.error is not None:
-        return Interrupted(f"The provider reported an error: {reader.error}", code="upstream_error")
+        return Interrupted(f"The provider reported an error ({reader.error}) amid its answer.", code="upstream_error")
     if reader.malformed:
         return Interrupted("The provider sent something that is not an event.", code="upstream_malformed")
     if reader.done or reader.finished:

@@ -79,8 +79,25 @@ def test_an_error_event_and_what_follows_it_are_kept_from_the_client():
     reader = EventReader()
     good = event(delta("word"))
     assert reader.feed(good + event({"error": {"message": "quota"}}) + event(delta("more"))) == good
-    assert reader.error == "quota"
+    assert reader.error is not None
     assert reader.ended
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "Bearer sk-secret", "type": "overloaded_error"}, "overloaded_error"),
+        ({"code": "server_error", "type": "x"}, "server_error"),
+        ({"code": 500, "type": "api_error"}, "api_error"),
+        ({"code": "Bearer sk-secret"}, "without a kind"),
+        ("Bearer sk-secret", "without a kind"),
+        ({"code": 70 * "a"}, "without a kind"),
+    ],
+)
+def test_of_an_error_amid_an_answer_only_its_kind_is_told(error, kind):
+    reader = EventReader()
+    reader.feed(event({"error": error}))
+    assert reader.error == kind
 
 
 @pytest.mark.parametrize("bad", [b"{not json", b"17", b'{"choices": 1}', b'{"choices": ["x"]}'])
