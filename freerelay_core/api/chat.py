@@ -31,7 +31,7 @@ _EVENT_STREAM: Headers = [
 
 async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trail, drain: Drain) -> None:
     """Answer one request. Raises `FreeRelayError` before the first byte, `ClientLeft`."""
-    drain.require_open()
+    drain.come()
     application = current()
     application.admission.require_room()
     identity = await caller(scope)

@@ -1,9 +1,11 @@
 """Stopping without cutting anybody off: on the first signal nothing new begins and what is open may end.
 
-    serving --signal--> draining --all ended, or time is up (error events)--> the server's own handler stops it
-                           `--second signal--> at once
+    serving --signal--> draining --all ended and nobody comes, or time is up (error events)--> the server's own handler
+                           `--second signal--> at once                                         stops it
 
 An orchestrator that sends SIGTERM has time; who presses Ctrl-C sits in front of it and waits at most `_IMPATIENT_S`.
+A balancer sends requests until it has looked at `/readyz` again. As long as they come they are refused: one that comes
+in the very moment in which the server closes its port would get no answer, and nobody could tell what became of it.
 
 Servers stop accepting first and tell the application last, so this hangs on the signal itself: the server's handler is
 put aside, and called when the drain is over.
@@ -12,6 +14,8 @@ put aside, and called when the drain is over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import os
 import signal
 import threading
@@ -27,6 +31,10 @@ SHUTDOWN = "server_shutting_down"
 _IMPATIENT_S = 5.0
 _GOODBYE_S = 1.0
 """How long the error events may take to leave."""
+_QUIET_S = 0.5
+"""Who sends requests has not come for so long: it knows."""
+_STILL_COMING_S = 5.0
+"""How long those are waited for that come all the same."""
 
 
 class _Call(Protocol):
@@ -41,6 +49,7 @@ class Drain:
         self.draining = False
         self._limit_s = limit_s
         self._calls: set[_Call] = set()
+        self._came_at = -math.inf
         self._empty = asyncio.Event()
         self._hurry = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -51,6 +60,11 @@ class Drain:
         """A call has begun. Raises `Unavailable` while draining."""
         self.require_open()
         self._calls.add(call)
+
+    def come(self) -> None:
+        """A request that would become a call has come. Raises `Unavailable` while draining."""
+        self._came_at = self._loop.time()
+        self.require_open()
 
     def require_open(self) -> None:
         """Raise `Unavailable` while draining."""
@@ -89,7 +103,11 @@ class Drain:
         self._task = self._loop.create_task(self._drain(number))
 
     async def _drain(self, number: int) -> None:
-        await self._ended_within(min(self._limit_s, _IMPATIENT_S) if number == signal.SIGINT else self._limit_s)
+        limit_s = min(self._limit_s, _IMPATIENT_S) if number == signal.SIGINT else self._limit_s
+        ends_at = self._loop.time() + limit_s
+        await self._ended_within(limit_s)
+        if number != signal.SIGINT:
+            await self._quiet(min(ends_at, self._loop.time() + _STILL_COMING_S))
         for call in list(self._calls):
             call.cancel(SHUTDOWN)
         await self._ended_within(_GOODBYE_S)
@@ -102,6 +120,15 @@ class Drain:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    async def _quiet(self, ends_at: float) -> None:
+        """Wait until no request has come for a while, at most until then."""
+        while not self._hurry.is_set():
+            left_s = min(self._came_at + _QUIET_S, ends_at) - self._loop.time()
+            if left_s <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), left_s)
 
     def _hand_over(self, number: int) -> None:
         handler = self._previous[number]

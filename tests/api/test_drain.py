@@ -163,6 +163,17 @@ def test_while_draining_connections_end_so_that_the_next_request_finds_another_s
         reader.join(10)
 
 
+def test_while_requests_keep_coming_they_are_refused_before_the_server_goes(database, upstream, tmp_path):
+    with serving(database, upstream, tmp_path, drain_s=60) as (process, url, key):
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}) as client:
+            assert client.post("/v1/chat/completions", json=BODY).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: client.get("/readyz").status_code == 503)
+            refused = [client.post("/v1/chat/completions", json=BODY) for _ in range(300)]
+        assert {answer.json()["error"]["code"] for answer in refused} == {"server_shutting_down"}
+        process.wait(10)
+
+
 @pytest.mark.parametrize("second_signal", [False, True])
 def test_a_stream_that_outlives_the_drain_ends_in_an_error_event(database, upstream, tmp_path, second_signal):
     plan = Hanging("word")
