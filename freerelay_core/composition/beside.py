@@ -30,7 +30,7 @@ _PUBLISH_EVERY_S = 5.0
 _FLUSH_USES_EVERY_S = 10.0
 _SHARE_LESSONS_EVERY_S = 5.0
 _READ_SPEND_EVERY_S = 2.0
-_MIND_DATABASE_EVERY_S = 0.5
+_MIND_DATABASE_EVERY_S = 0.1
 _RENEW_RULES_EVERY_S = 1.0
 _REACH_AGAIN_S = 1.0
 _FOLLOW_LIMIT_S = 2.0
@@ -196,7 +196,7 @@ class Beside:
         """Start the database that this process owns again whenever it has died."""
         while True:
             await self._clock.sleep(_MIND_DATABASE_EVERY_S)
-            if lease.alive():
+            if await asyncio.to_thread(lease.alive):  # on macOS it may run `ps`
                 continue
             try:
                 await asyncio.to_thread(lease.restart)
