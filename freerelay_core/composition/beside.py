@@ -30,9 +30,11 @@ _PUBLISH_EVERY_S = 5.0
 _FLUSH_USES_EVERY_S = 10.0
 _SHARE_LESSONS_EVERY_S = 5.0
 _READ_SPEND_EVERY_S = 2.0
-_MIND_DATABASE_EVERY_S = 0.5
+_MIND_DATABASE_EVERY_S = 0.1
 _RENEW_RULES_EVERY_S = 1.0
 _REACH_AGAIN_S = 1.0
+_FOLLOW_LIMIT_S = 2.0
+"""How long a start waits for changes to be heard of. Requests can be served without, at the price of a look-up more."""
 _SHOWN_PREFIX = 12
 _DEMO_BATCH = 50
 
@@ -69,6 +71,7 @@ class Beside:
         self._demo_week = demo_week
         self._lease = lease
         self._tasks: list[asyncio.Task[None]] = []
+        self._follows_changes = False
         self.store_reached = asyncio.Event()
 
     async def start(self) -> None:
@@ -101,7 +104,6 @@ class Beside:
             await self._clock.sleep(_REACH_AGAIN_S)
             await self._when_it_answers(self._reach_store)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._store.listen(self._identities))
             group.create_task(self._decision_log.run())
             group.create_task(self._publish())
             group.create_task(self._flush_uses())
@@ -110,13 +112,25 @@ class Beside:
 
     async def _reach_store(self) -> None:
         await self._store.open()
+        if not self._follows_changes:
+            self._follows_changes = True
+            self._begin(self._store.listen(self._identities), "hear of changes")
         if self._demo_key is not None:
             tenant, is_new = await _ensure_demo_tenant(self._store, self._demo_key)
             if is_new and self._demo_week:
                 self._begin(self._fill_demo_week(tenant.id), "fill the demo week")
         self._fleet.adopt(await self._store.lessons())
         await self._read_spend()
+        await self._changes_followed()
         self.store_reached.set()
+
+    async def _changes_followed(self) -> None:
+        """Wait until changes are heard of: whatever was asked for before that has to be asked for twice."""
+        try:
+            async with asyncio.timeout(_FOLLOW_LIMIT_S):
+                await self._identities.followed.wait()
+        except TimeoutError:
+            log.warning("changes by other workers are not heard of yet; each counts within 30 s all the same")
 
     async def _fill_demo_week(self, tenant_id: str) -> None:
         """Append the generated decisions, some at a time. A week that fails is only less to look at."""
@@ -182,7 +196,7 @@ class Beside:
         """Start the database that this process owns again whenever it has died."""
         while True:
             await self._clock.sleep(_MIND_DATABASE_EVERY_S)
-            if lease.alive():
+            if await asyncio.to_thread(lease.alive):  # on macOS it may run `ps`
                 continue
             try:
                 await asyncio.to_thread(lease.restart)

@@ -50,12 +50,33 @@ CONNECT_PARAMETERS: dict[str, Any] = {
 _MAX_CONNECTIONS = 8
 _WAIT_S = 1.0
 """How long a caller waits for a connection."""
+_TRY_AGAIN_S = 0.2
+"""While callers wait for a server that is away, it is tried twice in this time."""
 _DEADLINE_S = 2.0
 """How long a transaction may take, s. The server is asked to give up a little earlier, so that the connection lives."""
 _LEAST_S = 0.1
 """What a transaction gets that has waited long for its connection, s."""
 
+_SAME_LINE_S = 10.0
+
 _log = logging.getLogger(__name__)
+
+
+class _Seldom(logging.Filter):
+    """Lets a line through once in 10 s, whatever its values: an absence is worth a line, not one for each attempt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        passes = record.created - self._last.get(record.msg, 0.0) >= _SAME_LINE_S
+        if passes:
+            self._last[record.msg] = record.created
+        return passes
+
+
+logging.getLogger("psycopg.pool").addFilter(_Seldom())
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +168,9 @@ class Connections:
             max_size=_MAX_CONNECTIONS,
             open=False,
             timeout=_WAIT_S,
-            # A caller's need starts the next attempt; the pool's own back-off would only delay the return.
-            reconnect_timeout=_WAIT_S,
+            # The pool's own back-off begins with a second: it would only delay the return.
+            reconnect_timeout=_TRY_AGAIN_S,
+            reconnect_failed=self._try_again,
         )
 
     async def open(self) -> None:
@@ -194,6 +216,11 @@ class Connections:
         """All rows of one statement."""
         async with self.transaction(scope, limit_s=limit_s) as connection:
             return await (await connection.execute(query, parameters)).fetchall()
+
+    async def _try_again(self, pool: AsyncConnectionPool[Connection]) -> None:
+        """Begin the next attempt for those who wait already; where nobody does, the next caller's need will."""
+        if pool.get_stats()["requests_waiting"]:
+            await pool.check()
 
     async def _take(self) -> Connection:
         while True:

@@ -15,10 +15,12 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time  # waits for real processes: no simulation ever runs this on a virtual clock
 from collections.abc import Iterator, Sequence
@@ -52,6 +54,16 @@ _MEMORY_STILL_HELD = "is still in use"
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 """All that the programs see: no vendor keys, no PG* variables; and log lines in English."""
 
+
+def _syncfs_tells_errors() -> bool:
+    """Whether one call makes a whole file system durable, and says so where it could not (Linux from 5.8 on).
+
+    Recovery begins with that. File by file, over a thousand of them, it takes seconds where others use the disk, too.
+    """
+    numbers = [int(number) for number in re.findall(r"\d+", os.uname().release)[:2]]
+    return sys.platform == "linux" and numbers >= [5, 8]
+
+
 _SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -62,6 +74,7 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "cluster_name": "freerelay",
+    **({"recovery_init_sync_method": "syncfs"} if _syncfs_tells_errors() else {}),
 }
 
 

@@ -77,6 +77,8 @@ class KnownIdentities:
         self._generation = 0
         self._store_away = False
         self._last_used: dict[str, datetime] = {}
+        self.followed = asyncio.Event()
+        """Set once changes are heard of: what is asked for from then on need not be asked for again."""
 
     @property
     def known(self) -> int:
@@ -157,6 +159,7 @@ class KnownIdentities:
         """Everything is asked for again before its next use."""
         self._generation += 1
         self._outdate_lookups()
+        self.followed.set()
 
     # -- inside
 
