@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -29,6 +29,12 @@ __all__ = ["DecisionLog"]
 _LONGEST_DELAY_S = 5.0
 _KEPT_WHILE_AWAY = 2_000
 """So many stay in memory while the store is known to be away; a decision over 90 endpoints is 20 kB."""
+_PART_BYTES = 1_000_000
+"""Of rows in one statement: they are copied twice on their way, and the driver keeps a buffer of that size. Parts of a
+batch are written beside each other: the event loop sends 100 kB of each in a turn, and where hundreds of requests share
+a turn one alone would fall behind them."""
+_PARTS = 4
+"""Of a batch; each has a connection of its own."""
 _SPILL_AGAIN_S = 5.0
 _ADOPT_EVERY_S = 60.0
 
@@ -48,7 +54,7 @@ class DecisionLog:
         *,
         spill: Spill | None = None,
         capacity: int = 20_000,
-        batch: int = 200,
+        batch: int = 500,
         interval_s: float = 0.2,
     ) -> None:
         self._store = store
@@ -183,13 +189,22 @@ class DecisionLog:
         """
         async with self._writing:
             with self._oldest_pending() as batch:
-                await self._append(batch, self._forget)
+                await self._append_parts(_parts(batch), self._forget)
             self._full = False
             spill = self._spill
             if spill is not None and spill.count:
-                await self._append(self._read(spill, spill.oldest(self._batch)), spill.discard)
+                await self._append_parts(_parts(self._read(spill, spill.oldest(self._batch))), spill.discard)
             if not self._pending and not self.spilled:
                 self._waiting.clear()
+
+    async def _append_parts(self, parts: Iterable[Sequence[DecisionRow]], done: Callable[[str], None]) -> None:
+        """Write the parts, some at once. Raises what the first raises that fails, when all have come to their end."""
+        parts = iter(parts)
+        while some := list(islice(parts, _PARTS)):
+            ends = await asyncio.gather(*(self._append(part, done) for part in some), return_exceptions=True)
+            for end in ends:
+                if end is not None:
+                    raise end
 
     async def _append(self, rows: Sequence[DecisionRow], done: Callable[[str], None]) -> None:
         try:
@@ -298,3 +313,17 @@ class DecisionLog:
         if not self._full:
             self._full = True
             _log.error("decision log full (%d wait for the store): new decisions are dropped", self._capacity)
+
+
+def _parts(rows: Iterable[DecisionRow]) -> Iterator[list[DecisionRow]]:
+    """The rows in parts of at most `_PART_BYTES`, a larger row by itself."""
+    part: list[DecisionRow] = []
+    size = 0
+    for row in rows:
+        if part and size + len(row.json) > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += len(row.json)
+    if part:
+        yield part

@@ -93,6 +93,28 @@ async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_de
     assert "the store was away" not in caplog.text
 
 
+async def test_a_batch_of_large_records_is_written_in_parts(store, tenant, make_decision, sql, monkeypatch):
+    sizes, append = [], store.append_decision_rows
+
+    async def watched(rows):
+        sizes.append(sum(len(row.json) for row in rows))
+        await append(rows)
+
+    monkeypatch.setattr(store, "append_decision_rows", watched)
+    log = DecisionLog(store, SystemClock(), batch=20)
+    for number in range(20):
+        # The first is larger than a part may be, and one cannot be stored.
+        record(
+            log, make_decision(tenant.id, model="\0" if number == 11 else "m" * (2_000_000 if not number else 300_000))
+        )
+
+    await log.close()
+
+    assert sql.value("select count(*) from decisions") == 19
+    assert (log.pending, log.dropped) == (0, 1)
+    assert sorted(sizes)[-2] <= 1_000_000 < max(sizes)
+
+
 async def test_closing_beside_the_writer_writes_everything_once(store, tenant, make_decision, sql):
     log = DecisionLog(store, SystemClock(), batch=7, interval_s=0.0)
     async with running(log):
