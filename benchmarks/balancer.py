@@ -33,6 +33,7 @@ class Balancer:
         """Requests that no server was ready for."""
         self._ready = dict.fromkeys(ports, False)
         self._turn = 0
+        self._work: set[asyncio.Task[None] | None] = set()  # asyncio forgets that of a client that has left
 
     async def look(self) -> None:
         """Keep in mind which servers are ready. Never returns."""
@@ -48,6 +49,7 @@ class Balancer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one request on, and its answer back."""
+        self._work.add(asyncio.current_task())
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             request = await _request(reader)
             if not await self._pass_on(request, writer):
@@ -55,6 +57,7 @@ class Balancer:
                 writer.write(b"HTTP/1.1 503 No server\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await writer.drain()
         writer.close()
+        self._work.discard(asyncio.current_task())
 
     async def _pass_on(self, request: bytes, writer: asyncio.StreamWriter) -> bool:
         """Whether a server was found for it."""
