@@ -9,7 +9,8 @@
 #   make malformed [REQUESTS=...]  send broken requests to a running server: no 5xx, no hang, no stall (some minutes)
 #   make fuzz [EXAMPLES=...]       send what the OpenAPI document allows and forbids: only answers that it foresees (a minute)
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
-#                                  the cheapest provider browned out, and all of them down; clients that leave
+#                                  the cheapest provider browned out, and all of them down; clients that leave,
+#                                  and clients that read or send nothing (some minutes)
 #   make restarts [LIMIT_S=30]     stop a server with 500 streams open; restart two in turn behind a balancer (a minute)
 #   make outage                    PostgreSQL killed, stalled and slow under load; clients that leave by the thousand
 #   make lock                      renew the locked requirements from pyproject.toml
@@ -77,6 +78,7 @@ faults: $(for_test)
 	.venv/bin/python benchmarks/faults.py
 	.venv/bin/python benchmarks/brownout.py
 	.venv/bin/python benchmarks/disconnect.py
+	.venv/bin/python benchmarks/slow_clients.py
 
 restarts: $(for_test)
 	.venv/bin/python benchmarks/drain.py $(if $(LIMIT_S),--limit-s $(LIMIT_S))

@@ -19,6 +19,7 @@ from typing import Any
 __all__ = [
     "BEFORE_CONTENT",
     "FAULTS",
+    "FLOOD",
     "HARMLESS",
     "MID_STREAM",
     "PAUSES",
@@ -43,11 +44,15 @@ HARMLESS = ("two_dones", "no_done", "wrong_type", "drip", "huge_chunk")
 """Odd, but nothing of the answer is missing."""
 SILENT = "silent"
 """A stream that begins, and holds nothing until the client leaves. No fault of a provider: it may be thinking."""
+FLOOD = "flood"
+"""A stream of `FLOOD_BYTES`, as fast as it is read."""
 FAULTS = (*BEFORE_CONTENT, *MID_STREAM, *HARMLESS)
 
 REFUSES_S = 0.05
 """How long nobody listens at a provider that refuses connections."""
 HUGE = 512 * 1024
+FLOOD_BYTES = 200_000_000
+FLOOD_TOKEN_BYTES = 4_096
 _TOKEN = re.compile(r"(\S+?)\.(\S+?)\.(\d+) ")
 
 
@@ -78,6 +83,8 @@ class Provider:
         """Begun and neither ended nor broken off."""
         self.waiting = 0
         """Open calls that will get nothing more."""
+        self.flooded_bytes = 0
+        """Sent in streams of `FLOOD`."""
         self.left_at = 0.0
         """When the last of these was left, by `time.perf_counter`."""
         self.port = 0
@@ -161,6 +168,9 @@ class _Call:
             return
         content_type = "text/plain" if fault == "wrong_type" else self._content_type
         self._head(200, content_type, "transfer-encoding: chunked")
+        if fault == FLOOD:
+            await self._flood()
+            return
         pieces = self._pieces(fault)
         if fault == SILENT:
             await self._chunk(pieces[0])
@@ -218,6 +228,12 @@ class _Call:
         events = [_event(delta, reason, padding) for delta, reason in [*deltas, ({}, "stop")]]
         dones = {"no_done": 0, "two_dones": 2}.get(fault, 1)
         return [*events, *[b"data: [DONE]\n\n"] * dones]
+
+    async def _flood(self) -> None:
+        event = _event({"content": "x" * FLOOD_TOKEN_BYTES}, None, {})
+        for _ in range(FLOOD_BYTES // len(event)):
+            await self._chunk(event)
+            self._provider.flooded_bytes += len(event)
 
     async def _break_off(self, fault: str) -> None:
         if fault == "stalled":

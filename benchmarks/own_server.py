@@ -1,6 +1,7 @@
 """The server in a process of its own, for those who attack it.
 
-It is uvicorn with httptools, an embedded PostgreSQL that goes with it, and simulated providers that never fail.
+It is uvicorn with the connections of `freerelay serve`, an embedded PostgreSQL that goes with it, and simulated
+providers that never fail.
 """
 
 from __future__ import annotations
@@ -29,17 +30,18 @@ import sys
 from freerelay_core import behaviour
 behaviour.FAILURE_RATE = behaviour.FREE_TIER_FAILURE_RATE = 0.0
 import uvicorn
-uvicorn.run("freerelay_core.api:app", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="error",
-            access_log=False)
+uvicorn.run("freerelay_core.api:app", port=int(sys.argv[1]), loop="uvloop", log_level="error", access_log=False,
+            http="freerelay_core.api.connection:Connection")
 """
 
 
 class OwnServer(NamedTuple):
-    """Where it listens on 127.0.0.1, and the keys that it takes."""
+    """Where it listens on 127.0.0.1, the keys that it takes, and the id of its process."""
 
     port: int
     demo_key: str
     operator_key: str
+    pid: int
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def own_server(**environment: str) -> Iterator[OwnServer]:
         try:
             _wait_until_ready(port)
             keys = load_or_create_credentials(home)
-            yield OwnServer(port, keys.demo_key, keys.operator_key)
+            yield OwnServer(port, keys.demo_key, keys.operator_key, process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -10,6 +10,8 @@ import orjson
 __all__ = ["ChatAnswer", "EventReader", "Usage", "error_kind", "error_message", "read_answer"]
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_TEXT_BYTES = 320 * 1024
+"""About so much is kept of the text of a stream, whatever a provider may send: more than is checked of an answer."""
 _END = re.compile(rb"\n\n")
 _END_OF_ANY = re.compile(rb"\r?\n\r?\n")
 
@@ -85,7 +87,9 @@ class EventReader:
         self.malformed = False
         self.usage: Usage | None = None
         self._rest = b""
-        self._texts: list[str] = []
+        self._text = bytearray()  # single words would take ten times as much memory
+        self.text_length = 0
+        """Characters of the answer so far, all choices together."""
 
     @property
     def ended(self) -> bool:
@@ -94,8 +98,8 @@ class EventReader:
 
     @property
     def text(self) -> str:
-        """The answer so far, all choices together."""
-        return "".join(self._texts)
+        """The answer so far, all choices together; of a very long one the beginning (`MAX_TEXT_BYTES`)."""
+        return self._text.decode()
 
     def feed(self, data: bytes) -> bytes:
         """Take in bytes as they arrive; returns the events that are complete now, without one that is an error."""
@@ -160,7 +164,9 @@ class EventReader:
         if isinstance(delta, dict):
             content = delta.get("content")
             if isinstance(content, str) and content:
-                self._texts.append(content)
+                if len(self._text) < MAX_TEXT_BYTES:
+                    self._text += content.encode()
+                self.text_length += len(content)
                 self.has_content = True
             elif not self.has_content:
                 self.has_content = any(value for name, value in delta.items() if name != "role")

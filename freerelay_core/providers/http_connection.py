@@ -25,7 +25,7 @@ KEPT_S = 15.0
 and a request that is just going out then fails."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_MOST_WAITING_BYTES = 256 * 1024
+_MOST_WAITING_BYTES = 64 * 1024
 """Of a stream whose reader is slower than the provider; then the provider has to wait."""
 
 _Over: TypeAlias = "Callable[[Connection], None]"

@@ -120,6 +120,8 @@ class Execution:
     usage: Usage | None = None
     text: str = ""
     """The answer's words, kept only to estimate the usage that the provider did not state."""
+    text_length: int = 0
+    """Characters that a stream had in all, where `text` may be its beginning."""
     schema_pass: bool | None = None
     """Whether the answer kept the output contract; None where there is none, or nothing to check."""
 
@@ -166,6 +168,7 @@ class Execution:
     async def _pass_on(self, stream: Stream, write: Callable[[bytes], Awaitable[None]]) -> None:
         async for chunk in stream.chunks:
             events = stream.reader.feed(chunk)
+            del chunk  # or whoever reads slowly would make us hold it twice
             if events:
                 await write(events)
             if stream.reader.ended:
@@ -175,6 +178,7 @@ class Execution:
         self.usage = stream.reader.usage
         settle(self.fleet, attempt.reservation, self.usage)
         self.text = "" if self.usage else stream.reader.text
+        self.text_length = stream.reader.text_length
         self.time(attempt, stream.answer)
 
     def time(self, attempt: Attempt, answer: UpstreamAnswer | None = None) -> None:

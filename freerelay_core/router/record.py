@@ -142,6 +142,7 @@ def _usage(decision: Decision, execution: Execution) -> tuple[Usage | None, bool
     """What the provider counted, else an estimate of what it sent; None where it sent nothing."""
     if execution.usage is not None:
         return execution.usage, False
-    if execution.text:
-        return Usage(decision.profile.input_tokens, estimate_tokens(execution.text), 0), True
+    if text := execution.text:
+        written = estimate_tokens(text) * max(execution.text_length, len(text)) // len(text)
+        return Usage(decision.profile.input_tokens, written, 0), True
     return None, False

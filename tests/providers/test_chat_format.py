@@ -52,6 +52,15 @@ def test_usage_that_was_not_asked_for_is_read_and_kept_back_and_nothing_else(cut
     assert reader.usage == Usage(3, 2, 0)
 
 
+def test_of_a_stream_without_end_the_beginning_is_kept_and_the_rest_counted():
+    reader = EventReader()
+    for _ in range(100):
+        reader.feed(event(delta("wörter " * 1_000)))
+    assert reader.text_length == 700_000
+    assert len(reader.text) < 500_000
+    assert ("wörter " * 100_000).startswith(reader.text)
+
+
 def test_usage_in_a_chunk_with_a_choice_is_never_kept_back():
     reader = EventReader(keeps_usage=False)
     last = event(delta(finish_reason="stop", usage={"prompt_tokens": 3, "completion_tokens": 2}))
