@@ -149,6 +149,7 @@ class Execution:
         try:
             if stream.opening:
                 await write(stream.opening)
+                stream.opening = b""
             if not stream.reader.ended:
                 await self._pass_on(stream, write)
             failure = _failure(stream.reader)

@@ -422,17 +422,20 @@ async def test_usage_that_nobody_stated_is_estimated_and_marked(rig, upstream):
 
 
 async def test_of_a_stream_without_end_all_is_estimated_though_its_beginning_is_kept(rig, upstream):
-    async def long(request):
-        await opened(request)
-        for _ in range(length):
-            await request.event(delta("word " * 2_000))
-        await request.event(delta(finish_reason="stop"))
-        await request.event(b"[DONE]")
-        request.writer.write(b"0\r\n\r\n")
+    def of(length):
+        async def plan(request):
+            await opened(request)
+            for _ in range(length):
+                await request.event(delta("word " * 2_000))
+            await request.event(delta(finish_reason="stop"))
+            await request.event(b"[DONE]")
+            request.writer.write(b"0\r\n\r\n")
 
-    upstream.plan("first", long)
+        return plan
+
     tokens = []
     for length in (10, 100):  # 100 kB, and 1 MB
+        upstream.plan("first", of(length))
         execution, _ = await rig.run(stream=True)
         tokens.append(rig.record(execution).outcome.output_tokens)
     assert tokens[1] == pytest.approx(10 * tokens[0], rel=0.01)
