@@ -21,6 +21,8 @@ __all__ = ["FIRST_BYTE_LIMIT_S", "catalogue_of", "served", "short_limits"]
 
 FIRST_BYTE_LIMIT_S = 1.0
 IDLE_LIMIT_S = 0.5
+ENDS_WITHIN_S = 10
+"""How long requests that are open at the end may take: one that never ends shall not keep the benchmark, too."""
 
 
 @contextmanager
@@ -60,7 +62,9 @@ def catalogue_of(made: Sequence[Provider]) -> dict[str, Any]:
 @asynccontextmanager
 async def served(settings: Settings) -> AsyncIterator[tuple[str, str]]:
     """The application on loopback: its address and the demo tenant's key."""
-    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http="httptools"))
+    config = uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http="httptools")
+    config.timeout_graceful_shutdown = ENDS_WITHIN_S
+    server = uvicorn.Server(config)
     async with api.lifespan(settings):
         task = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone

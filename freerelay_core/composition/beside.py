@@ -31,6 +31,7 @@ _FLUSH_USES_EVERY_S = 10.0
 _SHARE_LESSONS_EVERY_S = 5.0
 _READ_SPEND_EVERY_S = 2.0
 _MIND_DATABASE_EVERY_S = 0.1
+_RESTART_AGAIN_S = 1.0
 _RENEW_RULES_EVERY_S = 1.0
 _REACH_AGAIN_S = 1.0
 _FOLLOW_LIMIT_S = 2.0
@@ -203,6 +204,7 @@ class Beside:
                 log.warning("PostgreSQL ended unexpectedly and was started again")
             except FreeRelayError as error:
                 log.error("PostgreSQL ended and does not start: %s", error.message)  # noqa: TRY400  (no traceback)
+                await self._clock.sleep(_RESTART_AGAIN_S)
 
     async def _when_it_answers(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, or leave it for the next time when the store is away."""

@@ -18,7 +18,7 @@ _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
 _PROBE_EVERY_S = 15.0
 """A silent connection is asked this often whether it still lives."""
-_PROBE_LIMIT_S = 2.0
+_ASK_LIMIT_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ async def deliver_changes(dsn: str, listener: ChangeListener, clock: Clock) -> N
             async with await psycopg.AsyncConnection.connect(
                 dsn, autocommit=True, row_factory=dict_row, **CONNECT_PARAMETERS
             ) as connection:
-                await connection.execute("listen freerelay_settings")
-                await connection.execute("listen freerelay_keys")
+                with deadline(connection, _ASK_LIMIT_S):
+                    await connection.execute("listen freerelay_settings")
+                    await connection.execute("listen freerelay_keys")
                 listener.reconnected()
                 delay = _FIRST_DELAY_S
                 await _relay(connection, listener)
@@ -56,5 +57,5 @@ async def _relay(connection: Connection, listener: ChangeListener) -> None:
             tenant_id, _, version = notice.payload.partition(":")
             if version.isdecimal():
                 listener.settings_changed(tenant_id, int(version))
-        with deadline(connection, _PROBE_LIMIT_S):
+        with deadline(connection, _ASK_LIMIT_S):
             await connection.execute("select 1")

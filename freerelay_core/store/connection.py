@@ -167,7 +167,6 @@ class Connections:
             min_size=1,
             max_size=_MAX_CONNECTIONS,
             open=False,
-            timeout=_WAIT_S,
             # The pool's own back-off begins with a second: it would only delay the return.
             reconnect_timeout=_TRY_AGAIN_S,
             reconnect_failed=self._try_again,
@@ -190,7 +189,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + limit_s
         with server_away():
-            connection = await self._take()
+            connection = await self._take(min(_WAIT_S, limit_s))
             try:
                 with deadline(connection, max(ends_at - loop.time(), _LEAST_S)):
                     async with connection:
@@ -222,9 +221,9 @@ class Connections:
         if pool.get_stats()["requests_waiting"]:
             await pool.check()
 
-    async def _take(self) -> Connection:
+    async def _take(self, wait_s: float) -> Connection:
         while True:
-            connection = await self._pool.getconn()
+            connection = await self._pool.getconn(wait_s)
             if _seems_alive(connection):
                 return connection
             # Given back closed, it is replaced. Each turn removes one dead connection, so this ends.

@@ -21,6 +21,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 import time  # waits for real processes: no simulation ever runs this on a virtual clock
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ class DatabaseLease:
         self._database = database
         self._server = server
         self._lock = lock
+        self._one_at_a_time = threading.Lock()
+        """A restart in another thread must not start what a release has stopped."""
 
     def __repr__(self) -> str:
         return f"DatabaseLease({self._database!r})"
@@ -91,13 +94,21 @@ class DatabaseLease:
 
         Raises `ConfigurationError` when it does not start, or when another process owns it.
         """
-        if self._server is None:
-            raise ConfigurationError("Only the process that owns the embedded database can restart it.")
-        self._server.stop()
-        self._server.start()
+        with self._one_at_a_time:
+            if self._server is None:
+                raise ConfigurationError("Only the process that owns the embedded database can restart it.")
+            self._server.stop()
+            self._server.start()
 
     def release(self) -> None:
-        """Owner: stop the server, then let others own the folder. Guest: nothing. May be called again."""
+        """Owner: stop the server, then let others own the folder. Guest: nothing. May be called again.
+
+        Waits for the end of a restart that another thread has begun.
+        """
+        with self._one_at_a_time:
+            self._release()
+
+    def _release(self) -> None:
         server, self._server = self._server, None
         lock, self._lock = self._lock, None
         if server is None or lock is None:

@@ -51,10 +51,11 @@ class Gathered(Generic[T]):
                     future.cancel()
                 raise
             except Exception as error:  # noqa: BLE001 -- it is raised where it is waited for
+                futures = [*batch.values()]
                 if isinstance(error, StoreUnavailable):  # those behind would wait for the same
-                    batch |= self._waiting
+                    futures += self._waiting.values()  # also for a key of the batch that was asked for again
                     self._waiting = {}
-                for future in batch.values():
+                for future in futures:
                     _fail(future, error)
             else:
                 for key, future in batch.items():

@@ -25,6 +25,10 @@ class Line:
         self._connections: set[asyncio.Task[None]] = set()
         self.delay_s = 0.0
         """How long each chunk of bytes is on its way, one way."""
+        self.hold_at: bytes | None = None
+        """Once these bytes come, they and all that follow are held up."""
+        self.taken = 0
+        """Connections so far."""
         self.address = ""
 
     def cut(self) -> None:
@@ -45,6 +49,7 @@ class Line:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.taken += 1
         with contextlib.suppress(OSError, asyncio.CancelledError):
             if self._open:
                 await self._passing.wait()
@@ -70,6 +75,8 @@ class Line:
         while data := await source.read(1 << 16):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
+            if self.hold_at is not None and self.hold_at in data:
+                self.hold()
             await self._passing.wait()
             target.write(data)
             await target.drain()

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from freerelay_core.clock import SystemClock
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import new_key
+from freerelay_core.store import PostgresStore, changes, new_key
+from tests.store.helpers import until
+from tests.store.line import line_to_database
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +84,20 @@ async def test_a_listener_that_lost_its_connection_is_told_and_hears_again(store
     await store.set_routing_preference(tenant.id, RoutingPreference.BALANCED, actor="x")
 
     assert await heard.next() == ("settings", tenant.id, 2)
+
+
+async def test_a_database_that_stalls_when_asked_to_tell_is_asked_on_another_connection(database, monkeypatch):
+    monkeypatch.setattr(changes, "_ASK_LIMIT_S", 0.2)
+    listener = Heard()
+    async with line_to_database(database) as line:
+        line.hold_at = b"listen freerelay_settings"
+        listening = asyncio.create_task(PostgresStore(line.address, clock=SystemClock()).listen(listener))
+        await until(lambda: line.taken > 1)
+        line.hold_at = None
+        line.mend()
+        assert await listener.next() == ("reconnected",)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_rubbish_on_the_channel_is_passed_over(store, tenant, heard, sql):

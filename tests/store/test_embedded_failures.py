@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.store.embedded import acquire_database
+from freerelay_core.store.embedded_process import Server
 from tests.store.embedded_server import (
     ENVIRONMENT,
     Child,
@@ -39,6 +41,32 @@ def test_acknowledged_rows_survive_kill_9_of_the_server(any_home: Path) -> None:
         assert rows(lease) == 3_000
         with acquire_database(any_home) as guest:
             assert rows(guest) == 3_000
+
+
+def test_a_release_while_another_thread_restarts_the_server_leaves_none_behind(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = acquire_database(home)
+    start, starts, may_start = Server.start, threading.Event(), threading.Event()
+
+    def late(server: Server) -> None:
+        starts.set()
+        may_start.wait(30)
+        start(server)
+
+    monkeypatch.setattr(Server, "start", late)
+    restarting, releasing = threading.Thread(target=lease.restart), threading.Thread(target=lease.release)
+    restarting.start()
+    starts.wait(30)
+    releasing.start()
+    releasing.join(0.3)
+    may_start.set()
+    restarting.join()
+    releasing.join()
+
+    assert not (home / "postgres" / "postmaster.pid").exists()
+    with pytest.raises(ConfigurationError):
+        lease.restart()
 
 
 def test_owner_and_server_both_killed_the_next_start_recovers(home: Path) -> None:
@@ -160,6 +188,7 @@ import os, resource, sys
 from pathlib import Path
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.store.embedded import acquire_database
+from freerelay_core.store.embedded_process import Server
 {preparation}
 try:
     with acquire_database(Path(sys.argv[1])):
