@@ -1,4 +1,4 @@
-"""What runs beside the requests: hearing of changes, log, snapshots, and minding the database and the rules."""
+"""What runs beside the requests: hearing of changes, log, snapshots, and minding the database, the rules and memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from itertools import islice
 
 from freerelay_core.clock import Clock
+from freerelay_core.composition.heap import give_back
 from freerelay_core.composition.rules import RulesInForce
 from freerelay_core.errors import Conflict, FreeRelayError, StoreUnavailable
 from freerelay_core.fleet import Budgets, Fleet
@@ -33,6 +34,7 @@ _READ_SPEND_EVERY_S = 2.0
 _MIND_DATABASE_EVERY_S = 0.1
 _RESTART_AGAIN_S = 1.0
 _RENEW_RULES_EVERY_S = 1.0
+_GIVE_BACK_EVERY_S = 10.0
 _REACH_AGAIN_S = 1.0
 _FOLLOW_LIMIT_S = 2.0
 """How long a start waits for changes to be heard of. Requests can be served without, at the price of a look-up more."""
@@ -83,6 +85,7 @@ class Beside:
             log.warning("the database does not answer yet; FreeRelay is not ready until it does: %s", error.message)
         self._begin(self._run(), "beside requests")
         self._begin(self._renew_rules(), "renew the rules")
+        self._begin(self._give_back_memory(), "give back memory")
         if self._lease is not None and self._lease.owner:
             self._begin(self._mind(self._lease), "mind the database")
 
@@ -192,6 +195,11 @@ class Beside:
         while True:
             await self._clock.sleep(_RENEW_RULES_EVERY_S)
             await asyncio.to_thread(self._rules.renew)
+
+    async def _give_back_memory(self) -> None:
+        while True:
+            await self._clock.sleep(_GIVE_BACK_EVERY_S)
+            await asyncio.to_thread(give_back)
 
     async def _mind(self, lease: DatabaseLease) -> None:
         """Start the database that this process owns again whenever it has died."""
