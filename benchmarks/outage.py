@@ -1,6 +1,6 @@
 """The database is killed, stalls, and is slow at a cold start; and clients leave by the thousand.
 
-    python benchmarks/outage.py [--kills 5] [--stall-s 20] [--cold-s 10] [--requests 20000] [--json]
+    python benchmarks/outage.py [--kills 5] [--stall-s 60] [--cold-s 10] [--requests 20000] [--json]
 
 The real application on loopback, with providers that are well (`faulty.py`), as shipped:
 
@@ -75,7 +75,7 @@ def main() -> None:
     """Measure, print a table; the status says whether every aim is met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--stall-s", type=float, default=20.0, help="how long the line to the database stands still")
+    parser.add_argument("--stall-s", type=float, default=60.0, help="how long the line to the database stands still")
     parser.add_argument("--cold-s", type=float, default=10.0, help="how long 500 keys ask after a start")
     parser.add_argument("--requests", type=int, default=20_000, help="of the storm, half of them broken off")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")

@@ -26,7 +26,9 @@ AT_ONCE = 64
 TENANTS = 8
 SLOW = {"drip": 0.5}
 """Half of the answers come in small pieces, so that clients leave in the middle of them, too."""
-LEAVES_WITHIN_S = 0.15
+LEAVES = 0.7
+"""How many of the clients mean to leave; a third of these have their answer sooner."""
+LEAVES_WITHIN_S = 0.08
 """A client that leaves does so within this time after it began, evenly spread."""
 SETTLES_S = 10.0
 """How long what is open may take to end after the last answer."""
@@ -74,7 +76,7 @@ async def _storm(answers: Answers, url: str, known: list[Customer], requests: in
         nonlocal broken_off
         for number in numbers:
             task = asyncio.create_task(ask(answers, session, url, known[number % len(known)], number))
-            if draws.random() < 0.5:
+            if draws.random() < LEAVES:
                 await asyncio.wait([task], timeout=draws.random() * LEAVES_WITHIN_S)
                 broken_off += task.cancel()
             await asyncio.wait([task])

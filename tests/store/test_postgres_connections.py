@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.store import PostgresStore
+from freerelay_core.store import PostgresStore, connection
+from tests.store.helpers import until
+from tests.store.line import line_to_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
@@ -39,3 +42,27 @@ async def test_callers_that_leave_take_no_connection_with_them(store):
 
     pool = store._connections._pool
     assert pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"]
+
+
+async def test_a_database_that_is_away_is_tried_as_long_as_somebody_waits(database, monkeypatch):
+    monkeypatch.setattr(connection, "_WAIT_S", 30.0)
+    async with line_to_database(database) as line:
+        connections = connection.Connections(line.address)
+        await connections.open()
+        line.cut()
+        waiting = asyncio.create_task(connections.one(connection.SERVICE, "select 1 as one", limit_s=30.0))
+        tried = line.taken
+        await until(lambda: line.taken > tried + 10)
+        line.mend()
+
+        assert await waiting == {"one": 1}
+        await connections.close()
+
+
+async def test_the_pools_lines_about_an_absence_are_few(caplog):
+    pool = logging.getLogger("psycopg.pool")
+    for attempt in range(3):
+        pool.warning("one kind of line: %d", attempt)
+    pool.warning("another: %d", 0)
+
+    assert [record.getMessage() for record in caplog.records] == ["one kind of line: 0", "another: 0"]
