@@ -63,11 +63,15 @@ class HttpClient:
         """An exchange whose head has come, of whatever status. Raises `UpstreamError`.
 
         A new connection must stand within `connect_s`; the answer may be silent for `silence_s` (`Exchange.chunks` sets
-        another limit) and must be complete within `total_s`.
+        another limit) and must be complete within `total_s`, the way to the provider included.
         """
-        connection = _kept(target) or await self._connect(target, connect_s)
+        ends_at = self._loop.time() + total_s
+        connection = _kept(target) or await self._connect(target, connect_s, ends_at)
         exchange = connection.ask(
-            b"%b%d\r\n\r\n" % (target.head, len(body)), body, silence_s=silence_s, total_s=total_s
+            b"%b%d\r\n\r\n" % (target.head, len(body)),
+            body,
+            silence_s=silence_s,
+            total_s=ends_at - self._loop.time(),
         )
         try:
             await exchange.head()
@@ -82,7 +86,7 @@ class HttpClient:
             connection.break_off()
         await asyncio.sleep(0)  # the event loop tells each of its end in its next turn
 
-    async def _connect(self, target: Target, limit_s: float) -> Connection:
+    async def _connect(self, target: Target, limit_s: float, ends_at: float) -> Connection:
         def freed(connection: Connection) -> None:
             target.idle.append(connection)
 
@@ -93,8 +97,9 @@ class HttpClient:
 
         loop = self._loop
         try:
-            addresses = await self._addresses(target)
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout_at(ends_at):
+                addresses = await self._addresses(target)
+            async with asyncio.timeout_at(min(loop.time() + limit_s, ends_at)):
                 opened = await start_connection(
                     addresses,
                     happy_eyeballs_delay=SECOND_ADDRESS_AFTER_S,

@@ -147,11 +147,11 @@ class Connection(asyncio.Protocol):
         self._framed = False  # the head says where the body ends
         self._head_bytes = 0
         self._paused = False
-        self._heard = loop.time()
+        self._heard = 0.0
         self._silence_s = KEPT_S
         self._deadline = math.inf
-        self._timer_at = self._heard + KEPT_S
-        self._timer = loop.call_at(self._timer_at, self._look)
+        self._timer_at: float
+        self._timer: asyncio.TimerHandle
 
     @property
     def usable(self) -> bool:
@@ -172,10 +172,7 @@ class Connection(asyncio.Protocol):
         """From now on nothing may be silent for longer than so many seconds."""
         self._heard = self.loop.time()
         self._silence_s = limit_s
-        due = min(self._heard + limit_s, self._deadline)
-        if due < self._timer_at:
-            self._timer.cancel()
-            self._ring_at(due)
+        self._ring_in_time()
 
     def pause(self) -> None:
         """Take nothing from the provider for now."""
@@ -189,17 +186,22 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._heard = self.loop.time()
             if not self._transport.is_closing():
+                self._ring_in_time()
                 self._transport.resume_reading()
 
     def break_off(self) -> None:
         """End the connection at once, whatever it is doing."""
         self._broken = True
+        if self._exchange is not None and not self._exchange.complete:
+            self._exchange.fail(UpstreamError("disconnected", "the connection was broken off"))
         self._transport.abort()
 
     # -- told by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._heard = self.loop.time()
+        self._ring_at(self._heard + KEPT_S)  # not sooner: of a connection that never stands nobody is told the end
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -224,7 +226,7 @@ class Connection(asyncio.Protocol):
         self._timer.cancel()
         exchange, self._exchange = self._exchange, None
         if exchange is not None and not exchange.complete:
-            if error is None and exchange.status and not self._framed:
+            if error is None and exchange.failure is None and exchange.status and not self._framed:
                 exchange.complete = True  # HTTP/1.0: the body ends with the connection
                 exchange.wake()
             else:
@@ -273,11 +275,11 @@ class Connection(asyncio.Protocol):
         """The exchange is complete: keep the connection, or end it."""
         self._exchange = None
         self._deadline = math.inf
-        self._silence_s = KEPT_S
         self.resume()
-        if self._broken:
+        if self._broken or self._transport.get_write_buffer_size():  # who answers so early may read no more of it
             self.break_off()
         else:
+            self.limit_silence(KEPT_S)
             self._freed(self)
 
     def _fail_malformed(self, exchange: Exchange) -> None:
@@ -288,6 +290,13 @@ class Connection(asyncio.Protocol):
         else:
             exchange.fail(UpstreamError("malformed", "the answer is not HTTP"))
         self.break_off()
+
+    def _ring_in_time(self) -> None:
+        """Have the timer ring no later than the next limit."""
+        due = min(self._heard + self._silence_s, self._deadline)
+        if due < self._timer_at:
+            self._timer.cancel()
+            self._ring_at(due)
 
     def _ring_at(self, when: float) -> None:
         self._timer_at = when

@@ -194,6 +194,9 @@ class DecisionLog:
             spill = self._spill
             if spill is not None and spill.count:
                 await self._append_parts(_parts(self._read(spill, spill.oldest(self._batch))), spill.discard)
+            elif self._pending and not batch:
+                async with self._spilling:  # all of them are on their way to the first file: callers must not spin
+                    pass
             if not self._pending and not self.spilled:
                 self._waiting.clear()
 

@@ -103,6 +103,9 @@ class Nowhere:
     def is_closing(self):
         return self.ended
 
+    def get_write_buffer_size(self):
+        return 0
+
     def abort(self):
         self.ended = True
 
@@ -240,6 +243,54 @@ async def test_a_provider_that_is_quicker_than_its_reader_has_to_wait(upstream, 
     assert upstream.connections == 1
 
 
+async def test_silence_has_its_limit_again_once_the_reader_has_caught_up(upstream, client, target):
+    async def then_silent(request):
+        request.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000001\r\n\r\n" + bytes(1_000_000))
+        await request.gone()
+
+    upstream.plan("m", then_silent)
+    chunks = (await post(client, target, silence_s=0.1, total_s=600.0)).chunks(0.1)
+    await anext(chunks)
+    await asyncio.sleep(0.3)  # nothing is read, and longer than silence may last
+    assert await failure_of(rest_of(chunks)) == "timeout"
+
+
+async def rest_of(chunks):
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def test_what_we_broke_off_ourselves_is_no_end_of_a_body(upstream, client, target):
+    async def unfinished(request):
+        await raw(b"HTTP/1.1 200 OK\r\n\r\nhalf an ans")(request)
+        await request.gone()
+
+    upstream.plan("m", unfinished)
+    slow = await post(client, target, total_s=0.1)
+    await asyncio.sleep(0.3)  # its reader is busy while its time runs out
+    assert await failure_of(rest_of(slow.chunks(5.0))) == "timeout"
+
+    cut = await post(client, target)
+    await client.close()
+    await asyncio.sleep(0.1)
+    assert await failure_of(rest_of(cut.chunks(5.0))) == "disconnected"
+
+
+async def test_a_connection_on_which_the_request_is_still_going_out_is_not_used_again(upstream, client, target):
+    async def hasty(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await asyncio.sleep(10)
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    target = Target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", {}, public=False)
+    try:
+        for _ in range(2):
+            exchange = await client.post(target, bytes(30_000_000), connect_s=2.0, silence_s=5.0, total_s=5.0)
+            assert await asyncio.wait_for(exchange.body(), 5) == b"ok"
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize(("limits", "parts"), [
     ({"silence_s": 0.1}, ()),
     ({"total_s": 0.1}, ()),
@@ -264,6 +315,15 @@ async def test_a_connection_that_nobody_used_for_long_is_closed(upstream, client
     assert not target.idle
     await asked(client, target)
     assert upstream.connections == 2
+
+
+async def test_a_connection_whose_request_might_wait_longer_is_kept_no_longer(upstream, client, target, monkeypatch):
+    monkeypatch.setattr(http_connection, "KEPT_S", 0.2)
+    upstream.plan("m", raw(OK[:-1], *10 * (b"",), OK[-1:]))  # by then the timer is set by the limits of the request
+    await asked(client, target, silence_s=600.0, total_s=600.0)
+    assert target.idle
+    await asyncio.sleep(1.0)
+    assert not target.idle
 
 
 async def test_concurrent_requests_have_connections_of_their_own_and_one_look_up(upstream, client, monkeypatch):
@@ -303,6 +363,20 @@ async def test_a_name_server_that_hangs_is_not_waited_for(client, monkeypatch):
     monkeypatch.setattr(http_client, "LOOK_UP_LIMIT_S", 0.05)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: asyncio.sleep(10))
     assert await failure_of(asked(client, Target("http://name.example/v1", {}, public=False))) == "unreachable"
+
+
+async def test_the_way_to_a_provider_counts_to_the_whole(upstream, client, monkeypatch):
+    look_up = asyncio.get_running_loop().getaddrinfo
+
+    async def slow(*args, **options):
+        await asyncio.sleep(0.3)
+        return await look_up(*args, **options)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", slow)
+    target = Target(f"http://localhost:{upstream.port}/v1", {}, public=False)
+    upstream.plan("m", raw(OK))
+    assert await failure_of(asked(client, target, total_s=0.1)) == "unreachable"
+    assert not upstream.connections
 
 
 async def test_nobody_there_is_unreachable(client):
@@ -355,6 +429,16 @@ async def test_a_certificate_must_be_trusted_and_be_of_the_host(over_tls, client
             assert await failure_of(asked(client, target)) == "unreachable"
     finally:
         http_client._tls.cache_clear()
+
+
+async def test_a_handshake_that_failed_leaves_nothing_behind(over_tls, client, monkeypatch):
+    monkeypatch.setattr(http_connection, "KEPT_S", 0.05)
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    target = Target(f"https://localhost:{over_tls}/v1", {}, public=False)
+    assert await failure_of(asked(client, target)) == "unreachable"
+    await asyncio.sleep(0.3)
+    assert faults == []
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,48 @@ async def test_what_cannot_be_written_at_the_end_is_written_at_the_next_start(li
 
     assert logged(sql) == sorted(made.id for made in records)
     assert (second.spilled, second.dropped) == (0, 0)
+
+
+class Watched(Spill):
+    """Says so when it is asked again and again, which a loop does that lets nobody else have a turn."""
+
+    asked = 0
+
+    @property
+    def count(self):
+        self.asked += 1
+        if self.asked > 10_000:
+            pytest.fail("whoever waits for the file holds up everything else")
+        return super().count
+
+
+async def test_closing_while_all_that_waits_is_on_its_way_to_a_slow_disk_waits_for_it(
+    store, tenant, folder, sql, monkeypatch
+):
+    began, disk = threading.Event(), threading.Event()
+
+    def slow(_):
+        began.set()
+        disk.wait(10)
+
+    monkeypatch.setattr(os, "fdatasync", slow, raising=False)
+    spill = Watched(folder, SystemClock())
+    log = DecisionLog(store, SystemClock(), spill=spill, capacity=10, batch=10, interval_s=10.0)
+    records = [decision(tenant.id) for _ in range(9)]
+    try:
+        async with running(log):
+            for made in records:  # fewer than a batch, so the writer takes its time; many, so they are spilled at once
+                record(log, made)
+            await until(began.is_set)
+        closing = asyncio.create_task(log.close())
+        await asyncio.sleep(0.1)
+        disk.set()
+        await closing
+    finally:
+        disk.set()
+
+    assert logged(sql) == sorted(made.id for made in records)
+    assert (log.pending, log.dropped) == (0, 0)
 
 
 async def test_closing_writes_the_files_too_when_the_store_is_back(line, tenant, make_log, folder, sql):
