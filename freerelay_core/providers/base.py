@@ -75,8 +75,10 @@ class UpstreamAnswer(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `UpstreamError`."""
 
-    async def close(self) -> None:
-        """Let go of it, finished or not; an unfinished one is cancelled at the provider."""
+    async def close(self, *, finished: bool = False) -> None:
+        """Let go of it. What is not read to its end is cancelled at the provider, unless nothing of it is missing
+        (`finished`): then only the end itself may still come.
+        """
 
 
 class ProviderClient(Protocol):

@@ -23,6 +23,8 @@ __all__ = ["KEPT_S", "MAX_ANSWER_BYTES", "Connection", "Exchange"]
 KEPT_S = 15.0
 """How long a connection that nobody uses is kept. Servers keep theirs longer, by and large; one that does not ends it,
 and a request that is just going out then fails."""
+END_LIMIT_S = 1.0
+"""How long the end of an answer is waited for of which all that matters has been read."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MOST_WAITING_BYTES = 64 * 1024
@@ -34,7 +36,10 @@ _Over: TypeAlias = "Callable[[Connection], None]"
 class Exchange:
     """A request on its way and its answer as far as it has come. Every wait may raise `UpstreamError`."""
 
-    __slots__ = ("_connection", "_parts", "_reads_all", "_size", "_waiter", "complete", "failure", "headers", "status")
+    __slots__ = (
+        "_connection", "_forgotten", "_parts", "_reads_all", "_size", "_waiter", "complete", "failure", "headers",
+        "status",
+    )  # fmt: skip
 
     times = None
 
@@ -43,6 +48,7 @@ class Exchange:
         self._parts: list[bytes] = []
         self._size = 0
         self._reads_all = False
+        self._forgotten = False
         self._waiter: asyncio.Future[None] | None = None
         self.status = 0
         """0 until the head is there."""
@@ -80,15 +86,28 @@ class Exchange:
             else:
                 await self._more()
 
-    def close(self) -> None:
-        """Let go of it; an unfinished one ends its connection, and so the work at the provider."""
-        if not self.complete and self.failure is None:
+    def close(self, *, finished: bool = False) -> None:
+        """Let go of it; an unfinished one ends its connection, and so the work at the provider.
+
+        Where all that matters has been read (`finished`), the mere end of the answer may still come, for a moment: a
+        connection that is kept spares the next request the time to open one.
+        """
+        if self.complete or self.failure is not None:
+            return
+        if finished:
+            self._forgotten = True
+            self._connection.resume()
+            self._connection.limit_silence(END_LIMIT_S)
+        else:
             self._connection.break_off()
 
     # -- told by the connection
 
     def take(self, data: bytes) -> None:
         """More of the body has come."""
+        if self._forgotten:
+            self._connection.break_off()
+            return
         self._parts.append(data)
         self._size += len(data)
         if self._size > _MOST_WAITING_BYTES and (not self._reads_all or self._size > MAX_ANSWER_BYTES):
@@ -132,7 +151,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_broken", "_chunked", "_deadline", "_ended", "_exchange", "_framed", "_freed", "_head_bytes", "_heard",
+        "_broken", "_deadline", "_ended", "_exchange", "_framed", "_freed", "_head_bytes", "_heard",
         "_parser", "_paused", "_silence_s", "_timer", "_timer_at", "_transport", "loop",
     )  # fmt: skip
 

@@ -97,8 +97,8 @@ class _Answer:
     def chunks(self) -> AsyncIterator[bytes]:
         return self._exchange.chunks(self._idle_s)
 
-    async def close(self) -> None:
-        self._exchange.close()
+    async def close(self, *, finished: bool = False) -> None:
+        self._exchange.close(finished=finished)
 
 
 def _repeats(body: bytes, key: bytes) -> bool:

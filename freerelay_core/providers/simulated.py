@@ -123,7 +123,7 @@ class _Answer:
             yield self._answer.deltas(pieces[start : start + size])
         yield self._answer.closing()
 
-    async def close(self) -> None:
+    async def close(self, *, finished: bool = False) -> None:
         """Nothing is held."""
 
 

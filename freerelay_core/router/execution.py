@@ -210,7 +210,7 @@ class Execution:
     async def close(self) -> None:
         """Let go of the provider; what it has not finished is cancelled there."""
         if self.stream is not None:
-            await self.stream.answer.close()
+            await self.stream.answer.close(finished=self.stream.reader.done)
 
 
 def _failure(reader: EventReader) -> Interrupted | None:

@@ -152,6 +152,27 @@ async def test_a_connection_that_cannot_be_trusted_any_more_is_not_used_again(up
     assert upstream.connections == 2
 
 
+LAST = b"5\r\n[END]\r\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "connections"),
+    [((b"0\r\n\r\n",), 1), ((b"0\r\na: trailer\r\n", b"\r\n"), 1), ((b"4\r\nmore\r\n0\r\n\r\n",), 3), ((), 3)],
+)
+async def test_an_answer_that_was_read_as_far_as_it_matters_may_still_end_for_a_moment(
+    upstream, client, target, monkeypatch, after, connections
+):
+    monkeypatch.setattr(http_connection, "END_LIMIT_S", 0.1)
+    upstream.plan("m", raw(CHUNKED + LAST, *after))
+    for _ in range(3):
+        exchange = await post(client, target)
+        assert await anext(exchange.chunks(5.0)) == b"[END]"
+        exchange.close(finished=True)
+        await asyncio.sleep(0.2)
+    assert upstream.connections == connections
+    assert len(target.idle) == (connections == 1)
+
+
 async def test_what_comes_unasked_between_two_requests_is_never_an_answer(upstream, client, target):
     upstream.plan("m", raw(OK, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfake"), raw(OK))
     assert await asked(client, target) == (200, b"ok")
