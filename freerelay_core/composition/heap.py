@@ -23,5 +23,5 @@ def give_back() -> None:
 
 @cache
 def _trim() -> Callable[[int], int] | None:
-    """glibc's `malloc_trim`; None with any other library."""
+    """The C library's `malloc_trim`; None in others than glibc."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
