@@ -24,6 +24,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Of a head that is not complete; those that are meet the limit of `border.py`."""
 UNREAD_LIMIT_S = 60.0
 """How long a client may read nothing of what lies ready for it; who works between two tokens may take a while."""
+MOST_GATHERED_BYTES = 64 * 1024
 
 
 class _Gathered:
@@ -32,31 +33,36 @@ class _Gathered:
     uvicorn writes the head, each part and the end of an answer one by one, and each write is a call of the system.
     """
 
-    __slots__ = ("_loop", "_parts", "plain")
+    __slots__ = ("_loop", "_parts", "_size", "plain")
 
     def __init__(self, plain: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.plain = plain
         self._loop = loop
         self._parts: list[bytes] = []
+        self._size = 0
 
     def write(self, data: bytes) -> None:
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._parts.append(data)
+        self._size += len(data)
+        if self._size > MOST_GATHERED_BYTES:  # or the transport could not say in time that it is full
+            self.flush()
 
     def close(self) -> None:
         """Close once all is written."""
-        self._flush()
+        self.flush()
         self.plain.close()
 
     def get_write_buffer_size(self) -> int:
-        return self.plain.get_write_buffer_size() + sum(map(len, self._parts))
+        return self.plain.get_write_buffer_size() + self._size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
 
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
+    def flush(self) -> None:
+        """Write what was gathered."""
+        parts, self._parts, self._size = self._parts, [], 0
         if parts and not self.plain.is_closing():
             self.plain.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
@@ -134,7 +140,9 @@ class Connection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is a WebSocket's from now on."""
-        self.transport = self.transport.plain  # type: ignore[attr-defined]  # what `connection_made` has put there
+        gathered: _Gathered = self.transport  # type: ignore[assignment]  # what `connection_made` has put there
+        gathered.flush()
+        self.transport = gathered.plain
         super().handle_websocket_upgrade()
 
     # -- answers that nobody reads
