@@ -81,7 +81,8 @@ async def customers(store: Store, count: int) -> list[Customer]:
 @asynccontextmanager
 async def clients() -> AsyncIterator[aiohttp.ClientSession]:
     """A session for any number of requests at once."""
-    connector = aiohttp.TCPConnector(limit=0)
+    # A connection that the server is about to end for its idleness (5 s) is not used again.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
 

@@ -57,6 +57,8 @@ COLD_KEYS = 500
 COLD_RATE = 500.0
 ONE_WAY_S = 0.025
 """Half of the latency to the database of a cold start."""
+UNANSWERED = 0
+"""The status of a write whose connection ended without one."""
 PREFERENCES = [*RoutingPreference]
 
 
@@ -131,6 +133,7 @@ async def killed(folder: Path, kills: int) -> list[dict[str, Any]]:
         figure("killed_wrong_answers", len(answers.wrong) + rows.of_another, "requests", most=0),
         figure("killed_false_401", answers.statuses[401] + writes.statuses[401], "requests", most=0),
         figure("killed_writes_acknowledged", len(writes.saved), "writes"),
+        figure("killed_writes_unanswered", writes.statuses[UNANSWERED], "writes", most=0),
         figure("killed_writes_lost", lost, "writes", most=0),
         figure("killed_first_write_s", max(first_writes_s), "s", most=5.0),
         figure("killed_decisions_lost", rows.lost + log.dropped, "rows", most=0),
@@ -156,10 +159,13 @@ async def _write(
         began = time.perf_counter()
         value = PREFERENCES[number % len(PREFERENCES)].value
         change = {"routing_preference": value}
-        async with session.post(f"{url}/tenant/settings", json=change, headers=customer.headers) as answer:
-            raw = await answer.read()
-        writes.statuses[answer.status] += 1
-        if answer.status == 200:
+        status, raw = UNANSWERED, b""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.post(f"{url}/tenant/settings", json=change, headers=customer.headers) as answer:
+                raw = await answer.read()
+                status = answer.status
+        writes.statuses[status] += 1
+        if status == 200:
             writes.saved.append((customer.tenant_id, json.loads(raw)["settings_version"], value))
             writes.saved_at.append((began, time.perf_counter()))
         await asyncio.sleep(began + TENANTS / WRITES_RATE - time.perf_counter())

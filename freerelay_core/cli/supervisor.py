@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 _READY_POLL_S = 0.05
 _READY_ANSWER_S = 2.0
-_DATABASE_POLL_S = 0.5
+_DATABASE_POLL_S = 0.1
+_RESTART_AGAIN_S = 1.0
+"""How long a database that did not start is left alone."""
 _STUCK_S = 10.0
 """How long the server may take after its drain, to let browsers go and to write its log, before it is killed."""
 _GOODBYE_S = 2.0
@@ -178,16 +180,17 @@ async def _database(home: Path | None) -> AsyncIterator[None]:
 
 async def _keep_alive(lease: DatabaseLease, stopping: asyncio.Event) -> None:
     """Start the database again whenever it has died. A failed attempt is reported once and tried again."""
-    reported = ""
+    reported, pause_s = "", _DATABASE_POLL_S
     while not stopping.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _DATABASE_POLL_S)
+            await asyncio.wait_for(stopping.wait(), pause_s)
+        pause_s = _DATABASE_POLL_S
         if stopping.is_set() or lease.alive():
             continue
         try:
             await asyncio.to_thread(lease.restart)
         except FreeRelayError as error:
-            message = error.message
+            message, pause_s = error.message, _RESTART_AGAIN_S
         else:
             message = "PostgreSQL ended unexpectedly and was started again."
         if message != reported:

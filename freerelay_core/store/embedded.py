@@ -84,8 +84,9 @@ class DatabaseLease:
 
     def alive(self) -> bool:
         """Whether the server process lives (owner) or a server answers (guest)."""
-        if self._server is not None:
-            return self._server.running()
+        server = self._server  # another thread may release it
+        if server is not None:
+            return server.running()
         status = psycopg.pq.PGconn.ping(make_conninfo(self.dsn, connect_timeout=_CONNECT_S).encode())
         return status != psycopg.pq.Ping.NO_RESPONSE
 
