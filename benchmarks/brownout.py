@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +22,9 @@ from typing import Any
 import aiohttp
 
 from benchmarks.faulty import providers
+from benchmarks.figures import figure, p99, report
 from benchmarks.loopback import FIRST_BYTE_LIMIT_S, catalogue_of, served, short_limits
+from benchmarks.phases import measured
 from freerelay_core.config import load_settings
 
 AT_ONCE = 16
@@ -59,11 +59,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3_000, help="in each of the three phases")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="freerelay-brownout-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)
-        figures = asyncio.run(measure(home, requests=arguments.requests))
-    _report(figures, as_json=arguments.json)
+    figures = measured(lambda folder: measure(folder, requests=arguments.requests))
+    report(figures, as_json=arguments.json)
 
 
 async def measure(folder: Path, *, requests: int, **settings: object) -> list[dict[str, Any]]:
@@ -81,15 +78,15 @@ async def measure(folder: Path, *, requests: int, **settings: object) -> list[di
                     provider.faults = DOWN
                 await _phase(url, key, SETTLE)
                 down = await _phase(url, key, requests)
-    late = _p99(brown.first_token_s) - _p99(healthy.first_token_s)
+    late = p99(brown.first_token_s) - p99(healthy.first_token_s)
     return [
-        _figure("healthy_answered", healthy.statuses[200] / healthy.requests, "share", 1.0, "least"),
-        _figure("brownout_answered", brown.statuses[200] / brown.requests, "share", 0.999, "least"),
-        _figure("brownout_calls_per_request", brown.attempts / brown.requests, "calls", 1.2, "most"),
-        _figure("brownout_first_token_p99_later_s", late, "s", FIRST_BYTE_LIMIT_S, "most"),
-        _figure("down_answered_503", down.statuses[503] / down.requests, "share", None, ""),
-        _figure("down_unclear", down.requests - down.statuses[503] - down.statuses[502], "requests", 0.0, "most"),
-        _figure("down_refused_p99_s", _p99(down.refused_s), "s", 1.0, "most"),
+        figure("healthy_answered", healthy.statuses[200] / healthy.requests, "share", least=1.0),
+        figure("brownout_answered", brown.statuses[200] / brown.requests, "share", least=0.999),
+        figure("brownout_calls_per_request", brown.attempts / brown.requests, "calls", most=1.2),
+        figure("brownout_first_token_p99_later_s", late, "s", most=FIRST_BYTE_LIMIT_S),
+        figure("down_answered_503", down.statuses[503] / down.requests, "share"),
+        figure("down_unclear", down.requests - down.statuses[503] - down.statuses[502], "requests", most=0.0),
+        figure("down_refused_p99_s", p99(down.refused_s), "s", most=1.0),
     ]
 
 
@@ -123,25 +120,6 @@ async def _ask(seen: Seen, session: aiohttp.ClientSession, url: str, number: int
     seen.attempts += int(answer.headers.get("x-freerelay-attempts", "1"))
     if answer.status != 200:
         seen.refused_s.append(time.perf_counter() - began)
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[int(0.99 * len(values))] if values else 0.0
-
-
-def _figure(name: str, value: float, unit: str, aim: float | None, bound: str) -> dict[str, Any]:
-    met = None if aim is None else (value >= aim if bound == "least" else value <= aim)
-    return {"name": name, "value": round(value, 5), "unit": unit, "aim": aim, "met": met}
-
-
-def _report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
-    for each in figures:
-        aim = "" if each["aim"] is None else f"aim {each['aim']:g}"
-        print(f"{each['name']:34} {each['value']:10.4f} {each['unit']:9} {aim:10} {each['met']}", file=sys.stderr)
-    if as_json:
-        print(json.dumps(figures))
-    if any(each["met"] is False for each in figures):
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,15 @@ import argparse
 import asyncio
 import json
 import random
-import resource
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.faulty import SILENT, Provider, providers
+from benchmarks.figures import figure, p99, report
 from benchmarks.loopback import catalogue_of, served
+from benchmarks.phases import allow_files, measured
 from freerelay_core.composition import current
 from freerelay_core.config import load_settings
 
@@ -65,13 +64,9 @@ def main() -> None:
     parser.add_argument("--crowd", type=int, default=1_000, help="clients that leave at once")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if most == resource.RLIM_INFINITY else min(FILES, most), most))
-    with tempfile.TemporaryDirectory(prefix="freerelay-disconnect-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)
-        figures = asyncio.run(measure(home, clients=arguments.clients, crowd=arguments.crowd))
-    _report(figures, as_json=arguments.json)
+    allow_files(FILES)
+    figures = measured(lambda folder: measure(folder, clients=arguments.clients, crowd=arguments.crowd))
+    report(figures, as_json=arguments.json)
 
 
 async def measure(folder: Path, *, clients: int, crowd: int, **settings: object) -> list[dict[str, Any]]:
@@ -98,13 +93,13 @@ async def measure(folder: Path, *, clients: int, crowd: int, **settings: object)
                 seen = [await _leave(url, key, made, phase, chance.uniform(0, LINGER_S)) for _ in range(count)]
                 seen.sort()
                 figures += [
-                    _figure(f"disconnect_{phase.name}_p50", seen[len(seen) // 2] * 1000, "ms", None),
-                    _figure(f"disconnect_{phase.name}_p99", seen[int(0.99 * len(seen))] * 1000, "ms", AIM_MS),
+                    figure(f"disconnect_{phase.name}_p50", seen[len(seen) // 2] * 1000, "ms"),
+                    figure(f"disconnect_{phase.name}_p99", p99(seen) * 1000, "ms", most=AIM_MS),
                 ]
             phase = PHASES[2]
             _plan(made, phase)
             figures.append(
-                _figure("disconnect_crowd", await _leave_at_once(url, key, made, phase, crowd), "s", CROWD_AIM_S)
+                figure("disconnect_crowd", await _leave_at_once(url, key, made, phase, crowd), "s", most=CROWD_AIM_S)
             )
     return figures
 
@@ -157,26 +152,6 @@ async def _until(provider: Provider, *, waiting: int) -> None:
     async with asyncio.timeout(LIMIT_S):
         while provider.waiting != waiting:  # noqa: ASYNC110 - the time is taken by the provider
             await asyncio.sleep(0.001)
-
-
-def _figure(name: str, value: float, unit: str, aim: float | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "aim": aim,
-        "met": None if aim is None else value <= aim,
-    }
-
-
-def _report(figures: list[dict[str, Any]], *, as_json: bool) -> None:
-    for each in figures:
-        aim = "" if each["aim"] is None else f"aim {each['aim']:g}"
-        print(f"{each['name']:34} {each['value']:10.3f} {each['unit']:3} {aim:10} {each['met']}", file=sys.stderr)
-    if as_json:
-        print(json.dumps(figures))
-    if any(each["met"] is False for each in figures):
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,8 @@ import asyncio
 import contextlib
 import itertools
 import json
-import resource
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -39,6 +37,7 @@ from benchmarks.faults import streamed
 from benchmarks.faulty import PAUSES, provider_of, providers
 from benchmarks.figures import figure, report
 from benchmarks.loopback import catalogue_of
+from benchmarks.phases import allow_files, measured
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import PostgresStore, new_key
 from freerelay_core.store.embedded import acquire_database
@@ -70,17 +69,11 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=1, help="of each of the two servers")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if most == resource.RLIM_INFINITY else min(FILES, most), most))
-    figures = []
-    for work in (
+    allow_files(FILES)
+    figures = measured(
         lambda folder: drained(folder, arguments.streams, arguments.limit_s),
         lambda folder: rolled(folder, arguments.restarts),
-    ):
-        with tempfile.TemporaryDirectory(prefix="fr-") as name:
-            folder = Path(name)
-            folder.chmod(0o711)
-            figures += asyncio.run(work(folder))
+    )
     report(figures, as_json=arguments.json)
 
 

@@ -23,7 +23,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -38,6 +37,7 @@ from benchmarks.customers import Answers, Customer, ask, at_rate, clients, custo
 from benchmarks.faulty import providers
 from benchmarks.figures import figure, p99, report
 from benchmarks.loopback import catalogue_of, served
+from benchmarks.phases import measured
 from benchmarks.storm import storm
 from freerelay_core.composition import current
 from freerelay_core.config import load_settings
@@ -82,17 +82,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="of the storm, half of them broken off")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    figures = []
-    for work in (
+    figures = measured(
         lambda folder: killed(folder, arguments.kills),
         lambda folder: stalled(folder, arguments.stall_s),
         lambda folder: cold(folder, arguments.cold_s),
         lambda folder: storm(folder, arguments.requests),
-    ):
-        with tempfile.TemporaryDirectory(prefix="fr-") as name:
-            folder = Path(name)
-            folder.chmod(0o711)
-            figures += asyncio.run(work(folder))
+    )
     report(figures, as_json=arguments.json)
 
 
