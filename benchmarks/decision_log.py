@@ -33,8 +33,8 @@ from freerelay_core.composition.demo_week import demo_week
 from freerelay_core.fleet import Fleet
 from freerelay_core.snapshot import catalogue_snapshot
 from freerelay_core.store import DecisionRecord, PostgresStore
+from freerelay_core.store.decision_rows import DECISION_COLUMNS, decisions_as_rows, rows_as_json
 from freerelay_core.store.embedded import acquire_database
-from freerelay_core.store.rows import DECISION_COLUMNS, decisions_as_rows, rows_as_json
 
 BATCH = 200
 BATCHES = 10

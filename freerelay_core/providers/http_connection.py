@@ -41,8 +41,6 @@ class Exchange:
         "status",
     )  # fmt: skip
 
-    times = None
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._parts: list[bytes] = []

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store.rows import DecisionRow
+from freerelay_core.store.decision_rows import DecisionRow
 from freerelay_core.store.values import (
     DailySpend,
     DecisionFilter,

@@ -20,7 +20,7 @@ from itertools import islice
 from freerelay_core.clock import Clock
 from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
 from freerelay_core.store.base import Store
-from freerelay_core.store.rows import DecisionRow, decision_as_row
+from freerelay_core.store.decision_rows import DecisionRow, decision_as_row
 from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import DecisionRecord
 

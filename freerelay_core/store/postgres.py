@@ -22,6 +22,15 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import ChangeListener
 from freerelay_core.store.changes import deliver_changes
 from freerelay_core.store.connection import SERVICE, Connections, Scope, tenant_scope
+from freerelay_core.store.decision_rows import (
+    DECISION_COLUMNS,
+    LINE_COLUMNS,
+    DecisionRow,
+    decision_from_row,
+    decisions_as_rows,
+    line_from_row,
+    rows_as_json,
+)
 from freerelay_core.store.gathering import Gathered
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.migrate import apply_schema
@@ -37,19 +46,12 @@ from freerelay_core.store.refusals import (
     unknown_tier,
 )
 from freerelay_core.store.rows import (
-    DECISION_COLUMNS,
-    LINE_COLUMNS,
-    DecisionRow,
     change_from_row,
-    decision_from_row,
-    decisions_as_rows,
     identity_from_row,
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
-    line_from_row,
     request_from_row,
-    rows_as_json,
     scenario_from_row,
     session_from_row,
     snapshot_from_row,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from freerelay_core.clock import Clock, new_id
-from freerelay_core.store.rows import DecisionRow
+from freerelay_core.store.decision_rows import DecisionRow
 
 __all__ = ["Spill"]
 

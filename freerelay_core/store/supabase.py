@@ -17,6 +17,14 @@ from freerelay_core.clock import Clock, id_time
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.base import ChangeListener
+from freerelay_core.store.decision_rows import (
+    DECISION_COLUMNS,
+    DecisionRow,
+    decision_from_row,
+    decisions_as_rows,
+    line_from_row,
+    rows_as_json,
+)
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.refusals import (
     address_taken,
@@ -30,18 +38,12 @@ from freerelay_core.store.refusals import (
     unknown_tier,
 )
 from freerelay_core.store.rows import (
-    DECISION_COLUMNS,
-    DecisionRow,
     change_from_row,
-    decision_from_row,
-    decisions_as_rows,
     identity_from_row,
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
-    line_from_row,
     request_from_row,
-    rows_as_json,
     scenario_from_row,
     session_from_row,
     snapshot_from_row,

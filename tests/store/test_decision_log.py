@@ -10,7 +10,7 @@ import pytest
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.errors import NotFound
 from freerelay_core.store import DecisionLog
-from freerelay_core.store.rows import decision_as_row
+from freerelay_core.store.decision_rows import decision_as_row
 from tests.store.helpers import running, until
 
 pytestmark = pytest.mark.anyio

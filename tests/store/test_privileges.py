@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from freerelay_core.store import apply_schema
-from freerelay_core.store.rows import decisions_as_rows, rows_as_json
+from freerelay_core.store.decision_rows import decisions_as_rows, rows_as_json
 from tests.store.helpers import Sql, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]

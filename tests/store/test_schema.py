@@ -15,8 +15,8 @@ from freerelay_core.clock import SystemClock
 from freerelay_core.errors import ConfigurationError, StoreUnavailable
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store import TIERS, PostgresStore, apply_schema, new_key
+from freerelay_core.store.decision_rows import DECISION_COLUMNS
 from freerelay_core.store.embedded import acquire_database
-from freerelay_core.store.rows import DECISION_COLUMNS
 from tests.store.helpers import Sql, decision, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]

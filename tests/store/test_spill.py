@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import StoreUnavailable
 from freerelay_core.store import DecisionLog, PostgresStore, Spill
-from freerelay_core.store.rows import decisions_as_rows
+from freerelay_core.store.decision_rows import decisions_as_rows
 from freerelay_core.store.supabase import SupabaseStore
 from tests.store.embedded_server import ENVIRONMENT
 from tests.store.helpers import decision, running, until
@@ -237,7 +237,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import Spill
-from freerelay_core.store.rows import decisions_as_rows
+from freerelay_core.store.decision_rows import decisions_as_rows
 from tests.store.helpers import decision
 records = [decision(sys.argv[2]) for _ in range(5)]
 asyncio.run(Spill(Path(sys.argv[1]), SystemClock()).add(decisions_as_rows(records)))
