@@ -98,20 +98,20 @@ class DecisionLog:
     def record(self, decision_id: str, make: Callable[[], DecisionRecord]) -> None:
         """Take the decision that `make` gives. Never waits and never raises: what has no place is dropped and counted.
 
-        Its row is made here and now. Kept as objects until it is written it would take as much memory, and all of that
-        would be walked by the garbage collector.
+        `make` is called in any case, because it also books what was spent. The row is made here and now: kept as
+        objects until it is written it would take more memory, and all of that would be walked by the garbage collector.
         """
-        if len(self._pending) >= self._many:
-            self._filling.set()
-            if len(self._pending) >= self._capacity:
-                self._refuse()
-                return
         try:
             row = decision_as_row(make())
         except Exception:  # noqa: BLE001 -- the request was answered; whatever is wrong with its record must not break it
             _log.exception("decision %s dropped: its record cannot be made", decision_id)
             self._dropped += 1
             return
+        if len(self._pending) >= self._many:
+            self._filling.set()
+            if len(self._pending) >= self._capacity:
+                self._refuse()
+                return
         self._pending[row.id] = row
         self._waiting.set()
 

@@ -78,6 +78,21 @@ async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store
     assert log.pending == 0
 
 
+def test_a_decision_for_which_there_is_no_room_is_made_all_the_same(make_decision):
+    log = DecisionLog(None, SystemClock(), capacity=1)
+    booked = []
+
+    def make(decision_id):
+        booked.append(decision_id)  # what is spent counts, whether or not there is a record of it
+        return make_decision("01a218bf-a40d-71c4-b8bd-d7c2496e7c0b", id=decision_id)
+
+    ids = [new_id(SystemClock()) for _ in range(3)]
+    for decision_id in ids:
+        log.record(decision_id, lambda decision_id=decision_id: make(decision_id))
+    assert booked == ids
+    assert (log.pending, log.dropped) == (1, 2)
+
+
 async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_decision, sql, caplog):
     log = DecisionLog(store, SystemClock(), batch=10)
     good = [make_decision(tenant.id) for _ in range(4)]
