@@ -128,6 +128,7 @@ def test_a_client_that_never_reads_is_ended_and_its_place_and_its_provider_are_f
     upstream.plan("first", endless if streamed else saying("x" * BUFFERED))
     body = json.dumps(BODY | {"stream": streamed}).encode()
     to.sendall(chat_head(calm, len(body)) + body)
+    eventually(lambda: calm.application.admission.open == 1)
     eventually(lambda: not is_connected(calm, to))
     eventually(lambda: calm.application.admission.open == 0)
     answer = rest_of(to)

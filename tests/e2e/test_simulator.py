@@ -159,10 +159,13 @@ def test_a_pasted_body_is_read_corrected_and_its_text_kept_out_of_the_link(simul
     link_holds(page, input="body", task="translate", form="json", under="cost-optimized")
     assert "secret" not in page.url
     ranked = saved(page, "ranking")
+    mark = page.locator("#rev")
+    run = mark.get_attribute("data-rev")
     page.get_by_role("combobox", name="Depth").focus()
     page.keyboard.type("expert")
     page.keyboard.press("Enter")
     link_holds(page, depth="expert")
+    expect(mark).not_to_have_attribute("data-rev", run)  # the link changes before the page knows of it
     wait_ready(page)
     assert saved(page, "ranking") != ranked
 
