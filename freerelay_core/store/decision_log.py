@@ -27,8 +27,8 @@ from freerelay_core.store.values import DecisionRecord
 __all__ = ["DecisionLog"]
 
 _LONGEST_DELAY_S = 5.0
-_KEPT_WHILE_AWAY = 2_000
-"""So many stay in memory while the store is known to be away; a decision over 90 endpoints is 20 kB."""
+_KEPT_WHILE_AWAY_BYTES = 8 << 20
+"""So much stays in memory while the store is known to be away; a decision over 20 endpoints is 6 kB, over 90 20 kB."""
 _PART_BYTES = 1_000_000
 """Of rows in one statement: they are copied twice on their way, and the driver keeps a buffer of that size. Parts of a
 batch are written beside each other: the event loop sends 100 kB of each in a turn, and where hundreds of requests share
@@ -44,7 +44,8 @@ _log = logging.getLogger(__name__)
 class DecisionLog:
     """The log's writer and reader. For one event loop; `run` must be running for anything to be written.
 
-    Without a `spill` what memory does not hold is dropped.
+    Memory holds `capacity_bytes` of decisions and the last one that begins below it. With a `spill` the oldest go there
+    from half of that on; without one what memory does not hold is dropped.
     """
 
     def __init__(
@@ -53,19 +54,20 @@ class DecisionLog:
         clock: Clock,
         *,
         spill: Spill | None = None,
-        capacity: int = 20_000,
+        capacity_bytes: int = 64 << 20,
         batch: int = 500,
         interval_s: float = 0.2,
     ) -> None:
         self._store = store
         self._clock = clock
         self._spill = spill
-        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
         self._batch = batch
         self._interval_s = interval_s
         self._pending: dict[str, DecisionRow] = {}
         self._taken: set[str] = set()  # pending, and in a batch that is being written or spilled
-        self._many = capacity // 2
+        self._pending_bytes = 0
+        self._many_bytes = capacity_bytes // 2
         self._written = 0
         self._dropped = 0
         self._full = False
@@ -107,12 +109,13 @@ class DecisionLog:
             _log.exception("decision %s dropped: its record cannot be made", decision_id)
             self._dropped += 1
             return
-        if len(self._pending) >= self._many:
+        if self._pending_bytes >= self._many_bytes:
             self._filling.set()
-            if len(self._pending) >= self._capacity:
+            if self._pending_bytes >= self._capacity_bytes:
                 self._refuse()
                 return
         self._pending[row.id] = row
+        self._pending_bytes += len(row.json)
         self._waiting.set()
 
     async def find(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
@@ -152,6 +155,7 @@ class DecisionLog:
                 _log.error("%d decisions are lost: the store was away when the log closed", len(self._pending))
                 self._dropped += len(self._pending)
                 self._pending.clear()
+                self._pending_bytes = 0
         if self._spill is not None:
             if self._spill.count:
                 _log.warning(
@@ -174,13 +178,13 @@ class DecisionLog:
                 await self._write_batches()
             except Exception as error:  # noqa: BLE001 -- nothing may end the writer; what failed stays where it is
                 delay = min(2 * delay, _LONGEST_DELAY_S) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
-                self._many = min(_KEPT_WHILE_AWAY, self._capacity // 2)
+                self._many_bytes = min(_KEPT_WHILE_AWAY_BYTES, self._capacity_bytes // 2)
                 level = logging.INFO if isinstance(error, StoreUnavailable) else logging.ERROR
                 waiting = len(self._pending) + self.spilled
                 _log.log(level, "%d decisions wait, next attempt in %.1f s: %s", waiting, delay, error)
             else:
                 delay = self._interval_s
-                self._many = self._capacity // 2
+                self._many_bytes = self._capacity_bytes // 2
 
     async def _write_batches(self) -> None:
         """Write the oldest pending decisions, and the oldest spilled ones beside them.
@@ -250,7 +254,7 @@ class DecisionLog:
             # Shielded: what has gone to the file must also leave memory.
             if not await asyncio.shield(self._spill_batch(spill)):
                 await self._clock.sleep(_SPILL_AGAIN_S)
-            if len(self._pending) < self._many:
+            if self._pending_bytes < self._many_bytes:
                 self._filling.clear()
 
     async def _spill_batch(self, spill: Spill) -> bool:
@@ -309,13 +313,15 @@ class DecisionLog:
             self._taken -= ids
 
     def _forget(self, decision_id: str) -> None:
-        self._pending.pop(decision_id, None)
+        forgotten = self._pending.pop(decision_id, None)
+        if forgotten is not None:
+            self._pending_bytes -= len(forgotten.json)
 
     def _refuse(self) -> None:
         self._dropped += 1
         if not self._full:
             self._full = True
-            _log.error("decision log full (%d wait for the store): new decisions are dropped", self._capacity)
+            _log.error("decision log full (%d wait for the store): new decisions are dropped", len(self._pending))
 
 
 def _parts(rows: Iterable[DecisionRow]) -> Iterator[list[DecisionRow]]:

@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from freerelay_core.clock import SystemClock, id_time, new_id
 from freerelay_core.preference import EXPONENTS, FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.store import DecisionLog, DecisionRecord, LoggedRanking, Outcome
+from freerelay_core.store.decision_rows import decision_as_row
 
 GATE = "authenticator"
 
@@ -139,3 +140,9 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
     )
     of_outcome = {name: changes.pop(name) for name in list(changes) if name in Outcome.__slots__}
     return replace(record, outcome=replace(outcome, **of_outcome), **changes)
+
+
+def room_for(decisions: int) -> int:
+    """Bytes of a decision log's memory that hold so many like `decision`, and no more."""
+    one = len(decision_as_row(decision("0198c0de-0000-7000-8000-000000000001")).json)
+    return int((decisions - 0.5) * one)

@@ -11,7 +11,7 @@ from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.errors import NotFound
 from freerelay_core.store import DecisionLog
 from freerelay_core.store.decision_rows import decision_as_row
-from tests.store.helpers import running, until
+from tests.store.helpers import room_for, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def test_a_pending_decision_of_another_tenant_is_not_found(store, tenant, 
 
 
 async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store, tenant, make_decision, sql, caplog):
-    log = DecisionLog(store, SystemClock(), capacity=3)
+    log = DecisionLog(store, SystemClock(), capacity_bytes=room_for(3))
     records = [make_decision(tenant.id) for _ in range(5)]
     for made in records:
         record(log, made)
@@ -79,7 +79,7 @@ async def test_when_it_is_full_the_newest_is_refused_counted_and_said_once(store
 
 
 def test_a_decision_for_which_there_is_no_room_is_made_all_the_same(make_decision):
-    log = DecisionLog(None, SystemClock(), capacity=1)
+    log = DecisionLog(None, SystemClock(), capacity_bytes=1)
     booked = []
 
     def make(decision_id):
@@ -91,6 +91,17 @@ def test_a_decision_for_which_there_is_no_room_is_made_all_the_same(make_decisio
         log.record(decision_id, lambda decision_id=decision_id: make(decision_id))
     assert booked == ids
     assert (log.pending, log.dropped) == (1, 2)
+
+
+async def test_what_memory_holds_is_counted_in_bytes_and_freed_as_it_is_written(store, tenant, make_decision):
+    log = DecisionLog(store, SystemClock(), capacity_bytes=100_000, batch=4, interval_s=0.01)
+    for _ in range(3):
+        for _ in range(10):
+            record(log, make_decision(tenant.id, model="m" * 30_000))
+        assert log.pending == 4  # the last one begins below the limit
+        async with running(log):
+            await until_written(log)
+    assert (log.written, log.dropped) == (12, 18)
 
 
 async def test_one_bad_record_does_not_hold_up_the_others(store, tenant, make_decision, sql, caplog):

@@ -20,7 +20,7 @@ from freerelay_core.store import DecisionLog, PostgresStore, Spill
 from freerelay_core.store.decision_rows import decisions_as_rows
 from freerelay_core.store.supabase import SupabaseStore
 from tests.store.embedded_server import ENVIRONMENT
-from tests.store.helpers import decision, running, until
+from tests.store.helpers import decision, room_for, running, until
 from tests.store.line import line_to_database, line_to_url
 from tests.store.postgrest import SECRET_KEY, postgrest
 
@@ -61,7 +61,10 @@ def make_log(store, folder):
     def make(*, limit_bytes=1 << 20, file_bytes=1 << 13, **how):
         spill = Spill(folder, SystemClock(), limit_bytes=limit_bytes, file_bytes=file_bytes)
         return DecisionLog(
-            store, SystemClock(), spill=spill, **{"capacity": 40, "batch": 10, "interval_s": 0.01, **how}
+            store,
+            SystemClock(),
+            spill=spill,
+            **{"capacity_bytes": room_for(40), "batch": 10, "interval_s": 0.01, **how},
         )
 
     return make
@@ -161,7 +164,7 @@ async def test_closing_while_all_that_waits_is_on_its_way_to_a_slow_disk_waits_f
 
     monkeypatch.setattr(os, "fdatasync", slow, raising=False)
     spill = Watched(folder, SystemClock())
-    log = DecisionLog(store, SystemClock(), spill=spill, capacity=10, batch=10, interval_s=10.0)
+    log = DecisionLog(store, SystemClock(), spill=spill, capacity_bytes=room_for(10), batch=10, interval_s=10.0)
     records = [decision(tenant.id) for _ in range(9)]
     try:
         async with running(log):
