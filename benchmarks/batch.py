@@ -36,10 +36,10 @@ from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 Floats = npt.NDArray[np.float64]
 
 ENDPOINTS = 20
-CHUNK = 4096
+CHUNK = 8192
 THREADS = 2
 ROUNDS = 7
-MEASURED = 50 * CHUNK
+MEASURED = 24 * CHUNK
 """Requests a round."""
 AIMS = {
     "batch_rps_factors": 2e6,

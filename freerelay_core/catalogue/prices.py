@@ -50,6 +50,7 @@ class PriceTable:
 
         `hour` (UTC) is one number or has the shape (R,); the token counts broadcast to (R, E), or to (E,) for one
         request; `input_` is without the `cached` ones. An unpriced endpoint costs 0 here: `priced` tells it apart.
+        What is of shape (R, E) lies in memory endpoint after endpoint (Fortran order).
         """
         prompt = input_ + cached
         cost = self._tier_cost(0, hour, input_, cached, output)
@@ -69,10 +70,11 @@ class PriceTable:
         if isinstance(hour, int):
             input_usd, cached_usd, output_usd = self._rows[hour][tier]
         else:
-            input_usd, cached_usd, output_usd = np.moveaxis(self.rates[hour, tier], 1, 0)  # each (R, E)
-        cost: Floats = input_ * input_usd
+            by_kind = self.rates[:, tier].transpose(1, 2, 0)  # (3, E, HOURS)
+            input_usd, cached_usd, output_usd = (rates.take(hour, axis=1).T for rates in by_kind)
+        cost: Floats = np.multiply(input_, input_usd, order="F")
         if np.count_nonzero(cached) if isinstance(cached, np.ndarray) else cached:  # adding 0 changes no bit
-            cost += cached * cached_usd
+            cost += np.multiply(cached, cached_usd, order="F")
         cost = cost + output * output_usd  # not in place: the output alone may span the endpoints
         return cost  # noqa: RET504  (typed above)
 

@@ -65,7 +65,8 @@ def _utilities(evaluation: Evaluation, exponents: Floats) -> Floats:
 def _picked(values: Floats, endpoint: npt.NDArray[np.intp]) -> Floats:
     """The value at the endpoint of each request, from (R, E) or (E,); 0 where that is -1."""
     if values.ndim == 2:
-        picked = values.take(np.arange(0, values.size, values.shape[1]) + endpoint, mode="clip")
+        requests = len(values)
+        picked = values.T.take(endpoint * requests + np.arange(requests), mode="clip")
     else:
         picked = values[endpoint]
     picked[endpoint < 0] = 0.0

@@ -44,7 +44,11 @@ Figure: TypeAlias = float | Floats
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What no preference changes. Arrays have the shape (R, E), or (E,) for one request."""
+    """What no preference changes. Arrays have the shape (R, E), or (E,) for one request.
+
+    Those of a batch lie in memory endpoint after endpoint (Fortran order): numpy then goes through thousands of
+    requests at a time, instead of some twenty endpoints.
+    """
 
     log_factors: Sequence[Floats]
     """Log factors, ln f, in the order of `FACTORS`: K arrays that broadcast to (R, E), since what is alike for a whole
@@ -57,8 +61,8 @@ class Evaluation:
 
     @cached_property
     def excluded_cells(self) -> npt.NDArray[np.intp]:
-        """Flat indices of the excluded cells of a batch."""
-        return np.flatnonzero(self.excluded)
+        """Flat indices of the excluded cells of a batch, endpoint after endpoint."""
+        return np.flatnonzero(self.excluded.T)
 
     @property
     def log_quality(self) -> Floats:
@@ -93,7 +97,7 @@ def evaluate(
     tables = tables_of(snapshot)
     asked = asked_of(tables, profiles)
     price_matters = price_matters or budget is not None
-    decoded = _times(asked.output_tokens, asked.kind.output_ratio) + asked.kind.thinking
+    decoded = np.add(_times(asked.output_tokens, asked.kind.output_ratio), asked.kind.thinking, order="F")
     cost = _cost(snapshot, asked, decoded, cached_share)
     time = _time(snapshot, asked, decoded)
     excluded = ruled_out(unable(tables.closed[live, price_matters], snapshot, tables, asked), directives)
@@ -142,13 +146,14 @@ def _cost(snapshot: Snapshot, asked: Asked, decoded: Floats, cached_share: Float
 
 
 def _times(tokens: Figure, ratio: Floats | None) -> Figure:
-    return tokens if ratio is None else tokens * ratio
+    return tokens if ratio is None else np.multiply(tokens, ratio, order="F")
 
 
 def _time(snapshot: Snapshot, asked: Asked, decoded: Floats) -> Floats:
     """Seconds until the answer is complete, the first token at its slow (95 %) end."""
     prefill = asked.input_tokens / PREFILL_TOKENS_PER_S
-    time: Floats = snapshot.behaviour.first_token_p95 + prefill + decoded / snapshot.behaviour.speed_median
+    first_token = np.add(snapshot.behaviour.first_token_p95, prefill, order="F")
+    time: Floats = first_token + decoded / snapshot.behaviour.speed_median
     return time
 
 

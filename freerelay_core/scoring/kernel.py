@@ -21,8 +21,8 @@ TIE_GRID = 1e-9
 def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Floats:
     """Log utility ln U of R requests or of one, from ln f of K factors.
 
-    One request: (E,) from `log_factors` of shape (K, E). A batch: (R, E) from K arrays that broadcast to (R, E), the
-    exponents of shape (K,), or (K, R, 1) where they differ by request.
+    One request: (E,) from `log_factors` of shape (K, E). A batch: (R, E) in Fortran order from K arrays that broadcast
+    to (R, E), the exponents of shape (K,), or (K, R, 1) where they differ by request.
     One factor after another: a matrix product or `sum(axis)` would change the last bits with the shape.
     """
     if isinstance(log_factors, np.ndarray) and log_factors.ndim == 2 and log_factors.shape[1] > 1:
@@ -32,7 +32,7 @@ def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Fl
         return summed
     total: Floats = log_factors[0] * exponents[0]
     for factor, exponent in zip(log_factors[1:], exponents[1:], strict=True):
-        term = factor * exponent
+        term = np.multiply(factor, exponent, order="F")
         # In place where that saves memory: the larger of the two has the shape of both.
         total = np.add(total, term, out=max(total, term, key=_extent))
     return total
@@ -61,17 +61,20 @@ def order(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.int8
 def best(log_utilities: Floats, cost_usd: Floats, excluded: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """The first of `order` for each of R requests, -1 where nothing is left; arrays of shape (R, E).
 
-    `excluded` holds the flat indices of the excluded cells. Works on `log_utilities` in place.
+    `excluded` holds the flat indices of the excluded cells, endpoint after endpoint. Works on `log_utilities` in place.
     """
-    log_utilities.reshape(-1)[excluded] = -np.inf
-    winner: npt.NDArray[np.intp] = log_utilities.argmax(axis=1)
-    top = log_utilities[np.arange(len(winner)), winner]
-    # Whoever is nearer to the winner than a step of the grid may tie with it.
-    near = log_utilities >= (top - 2.0 * TIE_GRID)[:, None]
+    by_endpoint = log_utilities.T
+    np.put(by_endpoint, excluded, -np.inf)
+    top = by_endpoint.max(axis=0)
+    # Whoever is nearer to the highest than a step of the grid may tie with it.
+    near = by_endpoint >= top - 2.0 * TIE_GRID
+    # Mostly one is near and its number the largest: `argmax` would go along endpoints, cell by cell.
+    numbers = np.arange(len(near), dtype=np.min_scalar_type(len(near)))
+    winner: npt.NDArray[np.intp] = (near.view(np.uint8) * numbers[:, None]).max(axis=0).astype(np.intp)
     if np.count_nonzero(near) > len(winner):
-        tied = np.flatnonzero(near.sum(axis=1) > 1)
-        grid = np.rint(log_utilities[tied] / TIE_GRID)
-        cost = np.where(grid == grid.max(axis=1, keepdims=True), cost_usd[tied], np.inf)
-        winner[tied] = cost.argmin(axis=1)
+        tied = np.flatnonzero(near.sum(axis=0) > 1)
+        grid = np.rint(by_endpoint[:, tied] / TIE_GRID)
+        cost = np.where(grid == grid.max(axis=0), cost_usd.T[:, tied], np.inf)
+        winner[tied] = cost.argmin(axis=0)
     winner[np.isneginf(top)] = -1
     return winner

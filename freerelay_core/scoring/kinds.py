@@ -178,12 +178,12 @@ def _kind(tables: Tables, columns: Sequence[Index], needs: tuple[tuple[int, Figu
     family, depth, latency_class, contract, locked_down, hour_utc = columns
     return Kind(
         hour_utc=hour_utc,
-        thinking=tables.thinking[family, depth],
-        output_ratio=None if tables.output_ratio is None else tables.output_ratio[family],
-        input_ratio=None if tables.input_ratio is None else tables.input_ratio[family],
-        log_safety=tables.log_safety[locked_down],
-        log_schema=tables.log_schema[contract],
-        log_quality=tables.log_quality[family, depth],
+        thinking=_row(tables.thinking, family, depth),
+        output_ratio=None if tables.output_ratio is None else _row(tables.output_ratio, family),
+        input_ratio=None if tables.input_ratio is None else _row(tables.input_ratio, family),
+        log_safety=_row(tables.log_safety, locked_down),
+        log_schema=_row(tables.log_schema, contract),
+        log_quality=_row(tables.log_quality, family, depth),
         log_static=_NOTHING,
         tolerance=_figure(reference.LATENCY_TOLERANCE, latency_class),
         usual_output=_figure(tables.usual_output, family),
@@ -195,6 +195,15 @@ def _kind(tables: Tables, columns: Sequence[Index], needs: tuple[tuple[int, Figu
 
 
 _NOTHING = np.empty(0)
+
+
+def _row(table: Floats, *index: Index) -> Floats:
+    """A row of the table, shape (E,), or one for each request, shape (R, E), endpoint after endpoint in memory."""
+    if all(isinstance(each, int) for each in index):
+        row: Floats = table[index]
+        return row
+    flat = np.ravel_multi_index(np.broadcast_arrays(*index), table.shape[:-1])
+    return table.reshape(-1, table.shape[-1]).T.take(flat, axis=1).T
 
 
 def _figure(table: Floats, index: Index) -> Figure:
@@ -338,6 +347,6 @@ def _over(codes: Codes, tokens: Figure, limits: Floats, least: float, code: Excl
     if isinstance(tokens, float):
         return np.maximum(codes, codes_where(tokens > limits, code))
     rows = np.flatnonzero(tokens > least)  # mostly few
-    codes = np.array(np.broadcast_to(codes, (len(tokens), len(limits))))
+    codes = np.array(np.broadcast_to(codes, (len(tokens), len(limits))), order="F")
     codes[rows] = np.maximum(codes[rows], codes_where(tokens[rows] > limits, code))
     return codes

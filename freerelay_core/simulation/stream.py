@@ -34,9 +34,9 @@ __all__ = ["FileRanking", "PreferenceSums", "keep_freed_memory", "rank_file"]
 
 Floats = npt.NDArray[np.float64]
 
-_CHUNK = 4096
+_CHUNK = 8192
 """Requests ranked at once. No live request waits beside, so more than `replay.CHUNK`."""
-_BLOCK = 16 * _CHUNK
+_BLOCK = 8 * _CHUNK
 """Rows read at once, 1.5 MB."""
 
 

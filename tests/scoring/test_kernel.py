@@ -58,7 +58,7 @@ def test_the_best_of_each_request_is_the_first_of_its_order_and_nothing_where_no
     log_utilities, cost, excluded
 ):
     excluded[3] = 1
-    chosen = best(log_utilities.copy(), cost, np.flatnonzero(excluded))
+    chosen = best(log_utilities.copy(), cost, np.flatnonzero(excluded.T))
     for request in range(4):
         ranked = order(log_utilities[request], cost[request], excluded[request])
         assert sorted(ranked.tolist()) == np.flatnonzero(excluded[request] == 0).tolist()
