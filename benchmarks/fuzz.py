@@ -61,7 +61,7 @@ def _is_sound(arguments: argparse.Namespace, port: int, key: str) -> bool:
     }
     pairs = [str(part) for pair in options.items() for part in pair]
     command = [
-        str(arguments.schemathesis),
+        str(arguments.schemathesis.absolute()),  # it runs in a folder of its own
         "run",
         f"http://127.0.0.1:{port}/openapi.json",
         *pairs,
