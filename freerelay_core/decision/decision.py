@@ -124,11 +124,11 @@ class Decision:
     """Shape (E,); meaningless where excluded."""
     order: tuple[int, ...]
     """Indices of the ranked endpoints, best first."""
-    budget: Budget | None = None
+    budget: Budget | None
     """What was left of the tenant's budget; None where it has none."""
-    despite_breakers: bool = False
+    despite_breakers: bool
     """Everything that can serve the request is failing, so what is ranked are endpoints whose breakers are open."""
-    explore: float = 0.0
+    explore: float
     """The probability with which an unsettled endpoint is tried first (`decision.exploration`), if there is one."""
 
     @property

@@ -146,6 +146,20 @@ def test_enforced_json_excludes_who_cannot_and_raises_the_contract():
     assert decision.ranking[0].factors["schema"][0] == 1  # structured output keeps JSON
 
 
+def test_enforced_json_is_never_dropped_however_little_is_left():
+    decision = decided({"enforce_mode": "json"}, snapshot=builders.snapshot(PLAIN))
+    assert decision.order == ()
+    assert reasons(decision) == {"plain/text": "no_json_mode"}
+
+
+def test_exactly_what_a_rule_allows_is_allowed():
+    dear = next(row for row in decided({"set_temperature": 1}).ranking if row.endpoint == "dear/large")
+    slow = next(row for row in decided({"set_temperature": 1}).ranking if row.endpoint == "cheap/small")
+    for action, most in (("max_cost_usd", dear.cost_usd), ("max_latency_s", slow.latency_p95_s)):
+        assert reasons(decided({action: most})) == {}
+        assert reasons(decided({action: float(np.nextafter(most, 0.0))})) != {}
+
+
 @pytest.mark.parametrize(
     ("mode", "stated", "enforced"),
     [

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from freerelay_core.clock import id_at
 from freerelay_core.decision import decide
-from freerelay_core.decision.exploration import CLOSE, SETTLED, chance_of
+from freerelay_core.decision.exploration import CLOSE, SETTLED, chance_of, unsettled
 from freerelay_core.fleet import Fleet
-from freerelay_core.snapshot import Snapshot
+from freerelay_core.snapshot import BREAKER_OPEN, Snapshot
 
 BEST, CLOSE_BY, ALSO_CLOSE, FAR = "a/best", "b/close", "c/close", "d/far"
 SHARE = 0.1
@@ -111,6 +111,36 @@ def test_what_would_cost_more_than_a_fifth_of_the_utility_is_not_explored():
 
     assert utilities[FAR] < CLOSE * utilities[BEST] < utilities[ALSO_CLOSE]
     assert FAR not in {first(decided(snapshot, chance=n / 1000)) for n in range(100)}
+
+
+def test_exactly_that_share_of_the_winners_utility_is_close():
+    snapshot = builders.snapshot(*endpoints(), real=REAL)
+    utilities = np.array([0.0, math.log(CLOSE), np.nextafter(math.log(CLOSE), -1.0), -9.0])
+
+    assert unsettled((0, 1, 2, 3), utilities, snapshot) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "options"),
+    [
+        (builders.snapshot(*endpoints(), real=REAL), {"only": "nobody"}),
+        (replace(builders.snapshot(*endpoints(), real=REAL), availability=np.full(4, BREAKER_OPEN, dtype=np.int8)), {}),
+    ],
+    ids=["nothing is left", "all that is left is failing"],
+)
+def test_nothing_is_explored_where(snapshot, options):
+    decision = decided(snapshot, chance=0.0, **options)
+
+    assert decision.plan == decision.order
+    assert decision.propensity == 1
+
+
+def test_who_asks_for_no_exploration_gets_none():
+    snapshot = builders.snapshot(*endpoints(), real=REAL)
+    decision = decide(snapshot, builders.request(), decision_id=id_at(builders.NOON, 0))
+
+    assert not decision.explores
+    assert decision.propensity == 1
 
 
 def test_a_simulated_endpoint_has_nothing_to_teach():

@@ -9,6 +9,7 @@ from builders import row_of
 
 from freerelay_core.decision import decide
 from freerelay_core.policy import read_policy
+from freerelay_core.preference import EXPONENTS, RoutingPreference
 from freerelay_core.profile import ProfileBatch
 from freerelay_core.scoring import Budget, evaluate
 
@@ -34,6 +35,20 @@ def test_an_endpoint_dearer_than_what_is_left_is_excluded():
     assert set(ranked(0.01, 0.5).endpoints) == {"b/cheap", "c/free"}
 
 
+def test_an_endpoint_that_costs_exactly_what_is_left_is_within():
+    (cheap,) = (row.cost_usd for row in ranked(1.0, 0.5).ranking if row.endpoint == "b/cheap")
+    assert "b/cheap" in ranked(cheap, 0.5).endpoints
+    assert "b/cheap" not in ranked(np.nextafter(cheap, 0.0), 0.5).endpoints
+
+
+def test_an_unknown_price_is_within_no_budget_even_where_price_does_not_count():
+    fleet = builders.snapshot(builders.endpoint("a/priced"), builders.endpoint("b/unpriced", usd=None))
+    nothing_for_cost = {**EXPONENTS[RoutingPreference.BALANCED], "cost": 0.0}
+    budget = Budget(100.0, 1.0, np.ones(2, dtype=np.bool_))
+    decision = decide(fleet, builders.request(), decision_id="d", exponents=nothing_for_cost, budget=budget)
+    assert [(row.endpoint, row.reason) for row in decision.excluded] == [("b/unpriced", "unpriced")]
+
+
 def test_below_a_fifth_what_costs_something_loses_headroom():
     for share, value in ((0.1, 0.5), (0.2, 1.0), (0.9, 1.0)):
         headroom = {row.endpoint: row.factors["headroom"][0] for row in ranked(100.0, share).ranking}
@@ -56,3 +71,12 @@ def test_a_rule_on_the_budget_changes_the_route():
     assert ranked(100.0, 0.49, policy=rules).endpoints == ("c/free",)
     assert len(ranked(100.0, 0.5, policy=rules).endpoints) == 3
     assert len(decide(FLEET, builders.request(), decision_id="d", policy=rules).endpoints) == 3
+
+
+def test_a_tenant_without_a_budget_has_all_of_it_left():
+    rules = read_policy(
+        {"rules": [{"name": "all", "when": "budget_left == 1.0", "require": ["c/*"]}]},
+        FLEET.endpoint_ids,
+        source="test",
+    )
+    assert decide(FLEET, builders.request(), decision_id="d", policy=rules).endpoints == ("c/free",)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import builders
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freerelay_core.decision import choose, decide, directives_of, replay, utility_of
+from freerelay_core.decision import choose, decide, directives_of, evaluate_batch, replay, utility_of
 from freerelay_core.errors import NoEndpointLeft
-from freerelay_core.policy import batch_directives, read_policy
+from freerelay_core.policy import NO_DIRECTIVE, batch_directives, read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
-from freerelay_core.profile import ProfileBatch
-from freerelay_core.scoring import evaluate
+from freerelay_core.profile import Depth, LatencyClass, ProfileBatch
+from freerelay_core.scoring import Excluded, evaluate
+from freerelay_core.scoring.kinds import tables_of
+from freerelay_core.snapshot import COOLING_DOWN
 
 AWKWARD = [
     builders.request(needs=frozenset({"vision"})),
@@ -74,7 +78,7 @@ def test_the_rules_of_a_batch_are_those_of_each_request():
         builders.request(output_tokens=2000),
         builders.request(input_tokens=9),
     ]
-    for some in (profiles, profiles[1:2], profiles[2:3], profiles[:1]):
+    for some in (profiles, profiles[:2], profiles[1:2], profiles[2:3], profiles[:1]):
         batch = ProfileBatch.of(some)
         directives, index = batch_directives(policy, batch, tenant="t", tier="gold")
         evaluation = evaluate(snapshot, batch, directives_of(directives, index, snapshot))
@@ -193,3 +197,97 @@ def test_a_request_that_just_fits_is_served_and_one_token_more_is_not(many):
     assert excluded(1, 100) == []
     assert excluded(1, 101) == excluded(1, 500) == ["a/small"]
     assert excluded(1, 501) == ["a/small", "b/large"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_request_beyond_what_a_quota_holds_in_a_minute_or_day_is_excluded_unless_something_else_speaks(many):
+    three = builders.snapshot(
+        builders.endpoint("a/tight"), builders.endpoint("b/wide"), builders.endpoint("c/small", context_tokens=500)
+    )
+    snapshot = replace(three, max_request_tokens=np.array([1_000.0, 2_000.0, 1_000.0]))
+
+    def reasons(input_tokens, output_tokens):
+        asked = builders.request(input_tokens=input_tokens, output_tokens=output_tokens)
+        if many:
+            codes = evaluate(snapshot, ProfileBatch.of([builders.request(input_tokens=1), asked])).excluded[1]
+        else:
+            codes = decide(snapshot, asked, decision_id="d").evaluation.excluded
+        return {snapshot.endpoint_ids[e]: Excluded(codes[e]).reason for e in np.flatnonzero(codes)}
+
+    assert reasons(300, 100) == {}
+    assert reasons(500, 500) == {"c/small": "context_too_small"}
+    assert reasons(500, 501) == {"c/small": "context_too_small", "a/tight": "over_token_limit"}
+
+
+FLEET = builders.snapshot(
+    builders.endpoint("real/priced"),
+    builders.endpoint("real/unpriced", usd=None),
+    builders.endpoint("sim/priced"),
+    builders.endpoint("sim/unpriced", usd=None),
+    real=frozenset({"real"}),
+)
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("price_matters", [False, True])
+def test_what_is_closed_to_every_request_depends_on_who_asks_and_on_whether_price_counts(live, price_matters):
+    """Alone and in a batch."""
+    closed = {
+        "real/priced": "cooling_down",
+        "real/unpriced": "unpriced" if price_matters else None,
+        "sim/priced": "simulated" if live else None,
+        "sim/unpriced": "simulated" if live else "unpriced" if price_matters else None,
+    }
+    snapshot = replace(FLEET, availability=np.array([COOLING_DOWN, 0, 0, 0], dtype=np.int8))
+    exponents = EXPONENTS[RoutingPreference.BALANCED] | ({} if price_matters else {"cost": 0.0})
+    decision = decide(snapshot, builders.request(), decision_id="d", live=live, exponents=exponents)
+    assert {row.endpoint: row.reason for row in decision.excluded} == {e: r for e, r in closed.items() if r}
+    batch = ProfileBatch.of([builders.request()] * 2)
+    codes = evaluate(snapshot, batch, live=live, price_matters=price_matters).excluded
+    assert codes.tolist() == [decision.evaluation.excluded.tolist()] * 2
+
+
+def test_a_dry_run_sees_simulated_endpoints_and_no_unpriced_ones_unless_it_says_otherwise():
+    batch, index = ProfileBatch.of([builders.request()] * 2), np.zeros(2, dtype=np.intp)
+    for codes in (evaluate(FLEET, batch).excluded, evaluate_batch(FLEET, batch, [NO_DIRECTIVE], index).excluded):
+        assert (codes != Excluded.NO).tolist() == [[False, True, False, True]] * 2
+
+
+@given(builders.endpoints(1, 4), builders.profiles | st.sampled_from(AWKWARD), st.lists(st.integers(0, 23), max_size=4))
+def test_requests_that_are_alike_but_for_their_hour_are_decided_as_if_stated_one_by_one(endpoints, profile, hours):
+    """Also where there are none."""
+    snapshot = builders.snapshot(*endpoints)
+    count = len(hours)
+    alike = ProfileBatch.uniform(
+        profile,
+        input_tokens=np.full(count, float(profile.input_tokens)),
+        output_tokens=np.full(count, float(profile.output_tokens)),
+        hour_utc=np.array(hours, dtype=np.intp),
+    )
+    together = evaluate(snapshot, alike)
+    assert together.excluded.shape == together.cost_usd.shape == (count, len(endpoints))
+    for row, hour in enumerate(hours):
+        alone = evaluate(snapshot, profile._replace(hour_utc=hour))
+        assert builders.row_of(together, row).tobytes() == alone.of_one.tobytes()
+        assert together.excluded[row].tolist() == alone.excluded.tolist()
+    winners = choose(together, PREFERENCE_EXPONENTS[RoutingPreference.BALANCED]).endpoint
+    assert winners.shape == (count,)
+
+
+def test_the_factors_of_a_batch_are_not_those_of_one_request():
+    batch = evaluate(FLEET, ProfileBatch.of([builders.request()]))
+    with pytest.raises(TypeError, match="batch"):
+        _ = batch.of_one
+
+
+def test_ever_new_kinds_of_requests_are_not_all_kept_in_memory():
+    snapshot = builders.snapshot(builders.endpoint())
+    kinds = [
+        builders.request(depth=depth, latency_class=latency_class, hour_utc=hour)
+        for depth in Depth
+        for latency_class in LatencyClass
+        for hour in range(24)
+    ]
+    costs = [decide(snapshot, profile, decision_id="d").row(0).cost_usd for profile in kinds]
+    assert len(tables_of(snapshot).kinds) <= 256 < len(kinds)
+    assert costs == [decide(snapshot, profile, decision_id="d").row(0).cost_usd for profile in kinds]

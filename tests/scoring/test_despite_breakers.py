@@ -67,7 +67,10 @@ def test_cooling_down_and_used_up_quota_are_respected():
 states = st.sampled_from([AVAILABLE, BREAKER_OPEN, BREAKER_OPEN, BREAKER_OPEN, COOLING_DOWN])
 
 
-@given(st.lists(states, min_size=3, max_size=3), st.lists(builders.profiles, min_size=1, max_size=8))
+some_see = builders.profiles | st.just(builders.request(needs=frozenset({"vision"})))
+
+
+@given(st.lists(states, min_size=3, max_size=3), st.lists(some_see, min_size=1, max_size=8))
 def test_a_batch_chooses_what_single_requests_choose_and_excludes_the_same_with_the_same_bits(states, profiles):
     snapshot = with_states(ONE_SEES, *states)
     index = np.zeros(len(profiles), dtype=np.intp)

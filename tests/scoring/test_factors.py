@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import builders
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from freerelay_core.decision import decide
 from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, TaskFamily
 from freerelay_core.scoring import reference
-from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, QUOTA_GONE
+from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN
 
 
 def factor(name, endpoint, **profile):
@@ -64,6 +66,33 @@ def test_thinking_is_paid_for_and_waited_for():
     plain = builders.endpoint()
     for name in ("cost", "latency"):
         assert factor(name, thinker, depth=Depth.HARD) < factor(name, plain, depth=Depth.HARD)
+
+
+def test_harder_questions_are_thought_about_longer():
+    snapshot = builders.snapshot(builders.endpoint(thinking_tokens=1000.0))
+    for depth, share in zip(Depth, reference.THINKING_MULTIPLIER, strict=True):
+        decision = decide(snapshot, builders.request(output_tokens=200, depth=depth), decision_id="d")
+        assert decision.evaluation.decoded_tokens.tolist() == [200 + 1000 * share]
+
+
+def test_what_is_learned_of_every_family_and_endpoint_alike_counts():
+    snapshot = builders.snapshot(builders.endpoint())
+    learned = replace(
+        snapshot.learned,
+        input_ratio=np.full_like(snapshot.learned.input_ratio, 1.5),
+        output_ratio=np.full_like(snapshot.learned.output_ratio, 2.0),
+    )
+    decision = decide(replace(snapshot, learned=learned), builders.request(), decision_id="d")
+    assert decision.row(0).cost_usd == pytest.approx((1.5 * 500 * 1.0 + 2 * 200 * 4.0) / 1e6)
+
+
+def test_one_checked_answer_moves_the_share_that_keeps_the_output_contract():
+    snapshot = builders.snapshot(builders.endpoint(capabilities=frozenset({"json_mode"})))
+    seen = np.ones_like(snapshot.learned.schema_seen)
+    failed = replace(snapshot, learned=replace(snapshot.learned, schema_seen=seen))
+    row = decide(failed, builders.request(contract=OutputContract.JSON), decision_id="d").row(0)
+    prior = reference.SCHEMA_PRIOR_WEIGHT
+    assert row.factors["schema"][0] == pytest.approx(0.85 * prior / (prior + 1))
 
 
 def test_nobody_waits_for_a_batch():
@@ -128,7 +157,13 @@ def test_a_hard_requirement_excludes_with_its_reason(change, profile, reason):
 
 @pytest.mark.parametrize(
     ("state", "reason"),
-    [(BREAKER_OPEN, "breaker_open"), (COOLING_DOWN, "cooling_down"), (QUOTA_GONE, "quota_gone")],
+    [
+        (BREAKER_OPEN, "breaker_open"),
+        (COOLING_DOWN, "cooling_down"),
+        (QUOTA_GONE, "quota_gone"),
+        (PROVIDER_BUDGET_GONE, "provider_budget_gone"),
+        (WITHDRAWN, "withdrawn"),
+    ],
 )
 def test_an_endpoint_that_the_fleet_closed_is_excluded_with_its_reason(state, reason):
     snapshot = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y"))
