@@ -16,7 +16,7 @@ from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.policy import Conditions, Directive, batch_directives, conditions_of, read_policy
 from freerelay_core.preference import EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import OutputContract, ProfileBatch
-from freerelay_core.snapshot import BREAKER_OPEN
+from freerelay_core.snapshot import BREAKER_OPEN, WITHDRAWN
 
 CHEAP = builders.endpoint("cheap/small", usd=(0.01, 0.01, 0.01), ability=1000.0, tokens_per_s=10.0)
 DEAR = builders.endpoint("dear/large", usd=(100.0, 100.0, 100.0), ability=1500.0, tokens_per_s=500.0)
@@ -259,6 +259,8 @@ def test_endpoints_out_of_service_say_nothing_of_health():
     snapshot = builders.snapshot(CHEAP, DEAR, real=frozenset({"cheap"}))
     failing = replace(snapshot, availability=np.array([BREAKER_OPEN, 0], dtype=np.int8))
     assert conditions_of(failing).healthy_share == 0
+    nothing_left = replace(snapshot, availability=np.full(2, WITHDRAWN, dtype=np.int8))
+    assert conditions_of(nothing_left).healthy_share == 1
 
 
 def test_a_condition_reads_the_tenants_own_preference_which_is_balanced_where_it_never_chose():
