@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "FUNCTIONS", "MAX_CONDITION", "Condition", "Contexts", "PolicyError", "context_of"]
 
 MAX_CONDITION = 2_000
-"""Characters."""
+"""Characters; a rule with more is refused before its condition is read."""
 
 FUNCTIONS = ("size", "startsWith", "endsWith", "contains", "matches", "int", "double", "string")
 """What a condition may call. The evaluator has no min and max; `a < b ? a : b` does the same."""
@@ -53,8 +53,6 @@ class Condition:
     __slots__ = ("_program", "ask", "source", "variables")
 
     def __init__(self, source: str) -> None:
-        if len(source) > MAX_CONDITION:
-            raise PolicyError(f"`when` is longer than {MAX_CONDITION:,} characters")
         if _COMPREHENSION.search(_LITERAL_OR_COMMENT.sub("''", source)):
             raise PolicyError("`when` may not use all, exists, exists_one, map or filter")
         self.source = source

@@ -65,8 +65,11 @@ class Requirement:
         return "max_latency_s" if self.max_cost_usd is None else "max_cost_usd"
 
     @property
-    def value(self) -> tuple[str, ...] | float | None:
-        return self.patterns or self.max_cost_usd or self.max_latency_s
+    def value(self) -> list[str] | float | None:
+        """What a rule states under that name."""
+        if self.patterns is not None:
+            return list(self.patterns)
+        return self.max_latency_s if self.max_cost_usd is None else self.max_cost_usd
 
     @property
     def words(self) -> str:
@@ -132,8 +135,7 @@ class Directive:
             rows.append({"rule": self.rule_of("prefer"), "action": "policy_weight", "value": self.policy_weight})
         rows += [{"rule": e.rule, "action": "exclude", "value": list(e.patterns)} for e in self.exclusions]
         for r in self.requirements:
-            value = list(r.patterns) if r.patterns is not None else r.value
-            row = {"rule": r.rule, "action": r.action, "value": value, "fallback": r.fallback.value}
+            row = {"rule": r.rule, "action": r.action, "value": r.value, "fallback": r.fallback.value}
             rows.append(row | {"dropped": r in dropped})
         return sorted(rows, key=lambda row: self.rules.index(row["rule"]))
 

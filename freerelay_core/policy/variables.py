@@ -37,7 +37,7 @@ def conditions_of(snapshot: Snapshot) -> Conditions:
     learned = snapshot.learned
     healthy = in_service & (snapshot.availability != BREAKER_OPEN)
     return Conditions(
-        healthy_share=float(healthy.sum()) / max(int(in_service.sum()), 1) if in_service.any() else 1.0,
+        healthy_share=float(healthy.sum() / served) if (served := in_service.sum()) else 1.0,
         schema_success=float(learned.schema_kept.sum() / seen) if (seen := learned.schema_seen.sum()) else 1.0,
         weekday=snapshot.created_at.isoweekday(),
     )

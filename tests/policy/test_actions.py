@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import builders
 import numpy as np
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from freerelay_core.decision import choose, decide, evaluate_batch
 from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.fleet.lessons import Lessons
-from freerelay_core.policy import Conditions, batch_directives, conditions_of, read_policy
+from freerelay_core.policy import Conditions, Directive, batch_directives, conditions_of, read_policy
 from freerelay_core.preference import EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import OutputContract, ProfileBatch
-from freerelay_core.snapshot import BREAKER_OPEN
+from freerelay_core.snapshot import BREAKER_OPEN, WITHDRAWN
 
 CHEAP = builders.endpoint("cheap/small", usd=(0.01, 0.01, 0.01), ability=1000.0, tokens_per_s=10.0)
 DEAR = builders.endpoint("dear/large", usd=(100.0, 100.0, 100.0), ability=1500.0, tokens_per_s=500.0)
@@ -113,6 +113,24 @@ def test_a_requirement_that_may_be_dropped_gives_way_to_one_that_may_not():
     assert [r.rule for r in decision.dropped] == ["r1"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"max_cost_usd": 1.0}, {"max_cost_usd": 0.01}),  # the first would let it in
+        ({"max_cost_usd": 1e-9}, {"max_cost_usd": 0.01, "fallback": "none"}),  # the first was dropped
+        ({"max_cost_usd": 0.01}, {"require": ["cheap/*", "plain/*"]}),  # another action weighs more
+    ],
+)
+def test_of_several_requirements_the_one_that_excluded_an_endpoint_is_named(first, second):
+    assert "rule r2 " in details(decided({**first, "continue": True}, second))["dear/large"]
+
+
+def test_with_nothing_left_anyway_a_requirement_that_may_be_dropped_is():
+    decision = decided({"exclude": ["cheap/*", "dear/*", "plain/*"], "continue": True}, {"max_cost_usd": 1.0})
+    assert decision.order == ()
+    assert [r.action for r in decision.dropped] == ["max_cost_usd"]
+
+
 def test_requirements_of_several_rules_add_up():
     decision = decided({"require": ["dear/*", "plain/*"], "continue": True}, {"require": ["cheap/*", "plain/*"]})
     assert decision.endpoints == ("plain/text",)
@@ -189,8 +207,9 @@ def test_every_action_stands_in_the_decision_with_its_rule():
         {"prefer": ["dear/*"], "policy_weight": 3, "exclude": ["plain/*"], "continue": True},
         {"routing_preference": "cost-optimized", "require_hedging": True, "set_temperature": 1},
     )
-    shown = {(row["rule"], row["action"]): row["value"] for row in decision.as_dict(builders.NOON)["actions"]}
-    assert shown == {
+    rows = decision.as_dict(builders.NOON)["actions"]
+    assert [row["rule"] for row in rows] == ["r1", "r1", "r2", "r2", "r2", "r3", "r3"]
+    assert {(row["rule"], row["action"]): row["value"] for row in rows} == {
         ("r1", "set_temperature"): 0,
         ("r1", "enforce_mode"): "json",
         ("r2", "prefer"): ["dear/*"],
@@ -200,6 +219,12 @@ def test_every_action_stands_in_the_decision_with_its_rule():
         ("r3", "require_hedging"): True,
     }
     assert str(decision.preference) == "cost-optimized; level=rule; rule=r3"
+
+
+def test_what_no_rule_asks_for_stays_as_it_is():
+    directive = decided({"exclude": ["plain/*"]}).directive
+    stated = {field.name for field in fields(Directive) if getattr(directive, field.name)}
+    assert stated == {"rules", "exclusions"}
 
 
 def test_an_exclusion_names_the_rule_that_made_it_and_no_other_that_fired():
@@ -234,6 +259,8 @@ def test_endpoints_out_of_service_say_nothing_of_health():
     snapshot = builders.snapshot(CHEAP, DEAR, real=frozenset({"cheap"}))
     failing = replace(snapshot, availability=np.array([BREAKER_OPEN, 0], dtype=np.int8))
     assert conditions_of(failing).healthy_share == 0
+    nothing_left = replace(snapshot, availability=np.full(2, WITHDRAWN, dtype=np.int8))
+    assert conditions_of(nothing_left).healthy_share == 1
 
 
 def test_a_condition_reads_the_tenants_own_preference_which_is_balanced_where_it_never_chose():

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from freerelay_core.decision import decide, directives_of
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.policy import VARIABLES, Facts, batch_directives, load_policy, read_policy
+from freerelay_core.policy import (
+    VARIABLES,
+    Conditions,
+    Facts,
+    batch_directives,
+    load_policy,
+    load_rule_file,
+    matching,
+    read_policy,
+)
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, ProfileBatch, TaskFamily
 from freerelay_core.scoring import evaluate
@@ -141,6 +150,18 @@ rules:
         ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2000 characters"),
         ("rules: [{name: a, exclude: ['groq/*'], exclude: ['openai/*']}]", "'exclude' is stated twice"),
         ("rules: 3", "rules: "),
+        ("rules: [3]", "rules.0: "),
+        ("rules: [{name: 3, exclude: ['groq/*']}]", "rules.0: name: "),
+        ("rules: [{name: a, when: 'd == c && b == a', prefer: ['groq/*']}]", "unknown variable 'a'"),
+        ("rules: [{name: a, when: 'duration(task) == b2(a1(c3(task)))', prefer: ['groq/*']}]", "may not call 'a1'"),
+        (
+            "examples: [{name: a, request: {messages: []}, expect: {}}]",
+            "example 'a': request: ",
+        ),
+        (
+            "examples: [{name: a, profile: {}, expect: {endpoint: x/*}}]",
+            "example 'a': expect.endpoint.0: 'x/\\*' matches no endpoint",
+        ),
         ("- a", "valid dictionary"),
         ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
         ("rules: [{name: a}]", "asks for nothing"),
@@ -149,7 +170,7 @@ rules:
         ("rules: [{name: a, when: 'colour == 1', prefer: ['groq/*']}]", "colour"),
         ("rules: [{name: a, when: '[1].map(x, x) == [1]', prefer: ['groq/*']}]", "may not use"),
         ("rules: [{name: a, when: 'task > 1', prefer: ['groq/*']}]", "rule 'a'"),
-        ("rules: [{name: a, prefer: ['groq/*'], hedge: true}]", "hedge"),
+        ("rules: [{name: a, prefer: ['groq/*'], hedge: true}]", "hedge: there is no field of that name"),
         ("rules: [{name: a, routing_preference: cheapest}]", "routing_preference"),
         ("rules: [{name: a, prefer: ['groq/*']}, {name: a, exclude: ['groq/*']}]", "two rules"),
         ("rules: {", "not YAML"),
@@ -181,11 +202,127 @@ def test_what_is_wrong_is_named_with_its_line(rules, text, line):
     assert f"rules.yaml:{line}: " in str(caught.value)
 
 
+def written(**item):
+    """A file with one rule, or with one example where the item is that of one."""
+    kind = "examples" if "expect" in item else "rules"
+    effect = {} if kind == "examples" or "prefer" in item else {"exclude": ["groq/*"]}
+    return json.dumps({kind: [{"name": "a", **effect, **item}]})
+
+
+@pytest.mark.parametrize(
+    ("most", "beyond"),
+    [
+        ({"name": "n" * 64}, {"name": "n" * 65}),
+        ({"when": "true" + " " * 1996}, {"when": "true" + " " * 1997}),
+        ({"prefer": ["groq/*"], "policy_weight": 1000}, {"prefer": ["groq/*"], "policy_weight": 1000.5}),
+        ({"prefer": ["groq/*"], "policy_weight": 1.01}, {"prefer": ["groq/*"], "policy_weight": 1}),
+        ({"set_temperature": 0}, {"set_temperature": -0.1}),
+        ({"set_temperature": 2}, {"set_temperature": 2.1}),
+        ({"max_cost_usd": 1e-9}, {"max_cost_usd": 0}),
+        ({"max_latency_s": 1e-9}, {"max_latency_s": 0}),
+        ({"name": "n" * 80, "profile": {}, "expect": {}}, {"name": "n" * 81, "profile": {}, "expect": {}}),
+        *(
+            ({"profile": {}, "expect": {}, field: most}, {"profile": {}, "expect": {}, field: beyond})
+            for field, most, beyond in (
+                ("hour", 0, -1),
+                ("hour", 23, 24),
+                ("weekday", 1, 0),
+                ("weekday", 7, 8),
+                *(
+                    (field, most, beyond)
+                    for field in ("healthy_share", "schema_success", "budget_left")
+                    for most, beyond in ((0, -0.1), (1, 1.1))
+                ),
+            )
+        ),
+    ],
+)
+def test_every_number_and_length_has_its_border(rules, most, beyond):
+    rules(written(**most))
+    with pytest.raises(ConfigurationError):
+        rules(written(**beyond))
+
+
+def test_an_example_that_says_little_is_an_ordinary_request_at_noon(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text("examples: [{name: a, profile: {}, expect: {}}]", "utf-8")
+    (example,) = load_rule_file(path, IDS).examples
+    profile = example.request_profile()
+    assert (profile.input_tokens, profile.output_tokens, profile.hour_utc) == (500, 200, 12)
+    assert example.conditions() == Conditions(healthy_share=1.0, schema_success=1.0, weekday=3)
+    assert example.budget_left == 1
+
+
+def test_content_that_stands_in_no_file_has_no_line():
+    with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name\.$"):
+        read_policy({"rules": [{"name": "a", "exclude": ["groq/*"], "hedge": True}]}, IDS, source="stored")
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        *("tools", "!tools", "vision", "!vision", "confidential", "!confidential", "stream", "!stream"),
+        *("hour == 0", "hour == 23", "weekday == 1", "weekday == 7"),
+        *("input_tokens <= 1", "input_tokens >= 100000", "output_tokens <= 1", "output_tokens >= 10000"),
+        *(f"{share} == {value}" for share in ("healthy_share", "budget_left") for value in (0.0, 0.25, 0.5, 0.75, 1.0)),
+        *(f"schema_success == {value}" for value in (0.0, 0.5, 1.0)),
+        *(f'tier == "{tier}"' for tier in ("free", "bronze", "silver", "gold")),
+        *(f'preference == "{preference}"' for preference in RoutingPreference),
+        *(f'contract == "{contract.label}"' for contract in OutputContract),
+        *(f'latency_class == "{latency_class.label}"' for latency_class in LatencyClass),
+        *(f'task == "{family}" && depth == {depth:d}' for family in TaskFamily for depth in Depth),
+    ],
+)
+def test_a_condition_that_makes_no_sense_in_some_branch_is_refused(branch):
+    rule = {"name": "a", "when": f"{branch} && tenant > 3", "exclude": ["groq/*"]}
+    with pytest.raises(ConfigurationError, match="rule 'a': when: "):
+        read_policy({"rules": [rule]}, IDS, source="test")
+
+
+def test_a_condition_that_makes_no_sense_of_what_cannot_be_is_accepted():
+    beyond = "hour < 0 || hour > 23 || weekday < 1 || weekday > 7 || input_tokens < 0 || output_tokens < 0"
+    shares = (f"{share} < 0.0 || {share} > 1.0" for share in ("healthy_share", "schema_success", "budget_left"))
+    rule = {"name": "a", "when": f"{' || '.join([beyond, *shares])} ? tenant > 3 : true", "exclude": ["groq/*"]}
+    assert len(read_policy({"rules": [rule]}, IDS, source="test")) == 1
+
+
+@pytest.mark.parametrize("sighted", [False, True])
+def test_a_condition_reads_the_facts_of_a_request(sighted):
+    needs, others = ({"vision", "tools"}, {"confidential"})[:: 1 if sighted else -1]
+    profile = builders.request(needs=frozenset(needs), hour_utc=7, depth=Depth.HARD, locked_down=sighted)
+    facts = Facts(profile, budget_left=0.559)
+    read = {name: variable.value(facts) for name, variable in VARIABLES.items()}
+    assert all(read[name] is True for name in needs)
+    assert all(read[name] is False for name in others)
+    neutral = {
+        "tenant": "", "tier": "", "preference": "balanced",
+        "healthy_share": 1.0, "schema_success": 1.0, "weekday": 1,
+    }  # fmt: skip
+    stated = {"hour": 7, "depth": 3, "locked_down": sighted, "input_tokens": 500, "output_tokens": 200, "task": "chat"}
+    for name, value in (neutral | stated | {"budget_left": 0.55}).items():
+        assert read[name] == value, name
+    assert VARIABLES["budget_left"].value(Facts(profile)) == 1
+
+
+def test_a_batch_of_no_requests_follows_no_rule_of_a_request():
+    content = {"rules": [{"name": "long", "when": "input_tokens > 1000", "exclude": ["groq/*"]}]}
+    nobody = ProfileBatch.of([builders.request()])[:0]
+    _, index = batch_directives(read_policy(content, IDS, source="test"), nobody)
+    assert index.shape == (0,)
+
+
+def test_which_endpoints_patterns_name_is_remembered_and_cannot_be_changed():
+    mask = matching(("groq/*",), IDS)
+    assert mask.tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="read-only"):
+        mask[1] = True
+
+
 def test_a_condition_that_fails_on_a_request_does_not_match_and_is_logged_once(rules, caplog):
     policy = rules(
         """
 rules:
-  - {name: fragile, when: 'tenant == "t-1" && int(tenant) > 1', exclude: ['groq/*']}
+  - {name: fragile, when: 'tenant == "t-1" && int(tenant) > input_tokens', exclude: ['groq/*']}
   - {name: next, when: 'tenant == "t-1"', exclude: ['openai/gpt']}
 """
     )

@@ -83,6 +83,7 @@ def test_the_propensity_is_that_of_what_was_tried_first():
 
     assert decided(snapshot, chance=0.0).propensity == SHARE / 2
     assert decided(snapshot, chance=0.99).propensity == 1 - SHARE
+    assert decided(snapshot, chance=0.125, explore=0.125).propensity == 0.875  # a chance in [0, share) explores
     assert decided(snapshot, explore=0.0).propensity == 1
 
 

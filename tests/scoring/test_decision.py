@@ -153,12 +153,16 @@ def test_the_reason_speaks_of_the_median_time():
 def test_with_nothing_left_the_commonest_reason_comes_first():
     unable = [builders.endpoint(f"a/{n}", context_tokens=9) for n in range(3)]
     decision = decide(
-        builders.snapshot(builders.endpoint("z/z", usd=None), *unable), builders.request(), decision_id="d"
+        builders.snapshot(builders.endpoint("0/z", usd=None), *unable), builders.request(), decision_id="d"
     )
     with pytest.raises(NoEndpointLeft, match=r"request: 3 x the request is longer.*; 1 x has no known price") as caught:
         decision.require_endpoint()
     assert caught.value.retry_after_s == 5.0
     assert decision.as_dict(builders.NOON)["reason"] is None
+
+
+def test_with_one_endpoint_left_nothing_is_wrong():
+    decide(builders.snapshot(builders.endpoint()), builders.request(), decision_id="d").require_endpoint()
 
 
 def test_an_exclusion_by_rules_names_the_first():
