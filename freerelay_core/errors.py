@@ -8,6 +8,7 @@ FreeRelayError                    500  server_error
 |   |-- RequestTimedOut           408
 |   |-- UnsupportedEncoding       415
 |   |-- HeadersTooLarge           431
+|   |-- NobodyAble                400
 |   `-- UnsoundFraming            400
 |-- AuthenticationFailed          401  authentication_error
 |-- PermissionDenied              403  permission_error
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidRequest",
     "MethodNotAllowed",
     "NoEndpointLeft",
+    "NobodyAble",
     "NotFound",
     "PermissionDenied",
     "RateExceeded",
@@ -131,6 +133,15 @@ class HeadersTooLarge(InvalidRequest):
 
     status = 431
     default_code = "headers_too_large"
+
+
+class NobodyAble(InvalidRequest):
+    """Nobody can serve this request as it is, now or later; another request could be served.
+
+    `code` is OpenAI's `context_length_exceeded` where its length alone is in the way.
+    """
+
+    default_code = "no_able_endpoint"
 
 
 class UnsoundFraming(InvalidRequest):

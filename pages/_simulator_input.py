@@ -25,6 +25,7 @@ from freerelay_core.profile import (
     ToolDependence,
     Topology,
 )
+from freerelay_core.simulation import USUAL_REQUEST
 from pages._format import count
 
 __all__ = ["INPUTS", "MAX_TOKENS", "RULE_AXES", "SNAPSHOTS", "bad_parameters", "preference_widget", "profile_widgets"]
@@ -40,7 +41,7 @@ DEFAULT = RequestProfile(
     input_tokens=1000,
     output_tokens=300,
 )
-"""What the page shows before anything is chosen."""
+"""What the page shows before anything is chosen; of a trace, what reports and the shell take it for."""
 
 RULE_AXES = {
     "precision": Precision,
@@ -96,6 +97,8 @@ def preference_widget(in_force: RoutingPreference) -> RoutingPreference:
 
 def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
     """The profile in the form. Without `tokens` the requests bring their own, and their hours."""
+    usual = DEFAULT if tokens else USUAL_REQUEST
+    _follow_usual(usual.depth)
     left, right = st.columns(2)
     family = left.selectbox(
         "Task family",
@@ -105,14 +108,14 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
         help="What kind of work: decides which ability counts.",
     )
     depth = right.selectbox(
-        "Depth", _DEPTHS, index=int(DEFAULT.depth), key="depth", bind="query-params", help="How hard the request is."
+        "Depth", _DEPTHS, index=int(usual.depth), key="depth", bind="query-params", help="How hard the request is."
     )
     sizes = _token_widgets() if tokens else {}
     left, right = st.columns(2)
     latency_class = left.selectbox(
         "Latency class",
         _CLASSES,
-        index=int(DEFAULT.latency_class),
+        index=int(usual.latency_class),
         key="class",
         bind="query-params",
         help="How urgently the answer is awaited. In a batch nobody waits, and time does not count.",
@@ -138,6 +141,14 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
         **sizes,
         **rest,
     )
+
+
+def _follow_usual(depth: Depth) -> None:
+    """Let go of the usual depth of the question before, which nobody has chosen."""
+    before = st.session_state.get("_usual_depth", depth)
+    st.session_state["_usual_depth"] = depth
+    if before is not depth and st.session_state.get("depth") == before.label:
+        del st.session_state["depth"]
 
 
 def _token_widgets() -> dict[str, Any]:

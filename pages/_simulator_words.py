@@ -136,13 +136,18 @@ def preferences_sentence(decisions: Mapping[RoutingPreference, Decision]) -> str
         for endpoint, names in chosen.items()
     )
     parts = [
-        f"{fmt.usd_per_1000(high.cost_usd * 1000)} instead of {fmt.usd(low.cost_usd * 1000)}",
-        f"{fmt.seconds(high.latency_p50_s)} instead of {fmt.seconds(low.latency_p50_s)}",
-        f"{fmt.quality(high.quality)} good answers instead of {fmt.quality(low.quality)}",
+        _instead(fmt.usd(high.cost_usd * 1000), " per 1,000 requests", fmt.usd(low.cost_usd * 1000), "the same cost"),
+        _instead(fmt.seconds(high.latency_p50_s), "", fmt.seconds(low.latency_p50_s), "the same time"),
+        _instead(fmt.quality(high.quality), " good answers", fmt.quality(low.quality), "as many good answers"),
     ]
     if low.endpoint == high.endpoint:
         return f"{who[0].upper()}{who[1:]}."
     return f"{who[0].upper()}{who[1:]}. From {cheapest} to {best}: {', '.join(parts)}."
+
+
+def _instead(new: str, unit: str, old: str, same: str) -> str:
+    """A figure against another as both are shown."""
+    return same if new == old else f"{new}{unit} instead of {old}"
 
 
 def excluded_title(excluded: Sequence[ExcludedEndpoint], total: int) -> str:

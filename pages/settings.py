@@ -7,6 +7,7 @@ stored one, so that nobody overwrites a change that they have not seen.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -25,6 +26,9 @@ _CHOICE = "preference"
 
 _RESULT = "settings_result"
 """Where a save leaves what came of it, until the reader chooses again: (kind, words)."""
+
+_BY_KEY = "key:"
+"""How the log of changes begins the id of the key that made one."""
 
 _MOST_REQUESTS = 1_000
 _MOST_CHANGES = 20
@@ -74,6 +78,18 @@ def _undo(shown_version: int) -> None:
     else:
         st.session_state[_CHOICE] = _in_force(changed).value
         st.session_state[_RESULT] = ("undone", _in_force(changed).value)
+
+
+def _changes(tenant: Tenant) -> list[SettingsChange]:
+    """The newest changes; a key that made one is called as on the page of keys."""
+    store = _session.application().store
+    changes = _session.run(store.settings_history(tenant.id, limit=_MOST_CHANGES))
+    if not any(change.actor.startswith(_BY_KEY) for change in changes):
+        return changes
+    named = {
+        f"{_BY_KEY}{key.id}": f"API key {key.name} ({key.prefix}…)" for key in _session.run(store.list_keys(tenant.id))
+    }
+    return [replace(change, actor=named.get(change.actor, change.actor)) for change in changes]
 
 
 def _actor(tenant: Tenant) -> str:
@@ -232,7 +248,7 @@ def main() -> None:
     application = _session.application()
     settings = _session.run(application.settings_view(_tenant().id))
     tenant = settings.tenant
-    changes = _session.run(application.store.settings_history(tenant.id, limit=_MOST_CHANGES))
+    changes = _changes(tenant)
     view = _outlook_of(tenant.id, tenant.tier, tenant.settings_version)
     in_force = _in_force(tenant)
     _layout.page_title("Routing settings")

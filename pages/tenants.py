@@ -103,7 +103,7 @@ def _basis(found: list[Tenant], traffic: Mapping[str, Traffic] | None, until: da
     )
     if traffic is None:
         return rest
-    simulated = sum(each.simulated for each in traffic.values())
+    simulated = sum(each.simulated - each.demo for each in traffic.values())  # a generated one was answered by nobody
     demo = sum(each.demo for each in traffic.values())
     return (
         f"{rest}Requests and cost are those logged {date_range(until - _RANGE, until)}; of all tenants' requests "

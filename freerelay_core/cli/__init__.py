@@ -30,7 +30,9 @@ class _Commands(TyperGroup):
             return None
         what = getattr(import_module(f"freerelay_core.cli.{cmd_name}"), cmd_name)
         if isinstance(what, typer.Typer):
-            return get_group(what)
+            group = get_group(what)
+            group.name = cmd_name  # --help lists what has a name
+            return group
         alone = typer.Typer(add_completion=False)
         alone.command(cmd_name)(what)
         return get_command(alone)

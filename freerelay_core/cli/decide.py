@@ -23,7 +23,10 @@ from freerelay_core.profile import profile_request
 __all__ = ["decide"]
 
 _SHOWN_ROWS = 15
-_NUMBERS = [Column(name, justify="right") for name in ("score", "USD/1,000", "p50 s", "p95 s", "quality")]
+_NUMBERS = [
+    Column(name, justify="right", no_wrap=True) for name in ("score", "USD/\n1,000", "p50 s", "p95 s", "quality")
+]
+"""Where the terminal is narrow the names of endpoints are folded, so that no figure is cut."""
 
 
 def decide(
@@ -73,7 +76,14 @@ def _draw(decision: Decision) -> None:
     )
     if decision.order:
         console.print(decision.reason)
-        table = Table("", Column("endpoint", no_wrap=True), *_NUMBERS, "basis", box=SIMPLE_HEAD, padding=0)
+        table = Table(
+            Column("", no_wrap=True),
+            Column("endpoint", overflow="fold"),
+            *_NUMBERS,
+            Column("basis", no_wrap=True),
+            box=SIMPLE_HEAD,
+            padding=0,
+        )
         for position, row in enumerate(decision.ranking[:_SHOWN_ROWS], start=1):
             table.add_row(
                 str(position),

@@ -34,9 +34,16 @@ def learned(*, as_json: AsJson = False) -> None:
 
 
 def _draw(lessons: list[Lesson]) -> None:
-    numbers = [Column(name, justify="right") for name in ("outcomes", "weight", "prior's weight", "mean")]
+    names = ("outcomes", "weight", "prior's\nweight", "mean")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
     table = Table(
-        "what", "by", Column("endpoint", no_wrap=True), *numbers, "basis", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        Column("what", no_wrap=True),
+        Column("by", overflow="fold"),
+        Column("endpoint", overflow="fold"),
+        *numbers,
+        Column("basis", no_wrap=True),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     for lesson in lessons:
         kind = KINDS.get(lesson.kind)
@@ -47,7 +54,12 @@ def _draw(lessons: list[Lesson]) -> None:
             f"{lesson.outcomes:,}",
             f"{lesson.weight:,.1f}",
             "" if kind is None else f"{kind.prior_weight:.0f}",
-            f"{lesson.total / lesson.weight:,.3g}",
+            _mean(lesson.total / lesson.weight),
             "simulated" if lesson.simulated else "measured",
         )
     Console().print(table)
+
+
+def _mean(mean: float) -> str:
+    """Three digits, and never an exponent: some means are shares, some are tokens."""
+    return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"

@@ -37,7 +37,8 @@ from freerelay_core.simulation import simulate as simulate_trace
 __all__ = ["simulate"]
 
 _SHOWN_SHARES = 3
-_NUMBERS = [Column(name, justify="right") for name in ("USD/1,000", "p50 s", "p95 s", "quality")]
+_NUMBERS = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,000", "p50 s", "p95 s", "quality")]
+"""Where the terminal is narrow the names of endpoints are folded, so that no figure is cut."""
 
 
 def simulate(
@@ -107,8 +108,10 @@ def _simulate_file(
         return
     console = Console()
     console.print(f"{result['requests']:,} requests; expected on snapshot {result['snapshot']['id']}")
-    columns = [Column(name, justify="right") for name in ("USD/1,000", "mean s", "quality", "unserved")]
-    table = Table(Column("preference", no_wrap=True), *columns, "most chosen", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,000", "mean s", "quality", "unserved")]
+    table = Table(
+        Column("preference", no_wrap=True), *columns, Column("most chosen", overflow="fold"), box=SIMPLE_HEAD, padding=0
+    )
     for preference, figures in result["preferences"].items():
         table.add_row(
             preference,
@@ -127,7 +130,9 @@ def _draw_what_if(result: WhatIf) -> None:
         f"{result.scenario.name}: {'; '.join(result.scenario.sentences()) or 'nothing changes'}. "
         f"{len(result.traffic):,} requests, simulated on snapshot {result.snapshot.id}"
     )
-    table = Table("", *_NUMBERS, Column("most chosen", no_wrap=True), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        Column("", no_wrap=True), *_NUMBERS, Column("most chosen", overflow="fold"), box=SIMPLE_HEAD, padding=0
+    )
     for name, side in (("now", result.baseline), ("scenario", result.changed)):
         table.add_row(name, *_figures(side))
     console.print(table)
@@ -149,9 +154,9 @@ def _draw(simulation: Simulation) -> None:
     table = Table(
         Column("preference", no_wrap=True),
         *_NUMBERS,
-        Column("most chosen", no_wrap=True),
+        Column("most chosen", overflow="fold"),
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     for preference, result in simulation.results.items():
         table.add_row(

@@ -266,7 +266,8 @@ class Application:
     def require_endpoint(self, decision: Decision) -> None:
         """Raise when nothing is ranked.
 
-        `RateLimited` where waiting helps, `BudgetExhausted` where money would, else `NoEndpointLeft` with the reasons.
+        `RateLimited` where waiting helps, `BudgetExhausted` where money would, `NobodyAble` where another
+        request would, else `NoEndpointLeft` with the reasons.
         """
         if decision.order:
             return

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from freerelay_core.catalogue import ABILITIES
 from freerelay_core.decision.exploration import chance_of, unsettled
-from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.errors import NobodyAble, NoEndpointLeft
 from freerelay_core.policy import (
     Directive,
     Requirement,
@@ -28,6 +28,9 @@ from freerelay_core.preference import (
 from freerelay_core.profile import RequestProfile, TaskFamily
 from freerelay_core.scoring import (
     ABOUT_EQUAL,
+    OF_LENGTH,
+    OF_REQUEST,
+    STANDING,
     Budget,
     Comparison,
     Evaluation,
@@ -249,7 +252,9 @@ class Decision:
         """One line that a person understands: why the winner won."""
         winner = self.snapshot.endpoint_ids[self.order[0]]
         if len(self.order) == 1:
-            words = f"{winner} is the only endpoint that can serve this request"
+            named = Excluded.NOT_REQUESTED in self.evaluation.excluded
+            why = "the endpoint that the request names" if named else "the only endpoint that can serve this request"
+            words = f"{winner} is {why}"
         else:
             words = f"{winner} over {self.snapshot.endpoint_ids[self.order[1]]}{self.compare(0, 1)[1]}"
         return f"every able endpoint is failing; trying the likeliest: {words}" if self.despite_breakers else words
@@ -262,14 +267,30 @@ class Decision:
         return sensitivity(self.endpoints, logs, exponent_array(self.exponents), usd)
 
     def require_endpoint(self) -> None:
-        """Raise `NoEndpointLeft`, with the reasons counted, when everything is excluded."""
+        """Raise, with the reasons counted, when everything is excluded.
+
+        `NobodyAble` where only another request helps, else `NoEndpointLeft`.
+        """
         if self.order:
             return
+        codes = {Excluded(code) for code in self.evaluation.excluded}
+        of_request = codes & OF_REQUEST
+        if not of_request or not codes <= STANDING:
+            raise NoEndpointLeft(self._refusal(), retry_after_s=5.0)
+        if of_request <= OF_LENGTH:
+            raise NobodyAble(self._refusal(), code="context_length_exceeded", param="messages")
+        raise NobodyAble(self._refusal())
+
+    def _refusal(self) -> str:
+        """Why nothing is ranked: of a named endpoint its reason, else all reasons counted."""
+        meant = [excluded for excluded in self.excluded if excluded.reason != Excluded.NOT_REQUESTED.reason]
+        if len(meant) == 1:
+            return f"{meant[0].endpoint} cannot serve this request: {meant[0].detail}."
         counts: dict[str, int] = {}
-        for excluded in self.excluded:
+        for excluded in meant:
             counts[excluded.detail] = counts.get(excluded.detail, 0) + 1
         reasons = "; ".join(f"{count} x {detail}" for detail, count in sorted(counts.items(), key=lambda i: -i[1]))
-        raise NoEndpointLeft(f"No endpoint can serve this request: {reasons}.", retry_after_s=5.0)
+        return f"No endpoint can serve this request: {reasons}."
 
     def as_dict(self, now: datetime) -> dict[str, Any]:
         """The shape of `POST /v1/router/decide`."""

@@ -7,12 +7,12 @@ from freerelay_core.reports.model import BarChart
 
 __all__ = ["bars"]
 
-WIDTH, LABELS, VALUES = 640, 200, 70
+WIDTH, LABELS, VALUES = 640, 270, 70
 """Width of the drawing, of the labels on its left and of the values on its right."""
 
 ROW, BAR = 26, 16
-MOST_LETTERS = 30
-"""Letters of a label that fit; the table has it in full."""
+MOST_LETTERS = 34
+"""Letters of a label that fit, in wide fonts too; the table has it in full."""
 
 
 def bars(chart: BarChart, number: int) -> Markup:

@@ -11,7 +11,16 @@ into words; `sensitivity` says how far the winner is from losing.
 """
 
 from freerelay_core.scoring.budget import Budget
-from freerelay_core.scoring.exclusions import NO_DIRECTIVES, Directives, Excluded, despite_breakers, stuck
+from freerelay_core.scoring.exclusions import (
+    NO_DIRECTIVES,
+    OF_LENGTH,
+    OF_REQUEST,
+    STANDING,
+    Directives,
+    Excluded,
+    despite_breakers,
+    stuck,
+)
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import Evaluation, evaluate, reference_cost_usd
 from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
@@ -22,6 +31,9 @@ from freerelay_core.scoring.sensitivity import Sensitivity, sensitivity
 __all__ = [
     "ABOUT_EQUAL",
     "NO_DIRECTIVES",
+    "OF_LENGTH",
+    "OF_REQUEST",
+    "STANDING",
     "Budget",
     "Comparison",
     "Directives",

@@ -13,7 +13,18 @@ import numpy.typing as npt
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, Snapshot
 
-__all__ = ["NO_DIRECTIVES", "Directives", "Excluded", "codes_where", "despite_breakers", "ruled_out", "stuck"]
+__all__ = [
+    "NO_DIRECTIVES",
+    "OF_LENGTH",
+    "OF_REQUEST",
+    "STANDING",
+    "Directives",
+    "Excluded",
+    "codes_where",
+    "despite_breakers",
+    "ruled_out",
+    "stuck",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -55,6 +66,22 @@ class Excluded(IntEnum):
     def reason(self) -> str:
         """The stable name that programs read."""
         return self.name.lower()
+
+
+OF_LENGTH = frozenset({Excluded.CONTEXT_TOO_SMALL, Excluded.OUTPUT_LIMIT_TOO_SMALL, Excluded.OVER_TOKEN_LIMIT})
+"""The request is too long."""
+OF_REQUEST = OF_LENGTH | {
+    Excluded.NO_LOGPROBS,
+    Excluded.NO_STRUCTURED_OUTPUT,
+    Excluded.NO_TOOLS,
+    Excluded.NO_VISION,
+    Excluded.NOT_CONFIDENTIAL,
+    Excluded.NO_CHOICES,
+    Excluded.NO_LOGIT_BIAS,
+}
+"""What the request asks for is in the way: its sender can ask for something else."""
+STANDING = OF_REQUEST | {Excluded.UNPRICED, Excluded.SIMULATED, Excluded.NOT_REQUESTED, Excluded.WITHDRAWN}
+"""Waiting changes nothing about these, and no rule of the operator's is behind them."""
 
 
 @dataclass(frozen=True)

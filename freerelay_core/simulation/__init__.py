@@ -3,13 +3,14 @@
 from freerelay_core.simulation.replay import Cancelled, PreferenceResult, Simulation, simulate
 from freerelay_core.simulation.scenario import Scenario, World, read_scenario
 from freerelay_core.simulation.stream import FileRanking, rank_file
-from freerelay_core.simulation.trace import Trace, read_trace, trace_of
+from freerelay_core.simulation.trace import USUAL_REQUEST, Trace, read_trace, trace_of
 from freerelay_core.simulation.traffic import TracedTenant, Traffic, recorded_traffic, traffic_of_trace
 from freerelay_core.simulation.whatif import TenantEffect, WhatIf, what_if
 from freerelay_core.simulation.workload import ENOUGH, standard_workload, tenant_workload
 
 __all__ = [
     "ENOUGH",
+    "USUAL_REQUEST",
     "Cancelled",
     "FileRanking",
     "PreferenceResult",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile import LatencyClass, ProfileBatch, RequestProfile
 
-__all__ = ["MAX_TOKENS", "Trace", "read_trace", "trace_columns", "trace_of"]
+__all__ = ["MAX_TOKENS", "USUAL_REQUEST", "Trace", "read_trace", "trace_columns", "trace_of"]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "arrival_time", "created_at"),
@@ -29,6 +29,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 _SHOWN = {"time": "TIMESTAMP", "input": "ContextTokens", "output": "GeneratedTokens"}
 MAX_TOKENS = 10_000_000.0
+
+USUAL_REQUEST = RequestProfile(latency_class=LatencyClass.INTERACTIVE)
+"""What a file's requests are taken for unless the reader says otherwise: easy chat that somebody waits for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +49,8 @@ class Trace:
 
 
 def read_trace(content: bytes, *, origin: str, like: RequestProfile | None = None) -> Trace:
-    """The trace in a CSV file. What the file does not say (family, depth, needs) is as in `like` (by default easy
-    chat that somebody waits for).
+    """The trace in a CSV file. What the file does not say (family, depth, needs) is as in `like`
+    (by default `USUAL_REQUEST`).
 
     Raises `UnprocessableRequest` naming the missing columns, or the first bad line and what is wrong with it.
     """
@@ -62,7 +65,7 @@ def read_trace(content: bytes, *, origin: str, like: RequestProfile | None = Non
     times, input_tokens, output_tokens = _read(origin, content, header, columns)
     return Trace(
         profiles=ProfileBatch.uniform(
-            like or RequestProfile(latency_class=LatencyClass.INTERACTIVE),
+            like or USUAL_REQUEST,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             hour_utc=(times.astype("datetime64[h]").astype(np.int64) % 24).astype(np.intp),

@@ -191,3 +191,21 @@ def test_duplicate_keys_have_one_meaning_for_us_and_the_provider(calm, upstream)
     with calm.http() as client:
         assert client.post("/v1/chat/completions", content=raw).status_code == 200
     assert upstream.received[-1].raw.count(b'"model"') == 1
+
+
+def test_what_nobody_will_ever_serve_is_the_client_s_to_mend_and_not_to_retry(calm, upstream):
+    too_long = [{"role": "user", "content": "word " * 200_000}]
+    with pytest.raises(openai.BadRequestError) as error:
+        calm.openai(max_retries=2).chat.completions.create(**BODY | {"messages": too_long})
+    assert (error.value.code, error.value.param) == ("context_length_exceeded", "messages")
+    assert "retry-after" not in error.value.response.headers
+    assert upstream.received == []
+    assert calm.decision(error.value.response)["outcome"]["status"] == 400
+
+
+def test_of_a_named_endpoint_the_answer_says_that_it_was_named_and_a_refusal_why_it_cannot(calm):
+    reason = calm.chat(BODY | {"model": "second/m"}).headers["x-freerelay-reason"]
+    assert reason == "second/m is the endpoint that the request names"
+    too_long = BODY | {"model": "second/m", "messages": [{"role": "user", "content": "word " * 200_000}]}
+    error = calm.chat(too_long).json()["error"]
+    assert error["message"] == "second/m cannot serve this request: the request is longer than its context."

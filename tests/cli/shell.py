@@ -37,7 +37,7 @@ def freerelay(*arguments: object, home: Path | None = None, stdin: str = "", **s
     with pytest.MonkeyPatch.context() as process, redirect_stdout(output), redirect_stderr(errors):
         process.setattr(sys, "argv", ["freerelay", *map(str, arguments)])
         process.setattr(sys, "stdin", given)
-        process.setattr(os, "environ", environment(home or Path("/proc/no-home"), COLUMNS="100", **settings))
+        process.setattr(os, "environ", environment(home or Path("/proc/no-home"), **{"COLUMNS": "100", **settings}))
         with pytest.raises(SystemExit) as end:
             main()
     told = end.value.code if isinstance(end.value.code, str) else ""

@@ -35,3 +35,16 @@ def test_what_was_learned_is_listed_with_its_weight_and_basis(database):
     drawn = printed("learned", **where)
     assert "measured" in drawn
     assert "0.75" in drawn
+
+
+def test_an_ordinary_terminal_shows_whole_words_and_plain_numbers(database):
+    tenant = "a451910e-7a6d-48f0-8a3e-0123456789ab"
+    taught = [
+        Lesson(kind, scope, "openrouter-free/nemotron-3-super", True, 1, 0.9, 1.0, total, expected=1.0)
+        for kind, scope, total in (("thinking_tokens", "chat", 2048.0), ("cached_share", tenant, 0.25))
+    ]
+    asyncio.run(add(database, *taught))
+    drawn = printed("learned", DATABASE_URL=database, COLUMNS="80")
+    for whole in ("thinking_tokens", "cached_share", "outcomes", "simulated", " 2,048 ", " 0.25 "):
+        assert whole in drawn, whole
+    assert "…" not in drawn

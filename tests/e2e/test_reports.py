@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from freerelay_core.reports import RankingReport, ReportFormat
+from freerelay_core.catalogue import load_catalogue
+from freerelay_core.reports import BarChart, RankingReport, ReportFormat
 from tests.reports.samples import reports
 
 REPORTS = reports()
@@ -71,6 +73,19 @@ def test_the_file_opens_offline_and_a_browser_finds_the_model_s_numbers(
     images = page.get_by_role("img")
     assert images.count() == len(report.charts) > 0
     assert page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse"  # the style
+
+
+def test_no_name_of_a_shipped_endpoint_is_cut_in_a_chart(open_offline: Callable[..., Page], tmp_path: Path) -> None:
+    names = [endpoint.id for endpoint in load_catalogue().endpoints]
+    chart = BarChart("Shares", "Bars of shares.", "%", [(name, 100.0) for name in names], digits=2)
+    page = open_offline(html_file(replace(REPORTS["request"], charts=(chart,)), tmp_path), bypass_csp=True)
+    page.add_style_tag(content="svg text { font-family: 'DejaVu Sans', sans-serif !important }")  # a wide one
+    assert set(names) <= set(page.locator("figure svg text").all_text_contents())
+    boxes = page.locator("figure svg text").evaluate_all(
+        "all => all.map(text => text.getBBox()).map(box => [box.x, box.x + box.width])"
+    )
+    assert min(left for left, _ in boxes) >= 0
+    assert max(right for _, right in boxes) <= 640
 
 
 @pytest.mark.parametrize("name", ["hostile request", "hostile trace"])

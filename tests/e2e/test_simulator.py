@@ -76,6 +76,18 @@ def test_the_answer_and_the_ranking_are_seen_before_anything_is_scrolled(simulat
     expect(page.get_by_role("figure", name=re.compile(r"^Scatter of \d+ endpoints"))).to_be_attached()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_choice_of_a_row_is_seen_without_scrolling_sideways(simulator: Any, wait_ready: Any, width: int) -> None:
+    page = simulator(viewport={"width": width, "height": 900})
+    for path in ("/simulator", "/activity"):
+        page.goto(path)
+        wait_ready(page)
+        rows = page.get_by_test_id("stButtonGroup").locator("[role=toolbar], [role=radiogroup]")
+        expect(rows.first).to_be_visible()
+        cut = rows.evaluate_all("all => all.filter(row => row.scrollWidth > row.clientWidth).map(row => row.innerText)")
+        assert cut == [], path
+
+
 def test_a_phone_shows_the_answer_first_and_never_scrolls_sideways(simulator: Any) -> None:
     page = simulator("?needs=vision", viewport=PHONE)
     heights = [

@@ -34,6 +34,17 @@ def add(page: Page, email: str) -> str:
     return page.locator(".st-key-new-key code").inner_text()
 
 
+def test_an_ordinary_address_stands_in_the_table_unbroken(tenants_page: Any) -> None:
+    page = tenants_page(viewport={"width": 1280, "height": 900})
+    cell = page.get_by_role("rowheader", name="demo@freerelay.local")
+    lines = cell.evaluate(
+        "cell => { const all = document.createRange(); all.selectNodeContents(cell);"
+        " return all.getClientRects().length }"
+    )
+    assert lines == 1
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
+
+
 def test_a_tenant_is_added_signs_in_and_follows_a_change_at_once(
     tenants_page: Any, new_page: NewPage, sign_in: Any, product: Any, violations: Any, wait_ready: Any
 ) -> None:

@@ -192,3 +192,14 @@ def test_the_budget_is_told_with_what_is_left_or_that_there_is_none(tenant_reade
     app = tenant_reader.open("settings")
     assert any("50\\.00 left" in part.value for part in app.markdown)
     assert any("Only the operator sets a budget" in part.value for part in app.caption)
+
+
+def test_a_change_by_a_key_names_the_key_as_the_page_of_keys_does(tenant_reader: Any, running: Any) -> None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    (key,) = running.run(running.application.store.list_keys(tenant.id))
+    running.run(running.application.set_preference(tenant.id, "cost-optimized", actor=f"key:{key.id}"))
+    shown = html(tenant_reader.open("settings"))
+    named = f"API key {key.name} ({key.prefix}…)"
+    assert f"Chosen by {named} on" in shown
+    assert f"<td>{named}</td>" in shown
+    assert key.id not in shown

@@ -13,6 +13,7 @@ from freerelay_core.errors import InvalidRequest
 from freerelay_core.policy import NO_POLICY
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
+from freerelay_core.simulation import read_trace
 from pages import _simulator_request as view
 from pages import _simulator_words as words
 from pages._simulator_body import read_body
@@ -342,3 +343,33 @@ def test_an_empty_trace_page_says_what_to_do(tenant_reader):
     assert "Upload a trace of past requests" in shown(page)
     assert page.button(key="rank_trace").disabled
     assert "64 MB" in shown(page)
+
+
+def test_a_trace_is_taken_as_reports_and_the_shell_take_it_unless_the_reader_says_otherwise(tenant_reader):
+    page = tenant_reader.open("simulator")
+    assert page.selectbox(key="depth").value == "standard"
+    page.segmented_control(key="input").set_value("trace").run()
+    content = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,374,44\n"
+    usual = read_trace(content, origin="t.csv").profiles.profile(0)
+    assert page.selectbox(key="depth").value == usual.depth.label
+    assert page.selectbox(key="class").value == usual.latency_class.label
+    page.segmented_control(key="input").set_value("form").run()
+    assert page.selectbox(key="depth").value == "standard"
+    page.selectbox(key="depth").set_value("hard").run()
+    page.segmented_control(key="input").set_value("trace").run()
+    assert page.selectbox(key="depth").value == "hard", "what was chosen stays"
+
+
+def test_what_two_preferences_share_is_not_told_as_a_change():
+    fleet = snapshot(
+        endpoint("dear/x", usd=(9.0, 9.0, 9.0), ability=1500.0),
+        endpoint("cheap/x", usd=(0.1, 0.1, 0.1), ability=1300.0),
+    )
+    decisions = {
+        each: decide(fleet, request(depth=Depth.HARD), decision_id="d", tenant_preference=each)
+        for each in RoutingPreference
+    }
+    assert {decisions[CHEAP].row(0).endpoint, decisions[FAST].row(0).endpoint} == {"cheap/x", "dear/x"}
+    said = plain(words.preferences_sentence(decisions))
+    assert "the same time" in said
+    assert said.count("instead of") == 2, "cost and good answers differ"

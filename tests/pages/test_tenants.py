@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,3 +178,19 @@ def test_a_budget_is_set_and_cleared_and_stands_in_the_list(operator_reader: Any
         assert cell in row, cell
     assert "there is **no budget**" in press(app, "Take the budget away").success[0].value
     assert stored(running, ann).budget_usd is None
+
+
+def test_a_generated_request_is_not_counted_as_answered_as_well(operator_reader: Any, running: Any, ann: Any) -> None:
+    records = [decision(ann.id, demo=True), decision(ann.id, demo=True), decision(ann.id)]
+    running.run(running.application.store.append_decisions(records))
+    app = operator_reader.open("tenants")
+    total, answered, demo = (
+        int(re.search(pattern, html(app)).group(1).replace(",", ""))
+        for pattern in (
+            r"([\d,]+)\u00a0requests and ",
+            r" ([\d,]+) were answered by simulated",
+            r" and ([\d,]+) were generated",
+        )
+    )
+    assert answered == 1
+    assert answered + demo == total

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freerelay_core.decision import choose, decide, directives_of, evaluate_batch, replay, utility_of
-from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.errors import NobodyAble, NoEndpointLeft
 from freerelay_core.policy import NO_DIRECTIVE, batch_directives, read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, ProfileBatch
 from freerelay_core.scoring import Excluded, evaluate
 from freerelay_core.scoring.kinds import tables_of
-from freerelay_core.snapshot import COOLING_DOWN
+from freerelay_core.snapshot import AVAILABLE, COOLING_DOWN
 
 AWKWARD = [
     builders.request(needs=frozenset({"vision"})),
@@ -155,14 +155,30 @@ def test_with_nothing_left_the_commonest_reason_comes_first():
     decision = decide(
         builders.snapshot(builders.endpoint("0/z", usd=None), *unable), builders.request(), decision_id="d"
     )
-    with pytest.raises(NoEndpointLeft, match=r"request: 3 x the request is longer.*; 1 x has no known price") as caught:
+    with pytest.raises(NobodyAble, match=r"request: 3 x the request is longer.*; 1 x has no known price") as caught:
         decision.require_endpoint()
-    assert caught.value.retry_after_s == 5.0
+    assert (caught.value.code, caught.value.retry_after_s) == ("context_length_exceeded", None)
     assert decision.as_dict(builders.NOON)["reason"] is None
 
 
 def test_with_one_endpoint_left_nothing_is_wrong():
     decide(builders.snapshot(builders.endpoint()), builders.request(), decision_id="d").require_endpoint()
+
+
+def test_an_ability_that_nobody_has_is_the_sender_s_to_do_without():
+    blind = builders.snapshot(builders.endpoint("a/a", capabilities={"streaming"}))
+    with pytest.raises(NobodyAble, match="a/a cannot serve this request: cannot read pictures") as caught:
+        decide(blind, builders.request(needs=frozenset({"vision"})), decision_id="d").require_endpoint()
+    assert (caught.value.status, caught.value.code) == (400, "no_able_endpoint")
+
+
+def test_where_waiting_may_help_one_endpoint_the_request_may_be_tried_again():
+    unable, failing = builders.endpoint("a/a", context_tokens=9), builders.endpoint("b/b")
+    states = np.array([AVAILABLE, COOLING_DOWN], dtype=np.int8)
+    snapshot = replace(builders.snapshot(unable, failing), availability=states)
+    with pytest.raises(NoEndpointLeft) as caught:
+        decide(snapshot, builders.request(), decision_id="d").require_endpoint()
+    assert caught.value.retry_after_s == 5.0
 
 
 def test_an_exclusion_by_rules_names_the_first():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from freerelay_core.decision import decide
-from freerelay_core.errors import NoEndpointLeft
+from freerelay_core.errors import NobodyAble
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN
@@ -195,7 +195,7 @@ def test_a_decision_with_nothing_left_names_every_reason():
         builders.request(),
         decision_id="d",
     )
-    with pytest.raises(NoEndpointLeft, match=r"no known price.*longer than its context|longer.*no known price"):
+    with pytest.raises(NobodyAble, match=r"no known price.*longer than its context|longer.*no known price"):
         decision.require_endpoint()
 
 

@@ -47,7 +47,7 @@ ERROR_SCHEMA: dict[str, Any] = {
 }
 
 _MEANING = {
-    400: "Not understood: no sound JSON object, or an ambiguous length.",
+    400: "Not understood (no sound JSON object, an ambiguous length), or no endpoint is able to serve it as it is.",
     401: "No key, or none that is valid. Unknown, revoked and expired keys answer alike.",
     403: "The key is known and may not do this.",
     404: "There is nothing with this name for this caller.",

@@ -1,0 +1,28 @@
+"""What `freerelay` says of itself, and whether an ordinary terminal has room for its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from freerelay_core.cli import COMMANDS
+from tests.cli.shell import printed
+
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+ORDINARY = {"COLUMNS": "80"}
+
+
+def test_help_names_every_command():
+    named = [line.strip("│ ").split(" ")[0] for line in printed("--help").splitlines()]
+    assert [name for name in COMMANDS if name not in named] == []
+
+
+def test_eighty_columns_cut_no_figure_of_a_ranking(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46.680590,374,44\n")
+    for command in (
+        ("decide", EXAMPLES / "request.json"),
+        ("simulate", trace),
+        ("simulate", trace, "--scenario", EXAMPLES / "scenario-outage.yaml"),
+    ):
+        drawn = printed(*command, **ORDINARY)
+        assert "…" not in drawn, drawn
