@@ -49,6 +49,8 @@ _JOIN_S = 15.0
 """How long a guest waits for the owner's database."""
 _POLL_S = 0.1
 _CONNECT_S = 5
+_DYING_S = 2.0
+"""Within this time a server whose process was killed is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +270,27 @@ def _own(files: _Files, lock: _Lock) -> DatabaseLease:
         files.connection.unlink(missing_ok=True)
         password = _password(files)
         server = Server(files.data, files.log)
-        adopted = server.adopt()
-        if not adopted:
+        if not _adopted(files, server, password):
             server.start()
             undo.callback(server.stop)
-        _ensure_database(files, server, password)
+            _ensure_database(files, server, password)
         dsn = _dsn(server, password, DATABASE)
         _write_private(files.connection, json.dumps({"dsn": dsn, "pid": os.getpid()}))
         undo.pop_all()
     return DatabaseLease(Database(dsn, owner=True), server, lock)
+
+
+def _adopted(files: _Files, server: Server, password: str) -> bool:
+    """Take over a server that already runs; False where there is none, or where it dies just now."""
+    if not server.adopt():
+        return False
+    try:
+        _ensure_database(files, server, password)
+    except ConfigurationError:
+        if not server.ends_within(_DYING_S):
+            raise
+        return False
+    return True
 
 
 def _password(files: _Files) -> str:

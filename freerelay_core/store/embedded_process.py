@@ -390,7 +390,7 @@ class Server:
             if self.running():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._pid, how)
-            if self._ends_within(_STOP_S):
+            if self.ends_within(_STOP_S):
                 break
         else:
             raise StoreUnavailable(f"PostgreSQL (process {self._pid}) does not stop; see {self._log}.")
@@ -404,7 +404,8 @@ class Server:
             with contextlib.suppress(OSError):  # somebody keeps a file there
                 folder.rmdir()
 
-    def _ends_within(self, seconds: float) -> bool:
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the server process is gone by then."""
         deadline = time.monotonic() + seconds
         while self.running():
             if time.monotonic() > deadline:

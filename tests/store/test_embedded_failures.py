@@ -80,6 +80,20 @@ def test_owner_and_server_both_killed_the_next_start_recovers(home: Path) -> Non
         assert rows(lease) == 100
 
 
+def test_a_server_that_dies_while_it_is_taken_over_is_started_anew(home: Path) -> None:
+    child = Child(home)
+    assert child.role() == "owner"
+    with acquire_database(home) as guest:
+        keep_rows(guest, 100)
+    pid = postmaster(home)
+    child.kill()
+    os.kill(pid, signal.SIGSTOP)  # it runs, and a session with it waits
+    threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
+    with acquire_database(home, require_ownership=True) as lease:
+        assert rows(lease) == 100
+        assert postmaster(home) != pid
+
+
 def test_a_server_whose_owner_was_killed_is_adopted_not_started_twice(any_home: Path) -> None:
     child = Child(any_home)
     assert child.role() == "owner"
