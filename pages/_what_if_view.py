@@ -17,7 +17,7 @@ from pages._format import markdown
 from pages._report_download import download_row
 from pages._simulator_tables import Column, Table, show_table
 
-__all__ = ["Answer", "figures_table", "moves_table", "share_table", "show_answer", "tenants_table"]
+__all__ = ["Answer", "figures_table", "moves_table", "sentence", "share_table", "show_answer", "tenants_table"]
 
 _SHOWN_ROWS = 8
 _SIDES = ("now", "scenario")
@@ -44,7 +44,7 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
     """Draw it, the sentence first; what is behind it goes into `rest`."""
     result = answer.what_if
     st.header(markdown(_headline(result)), anchor=False)
-    st.write(markdown(_sentence(result)))
+    st.write(markdown(sentence(result)))
     if result.traffic.demo:
         demo = fmt.count(result.traffic.demo, "request")
         st.html(f"<p class='fr-notice'><strong>Demo data.</strong> {demo} of these were generated, not sent.</p>")
@@ -72,7 +72,8 @@ def _headline(result: WhatIf) -> str:
     return f"{result.scenario.name}: {fmt.usd(before)} becomes {fmt.usd(after)} ({change})"
 
 
-def _sentence(result: WhatIf) -> str:
+def sentence(result: WhatIf) -> str:
+    """What the change would do, in plain words."""
     before, after = result.baseline, result.changed
     moved = result.first_choices_changed
     time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
@@ -83,7 +84,11 @@ def _sentence(result: WhatIf) -> str:
     changed = f"{fmt.count(moved, 'first choice')} would change ({share})"
     said = [f"{_tenants_title(result.tenants)}: {times}, quality {quality}; {changed}."]
     if after.unserved > before.unserved:
-        said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody.")
+        said.append(
+            f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody, "
+            "so the scenario's figures leave them out; differences of cost and quality per request are over those that "
+            "both sides serve."
+        )
     changes = "; ".join(result.scenario.sentences()) or "nothing changes"
     return f"{' '.join(said)} The scenario: {changes}. Times are simulated."
 

@@ -261,6 +261,8 @@ def read_scenario(content: bytes | str | Mapping[str, Any], *, source: str = "sc
                 # A few lines of them stand for more than a machine can hold.
                 raise UnprocessableRequest(f"{source}: may not use aliases (*name).", param="scenario")
             content = yaml.load(content, Loader=yaml.CSafeLoader)
+        if not isinstance(content, Mapping):
+            raise UnprocessableRequest(f"{source}: must be a mapping with name and changes.", param="scenario")
         return Scenario.model_validate(content)
     except (yaml.YAMLError, UnicodeError) as error:
         mark = getattr(error, "problem_mark", None)

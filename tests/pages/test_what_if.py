@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from builders import logged_decision
+from builders import NOON, endpoint, logged_decision, snapshot
 
-from freerelay_core.simulation import read_scenario
+from freerelay_core.policy import NO_POLICY
+from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.simulation import World, read_scenario, read_trace, traffic_of_trace, what_if
 from pages import _what_if_job as jobs
+from pages._what_if_view import Answer, sentence
 
 RISE = {"name": "Prices rise", "changes": [{"price": {"endpoints": "deepseek/*", "times": 3.0}}]}
 
@@ -136,3 +139,17 @@ def test_a_tenant_is_told_that_it_is_for_the_operator(tenant_reader):
     page = tenant_reader.open("what-if")
     assert "a page for the operator" in texts(page)
     assert not page.text_area
+
+
+def test_where_some_are_no_longer_served_it_says_what_the_figures_leave_out():
+    trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,9000,50\n"
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=DEFAULT_PREFERENCE)
+    refused = {"rules": [{"name": "short", "when": "input_tokens > 1000", "exclude": ["*"]}]}
+    world = World(snapshot(endpoint("a/x"), endpoint("b/x")), NO_POLICY)
+    said = []
+    for change in (refused, {"price": {"endpoints": "*", "times": 2.0}}):
+        answer = Answer(what_if(traffic, world, read_scenario({"name": "s", "changes": [change]})), NOON)
+        said.append(sentence(answer.what_if))
+    left_out = "so the scenario's figures leave them out; differences of cost and quality per request are over those"
+    assert left_out in said[0]
+    assert "leave" not in said[1]
