@@ -212,3 +212,18 @@ def test_a_prior_ability_enters_at_the_lower_end_of_its_interval_and_a_prior_spe
     assert snapshot.abilities[:, 0].tolist() == [1200] * len(prior)
     assert snapshot.behaviour.speed_median[0] == 50
     assert decide(snapshot, builders.request(), decision_id="d").row(0).basis == "prior"
+
+
+@pytest.mark.parametrize(("ability", "speed"), [("prior", "published"), ("published", "prior")])
+def test_figures_are_as_sure_as_the_less_sure_of_ability_and_speed(ability, speed):
+    mixed = builders.endpoint(
+        abilities={name: builders.figure(1300, ability) for name in builders.endpoint().abilities},
+        tokens_per_s=builders.figure(100, speed),
+    )
+    assert decide(builders.snapshot(mixed), builders.request(), decision_id="d").row(0).basis == "prior"
+
+
+def test_an_endpoint_beside_the_named_one_was_not_requested():
+    both = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y"))
+    decision = decide(both, builders.request(), decision_id="d", only="a/x")
+    assert [(e.endpoint, e.reason) for e in decision.excluded] == [("b/y", "not_requested")]
