@@ -47,11 +47,16 @@ class Caller:
         )
         return answer.headers["x-freerelay-preference"], answer.headers["x-freerelay-reason"].partition(" over ")[0]
 
-    def greet(self) -> None:
-        """A request that takes no time."""
-        self._client.chat.completions.create(
-            model="freerelay/auto", messages=[{"role": "user", "content": "Hello!"}], max_tokens=1
-        )
+    def greet(self, *, again: int = 2) -> None:
+        """A request that takes no time; sent again where the providers, simulated as they are, all failed."""
+        try:
+            self._client.chat.completions.create(
+                model="freerelay/auto", messages=[{"role": "user", "content": "Hello!"}], max_tokens=1
+            )
+        except openai.InternalServerError:
+            if not again:
+                raise
+            self.greet(again=again - 1)
 
     def write_settings(self, preference: str) -> None:
         self._client.post("/tenant/settings", cast_to=object, body={"routing_preference": preference})
