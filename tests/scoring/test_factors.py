@@ -212,3 +212,14 @@ def test_a_prior_ability_enters_at_the_lower_end_of_its_interval_and_a_prior_spe
     assert snapshot.abilities[:, 0].tolist() == [1200] * len(prior)
     assert snapshot.behaviour.speed_median[0] == 50
     assert decide(snapshot, builders.request(), decision_id="d").row(0).basis == "prior"
+
+
+@pytest.mark.parametrize("field", ["abilities", "tokens_per_s"])
+def test_the_basis_is_that_of_the_weakest_figure(field):
+    sure = builders.endpoint()
+    guessed = {"tokens_per_s": builders.figure(100.0, "prior")}
+    if field == "abilities":
+        guessed = {"abilities": {key: builders.figure(1300.0, "prior") for key in sure.abilities}}
+    for endpoint, basis in ((sure, "published"), (builders.endpoint(**guessed), "prior")):
+        decision = decide(builders.snapshot(endpoint), builders.request(), decision_id="d")
+        assert decision.row(0).basis == basis
