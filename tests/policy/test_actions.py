@@ -190,6 +190,12 @@ def test_exactly_what_a_rule_allows_is_allowed():
 def test_a_contract_is_never_lowered_and_strict_needs_a_schema(mode, stated, enforced):
     decision = decided({"enforce_mode": mode}, profile=builders.request(contract=stated))
     assert decision.profile.contract is enforced
+    assert ("contract" in decision.profile.reasons) is (enforced is not stated)
+
+
+def test_json_is_enforced_only_for_the_requests_of_a_batch_that_meet_the_rule():
+    decision = decided({"when": "input_tokens > 100", "enforce_mode": "json"})  # one beside it has fewer
+    assert decision.profile.contract is OutputContract.JSON
 
 
 def test_a_strict_schema_goes_only_to_who_can_keep_it():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freerelay_core.decision import decide, directives_of
+from freerelay_core.decision import decide, directives_of, evaluate_batch
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.policy import (
     VARIABLES,
@@ -174,6 +174,7 @@ rules:
         ("rules: [{name: a, routing_preference: cheapest}]", "routing_preference"),
         ("rules: [{name: a, prefer: ['groq/*']}, {name: a, exclude: ['groq/*']}]", "two rules"),
         ("rules: {", "not YAML"),
+        ("rules: \x07", r"rules\.yaml: is not YAML"),  # wrong as a whole: no line is named
     ],
 )
 def test_a_wrong_rule_file_is_refused_naming_the_rule_and_the_reason(rules, text, named):
@@ -307,8 +308,9 @@ def test_a_condition_reads_the_facts_of_a_request(sighted):
 def test_a_batch_of_no_requests_follows_no_rule_of_a_request():
     content = {"rules": [{"name": "long", "when": "input_tokens > 1000", "exclude": ["groq/*"]}]}
     nobody = ProfileBatch.of([builders.request()])[:0]
-    _, index = batch_directives(read_policy(content, IDS, source="test"), nobody)
-    assert index.shape == (0,)
+    directives, index = batch_directives(read_policy(content, IDS, source="test"), nobody)
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in IDS))
+    assert evaluate_batch(snapshot, nobody, directives, index).excluded.shape == (0, len(IDS))
 
 
 def test_which_endpoints_patterns_name_is_remembered_and_cannot_be_changed():
