@@ -213,6 +213,7 @@ def test_the_page_is_accessible_in_each_state(
     wait_ready(page)
     assert violations(page) == []
     save(page, "performance-first")
+    wait_ready(page)  # what is below the words is drawn after them, and closed
     page.get_by_text("The same from a shell").click()
     expect(page.get_by_text("OPENAI_BASE_URL/tenant/settings")).to_be_visible()
     wait_ready(page)
