@@ -17,10 +17,23 @@ from pages._format import markdown
 from pages._report_download import download_row
 from pages._simulator_tables import Column, Table, show_table
 
-__all__ = ["Answer", "figures_table", "moves_table", "sentence", "share_table", "show_answer", "tenants_table"]
+__all__ = [
+    "Answer",
+    "figures_table",
+    "headline",
+    "moves_table",
+    "sentence",
+    "share_table",
+    "show_answer",
+    "tenants_table",
+]
 
 _SHOWN_ROWS = 8
 _SIDES = ("now", "scenario")
+_LEFT_OUT = (
+    ", so the scenario's figures leave them out; differences of cost and quality per request are over those that both "
+    "sides serve."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,7 @@ class Answer:
 def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
     """Draw it, the sentence first; what is behind it goes into `rest`."""
     result = answer.what_if
-    st.header(markdown(_headline(result)), anchor=False)
+    st.header(markdown(headline(result)), anchor=False)
     st.write(markdown(sentence(result)))
     if result.traffic.demo:
         demo = fmt.count(result.traffic.demo, "request")
@@ -64,7 +77,10 @@ def show_answer(answer: Answer, now: datetime, rest: DeltaGenerator) -> None:
         st.markdown("\n".join(f"- {markdown(text)}" for text in _provenance(answer, now)))
 
 
-def _headline(result: WhatIf) -> str:
+def headline(result: WhatIf) -> str:
+    """What becomes of the cost; where nobody is served any more, that."""
+    if result.serves_nobody:
+        return f"{result.scenario.name}: nobody would be served"
     before, after = result.total_usd(result.baseline), result.total_usd(result.changed)
     change = fmt.difference(after, before, "cost")
     if change == "same":
@@ -76,21 +92,25 @@ def sentence(result: WhatIf) -> str:
     """What the change would do, in plain words."""
     before, after = result.baseline, result.changed
     moved = result.first_choices_changed
-    time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
-    quality = fmt.difference(after.quality, before.quality, "quality")
-    share = fmt.percent(moved / len(result.traffic))
-    slow = fmt.difference(after.latency_p95_s, before.latency_p95_s, "time")
-    times = f"median time {time}, the slowest 5 % {slow}"
-    changed = f"{fmt.count(moved, 'first choice')} would change ({share})"
-    said = [f"{_tenants_title(result.tenants)}: {times}, quality {quality}; {changed}."]
+    changed = f"{fmt.count(moved, 'first choice')} would change ({fmt.percent(moved / len(result.traffic))})"
+    answers = "" if result.serves_nobody else f"{_answers(result)}; "
+    said = [f"{_tenants_title(result.tenants)}: {answers}{changed}."]
     if after.unserved > before.unserved:
-        said.append(
-            f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody, "
-            "so the scenario's figures leave them out; differences of cost and quality per request are over those that "
-            "both sides serve."
-        )
+        said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody")
+        said[-1] += "." if result.serves_nobody else _LEFT_OUT
+    if strangers := result.strangers:
+        said.append(f"No request is of {', '.join(strangers)}, so what is said of it changes nothing.")
     changes = "; ".join(result.scenario.sentences()) or "nothing changes"
     return f"{' '.join(said)} The scenario: {changes}. Times are simulated."
+
+
+def _answers(result: WhatIf) -> str:
+    """How the time and quality of answers change."""
+    before, after = result.baseline, result.changed
+    time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
+    quality = fmt.difference(after.quality, before.quality, "quality")
+    slow = fmt.difference(after.latency_p95_s, before.latency_p95_s, "time")
+    return f"median time {time}, the slowest 5 % {slow}, quality {quality}"
 
 
 def figures_table(answer: Answer) -> Table:

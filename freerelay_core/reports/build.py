@@ -136,6 +136,8 @@ def _what_if_finding(what_if: WhatIf) -> str:
     before, after = what_if.total_usd(what_if.baseline), what_if.total_usd(what_if.changed)
     moved = what_if.first_choices_changed
     share = moved / len(what_if.traffic) * 100
+    if what_if.serves_nobody:
+        return f"{moved:,} first choices change ({share:.1f} %): nobody would be served."
     return f"{before:,.4f} USD become {after:,.4f} USD; {moved:,} first choices change ({share:.1f} %)."
 
 

@@ -194,6 +194,11 @@ class Scenario(_Model):
         """Each change in words, in order."""
         return [change.stated.sentence() for change in self.changes]
 
+    def tenants(self) -> list[str]:
+        """The tenants that changes name, by id or address, each once."""
+        stated = (change.stated for change in self.changes)
+        return list(dict.fromkeys(s.tenant for s in stated if isinstance(s, _Preference | _Exponents) and s.tenant))
+
 
 @dataclass(frozen=True, slots=True)
 class TenantWish:

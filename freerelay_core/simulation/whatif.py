@@ -106,6 +106,17 @@ class WhatIf:
         both: npt.NDArray[np.bool_] = (self.baseline.winners >= 0) & (self.changed.winners >= 0)
         return both
 
+    @property
+    def serves_nobody(self) -> bool:
+        """Whether the scenario leaves every request without an answer, so that its figures say nothing."""
+        return self.changed.unserved == len(self.traffic)
+
+    @property
+    def strangers(self) -> list[str]:
+        """Tenants that the scenario names and that sent none of the requests."""
+        known = {name for tenant in self.traffic.tenants for name in tenant.names}
+        return [name for name in self.scenario.tenants() if name not in known]
+
     def total_usd(self, side: PreferenceResult) -> float:
         """Cost of the whole traffic on one side, USD; more requests under the scenario cost more."""
         return side.cost_usd * (self.times if side is self.changed else 1.0)

@@ -7,9 +7,10 @@ from builders import NOON, endpoint, logged_decision, snapshot
 
 from freerelay_core.policy import NO_POLICY
 from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.reports import report_of_what_if
 from freerelay_core.simulation import World, read_scenario, read_trace, traffic_of_trace, what_if
 from pages import _what_if_job as jobs
-from pages._what_if_view import Answer, sentence
+from pages._what_if_view import Answer, headline, sentence
 
 RISE = {"name": "Prices rise", "changes": [{"price": {"endpoints": "deepseek/*", "times": 3.0}}]}
 
@@ -153,3 +154,27 @@ def test_where_some_are_no_longer_served_it_says_what_the_figures_leave_out():
     left_out = "so the scenario's figures leave them out; differences of cost and quality per request are over those"
     assert left_out in said[0]
     assert "leave" not in said[1]
+
+
+def rehearsed(*changes):
+    """What these changes do to two requests that nobody in particular has sent."""
+    trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,200,50\n"
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=DEFAULT_PREFERENCE)
+    world = World(snapshot(endpoint("a/x"), endpoint("b/x")), NO_POLICY)
+    return what_if(traffic, world, read_scenario({"name": "s", "changes": list(changes)}))
+
+
+def test_where_nobody_is_served_it_does_not_praise_what_that_saves():
+    result = rehearsed({"withdraw": {"endpoints": "*"}})
+    assert headline(result) == "s: nobody would be served"
+    assert "free" not in headline(result)
+    assert "faster" not in sentence(result)
+    assert "2\u00a0requests could no longer be served by anybody" in sentence(result)
+    assert "nobody would be served" in report_of_what_if(result, made_at=NOON).finding
+
+
+def test_a_tenant_without_a_request_is_named_as_it_may_be_a_slip():
+    wish = {"preference": {"value": "cost-optimized", "tenant": "ghost@example.org"}}
+    assert "No request is of ghost@example.org" in sentence(rehearsed(wish))
+    known = {"preference": {"value": "cost-optimized", "tenant": "all requests"}}
+    assert "No request is of" not in sentence(rehearsed(known))
