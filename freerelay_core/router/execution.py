@@ -135,6 +135,12 @@ class Execution:
         """The attempt that answers, else the last."""
         return self.answering or (self.attempts[-1] if self.attempts else None)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the outcome is a simulation's: of the endpoint asked last, or of the whole fleet where none was."""
+        asked, simulated = self.attempt, self.decision.snapshot.simulated
+        return bool(simulated.all() if asked is None else simulated[asked.index])
+
     def accept(self, attempt: Attempt, answer: Answer) -> None:
         """Take an attempt's answer for the answer to the request."""
         self.answering = attempt

@@ -30,6 +30,7 @@ from upstreams import (
 from freerelay_core.catalogue import Catalogue, Provider
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.decision import decide
+from freerelay_core.errors import NoEndpointLeft
 from freerelay_core.fleet import Fleet
 from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.profile import profile_request
@@ -467,6 +468,14 @@ async def test_simulated_outcomes_are_marked_and_in_unscaled_time(upstream):
             assert outcome.basis == "simulated"
             assert outcome.duration_s == sum(attempt["duration_s"] for attempt in outcome.attempts) > 0.5
         assert upstream.received == []
+
+
+@pytest.mark.parametrize(("real", "basis"), [(frozenset(), "simulated"), (frozenset({"first"}), "measured")])
+async def test_what_nobody_was_asked_is_of_the_fleet_that_could_have_been(upstream, real, basis):
+    async with rigged(upstream, real=real) as rig:
+        execution = rig.begin()
+        execution.fail(NoEndpointLeft("none"))
+        assert rig.record(execution).outcome.basis == basis
 
 
 async def test_real_and_simulated_providers_serve_side_by_side(upstream):
