@@ -132,7 +132,7 @@ class _PlainKernel:
         tokens_in = self._input[start : start + CHUNK, None]
         tokens_out = self._output[start : start + CHUNK, None]
         cost = tokens_in * self._usd[0] + tokens_out * self._usd[2]
-        log_cost = -np.log1p(cost / (tokens_in * 1.25e-6 + tokens_out * 6.25e-6))
+        log_cost = -np.log1p(cost / (tokens_in * 1.75e-6 + tokens_out * 8.75e-6))
         seconds = self._first + tokens_in / 33_000.0 + tokens_out / self._speed
         log_latency = -np.log1p(seconds / (2.0 * (0.5 + tokens_in / 33_000.0 + tokens_out / 100.0)))
         winners = []

@@ -28,6 +28,8 @@ __all__ = ["ExponentTurn", "FigureTurn", "Sensitivity", "sensitivity"]
 Floats = npt.NDArray[np.float64]
 
 _QUALITY, _COST, _LATENCY = (FACTORS.index(name) for name in ("quality", "cost", "latency"))
+_ROUNDING = 1e-12
+"""What remains of a share of the reference cost or time that should be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def _scaled(logs: Floats, close: Floats, exponent: float) -> tuple[Floats, Float
     """For f = 1 / (1 + x): by how much x is to be multiplied, and what it becomes; NaN where nothing closes the gap."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         old, new = np.expm1(-logs), np.expm1(-(logs + close / exponent))
-        new = np.where(new > 0, new, np.nan)
+        new = np.where(new > _ROUNDING, new, np.nan)
         return new / old, new
 
 
@@ -192,7 +194,7 @@ def _elo(logs: Floats, close: Floats, exponent: float) -> Floats:
     """For the Rasch model: the change of ability, Elo; NaN where nothing closes the gap. logit f = -ln(1/f - 1)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         old, new = np.expm1(-logs), np.expm1(-(logs + close / exponent))
-        return ELO_PER_LOGIT * (np.log(old) - np.log(np.where(new > 0, new, np.nan)))
+        return ELO_PER_LOGIT * (np.log(old) - np.log(np.where(new > _ROUNDING, new, np.nan)))
 
 
 def _finite(value: float) -> float | None:

@@ -44,7 +44,7 @@ def test_the_family_decides_which_ability_counts():
 
 
 def test_an_endpoint_at_reference_prices_scores_one_half_on_cost():
-    at_reference = builders.endpoint(usd=(1.25, 0.125, 6.25))
+    at_reference = builders.endpoint(usd=(1.75, 0.175, 8.75))
     assert factor("cost", at_reference, input_tokens=5000, cached_tokens=3000, output_tokens=700) == pytest.approx(0.5)
 
 

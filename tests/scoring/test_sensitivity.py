@@ -180,7 +180,7 @@ def test_with_no_other_endpoint_there_is_nothing_to_say():
 
 
 def test_the_reference_cost_is_the_one_that_halves_the_factor():
-    at_reference = builders.endpoint(usd=(1.25, 0.125, 6.25))
+    at_reference = builders.endpoint(usd=(1.75, 0.175, 8.75))
     profile = builders.request(input_tokens=5000, cached_tokens=3000, output_tokens=700)
     snapshot = builders.snapshot(at_reference)
     row = decide(snapshot, profile, decision_id="d").row(0)
