@@ -6,7 +6,8 @@ Part one needs no data: shares of equal first choices of two preferences over 19
 depth and latency class x 3 sizes) on the shipped catalogue, of all endpoints and of those without google, free and
 self-hosted ones; over every pair of depth and class; and under other constants of the scoring. With `--data` also over
 DIR/azure-llm-2023/AzureLLMInferenceTrace_conv.csv, in each family; and once more with the catalogue's limits counted on
-the trace's own clock, as if it were the whole traffic of one account.
+the trace's own clock, as if it were the whole traffic of one account. The constants are then tried over the catalogue
+in DIR/catalogue-proto-2026-11 too, and `prototype_shares_off` says how far its shares are from the published ones.
 
 Part two needs `--data`: DIR/router-outcomes-9/outcomes.csv (columns task, family, prompt_chars, then one a model, the
 score of its answer from 0 to 1). The rows are split at random into those that are learned from and those that count,
@@ -19,7 +20,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -68,6 +69,7 @@ on what is asked: trivial questions alone have one winner nine times of ten, so 
 
 EVERY_DEPTH_AND_CLASS = tuple(product(Depth, LatencyClass))
 
+PROTOTYPE = "catalogue-proto-2026-11/endpoints.csv"
 TRACE = "azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
 DEPTH_ON_THE_TRACE = Depth.STANDARD
 
@@ -91,6 +93,8 @@ class Constants:
     tolerance: tuple[float, float, float]
     ordinary: tuple[float, float]
     expert: tuple[float, float]
+    published: tuple[float, ...] | None = None
+    """Shares over the prototype catalogue: of each pair of preferences, all endpoints and the narrower choice."""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -106,45 +110,68 @@ class Constants:
 
 
 OTHER_CONSTANTS = (
-    Constants((1 / 3, 1.0, 4.0), (2.0, 10.0), (5.0, 25.0)),
-    Constants((2 / 3, 2.0, 8.0), (1.25, 6.25), (3.1, 15.6)),
-    Constants((2 / 3, 2.0, 8.0), (1.25, 6.25), (5.0, 25.0)),
+    Constants((1 / 3, 1.0, 4.0), (2.0, 10.0), (5.0, 25.0), (0.41, 0.32, 0.57, 0.62, 0.16, 0.15)),
+    Constants((2 / 3, 2.0, 8.0), (1.25, 6.25), (3.1, 15.6), (0.53, 0.59, 0.31, 0.42, 0.12, 0.10)),
+    Constants((2 / 3, 2.0, 8.0), (1.25, 6.25), (5.0, 25.0), (0.51, 0.51, 0.32, 0.43, 0.10, 0.09)),
     Constants((2 / 3, 2.0, 8.0), (1.5, 7.5), (5.0, 25.0)),
     Constants((2 / 3, 2.0, 8.0), (1.75, 8.75), (5.0, 25.0)),
-    Constants((1.0, 3.0, 12.0), (1.0, 5.0), (7.5, 37.5)),
+    Constants((1.0, 3.0, 12.0), (1.0, 5.0), (7.5, 37.5), (0.32, 0.63, 0.41, 0.45, 0.10, 0.26)),
 )
 
 
-def print_constants() -> None:
-    """The shares under other constants, and what the winners are worth: quality of the hard and expert ones over the
-    best that was to be had, and USD a request, by preference.
+def print_constants(label: str, whole: Snapshot, narrow: Snapshot) -> list[tuple[float, ...]]:
+    """The shares under other constants, which it also returns, and what the winners are worth: quality of the hard and
+    expert ones over the best that was to be had, and USD a request, by preference.
     """
-    print("\nequal under other constants: all endpoints, then without google, free, self-hosted", file=sys.stderr)
+    print(f"\nequal under other constants, {label}: all endpoints, then the narrower choice", file=sys.stderr)
     print(f"  {'interactive, ordinary, expert':34}{'c = b':>12}{'b = p':>12}{'c = p':>12}", end="", file=sys.stderr)
     print(f"{'quality c/b/p':>20}{'USD c/b/p':>26}", file=sys.stderr)
     asked = requests()
     demanding = asked.depth >= Depth.HARD
+    table = []
     for constants in OTHER_CONSTANTS:
         with constants.applied():
-            chosen = [winners(snapshot, asked) for snapshot in catalogues().values()]
-            best = np.exp(evaluate(next(iter(catalogues().values())), asked).log_quality).max(axis=1)
+            chosen = [winners(snapshot, asked) for snapshot in (whole, narrow)]
+            best = np.exp(evaluate(whole, asked).log_quality).max(axis=1)
         shares = [equal_shares([{p: choice.endpoint for p, choice in each.items()}]) for each in chosen]
+        table.append(tuple(each[name] for name in PAIRS for each in shares))
         prices = (f"{tokens_in:g}/{tokens_out:g}" for tokens_in, tokens_out in (constants.ordinary, constants.expert))
         row = f"  {', '.join((f'{constants.tolerance[1]:g}', *prices)):34}"
-        row += "".join(f"{shares[0][name]:7.2f}{shares[1][name]:5.2f}" for name in PAIRS)
+        row += "".join(f"{each[name]:{width}.2f}" for name in PAIRS for each, width in zip(shares, (7, 5), strict=True))
         quality = (float(np.mean((choice.quality / best)[demanding])) for choice in chosen[0].values())
         row += f"{' / '.join(f'{value:.2f}' for value in quality):>20}"
         row += f"{' / '.join(f'{choice.cost_usd.mean():.4f}' for choice in chosen[0].values()):>26}"
         print(row, file=sys.stderr)
+    return table
+
+
+def constants_tried(data: Path | None) -> list[dict[str, Any]]:
+    """The table over the shipped catalogue; over the prototype one, how far it is from the published shares."""
+    print_constants("shipped catalogue", *catalogues().values())
+    if data is None:
+        return []
+    from tests.prototype import prototype_endpoints, prototype_snapshot  # noqa: PLC0415 - only this needs what tests need
+
+    endpoints = prototype_endpoints(data / PROTOTYPE)
+    table = print_constants("prototype catalogue", *map(prototype_snapshot, (endpoints, narrower(endpoints))))
+    pairs = [(row, c.published) for row, c in zip(table, OTHER_CONSTANTS, strict=True) if c.published is not None]
+    off = float(np.mean([np.abs(np.subtract(row, published)) for row, published in pairs]))
+    return [_figure("prototype_shares_off", off, "mean share")]
+
+
+def narrower(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Without those that win by their price alone."""
+    return [e for e in endpoints if e.provider not in {"google", "self-hosted"} and not e.free_tier]
 
 
 def catalogues() -> dict[str, Snapshot]:
     """The shipped catalogue: whole, and without the endpoints that win by their price alone."""
     shipped = load_catalogue()
-    narrow = tuple(e for e in shipped.endpoints if e.provider not in {"google", "self-hosted"} and not e.free_tier)
     return {
         "all endpoints": catalogue_snapshot(shipped, NOON),
-        "without google, free, self-hosted": catalogue_snapshot(Catalogue(shipped.providers, narrow), NOON),
+        "without google, free, self-hosted": catalogue_snapshot(
+            Catalogue(shipped.providers, tuple(narrower(shipped.endpoints))), NOON
+        ),
     }
 
 
@@ -461,8 +488,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="how many splits into learning and counting rows")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    figures = preferences_differ(arguments.data)
-    print_constants()
+    figures = preferences_differ(arguments.data) + constants_tried(arguments.data)
     if arguments.data is not None:
         figures += outcomes(arguments.data / "router-outcomes-9" / "outcomes.csv", arguments.seeds)
     if arguments.json:

@@ -16,9 +16,9 @@ _WIDEST_OUTPUT = 1_000_000
 """The file states no limit."""
 
 
-def prototype_endpoints() -> list[Endpoint]:
+def prototype_endpoints(path: Path = FILE) -> list[Endpoint]:
     """Every endpoint in the file."""
-    with FILE.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return [_endpoint(row) for row in csv.DictReader(file)]
 
 
