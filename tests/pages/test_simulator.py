@@ -362,7 +362,7 @@ def test_a_trace_is_taken_as_reports_and_the_shell_take_it_unless_the_reader_say
 
 def test_what_two_preferences_share_is_not_told_as_a_change():
     fleet = snapshot(
-        endpoint("dear/x", usd=(9.0, 9.0, 9.0), ability=1500.0),
+        endpoint("dear/x", usd=(20.0, 20.0, 20.0), ability=1500.0),
         endpoint("cheap/x", usd=(0.1, 0.1, 0.1), ability=1300.0),
     )
     decisions = {
