@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -20,7 +20,7 @@ from freerelay_core.providers.http_connection import Connection, Exchange
 __all__ = ["HttpClient", "Target"]
 
 LOOK_UP_LIMIT_S = 1.0
-"""To find the addresses of a name."""
+"""To find the addresses of a name, from the beginning of the look-up on."""
 ADDRESSES_KEPT_S = 10.0
 SECOND_ADDRESS_AFTER_S = 0.25
 """RFC 8305 (Happy Eyeballs) recommends 250 ms before the next address is tried beside the first."""
@@ -46,8 +46,12 @@ class Target:
         self.head = "\r\n".join([*lines, "Content-Length: "]).encode("ascii")
         self.idle: list[Connection] = []
         """Open connections that nobody uses, the one that was used last at the end."""
-        self.addresses: asyncio.Task[Addresses] | None = None
+        self.addresses: Addresses = ()
+        """What the name led to when it was last looked up; empty before."""
         self.looked_up = 0.0
+        self.look_up: asyncio.Task[Addresses] | None = None
+        """The look-up that is under way."""
+        self.look_up_began = 0.0
 
 
 class HttpClient:
@@ -56,6 +60,7 @@ class HttpClient:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._open: set[Connection] = set()
+        self._look_ups: set[asyncio.Task[Addresses]] = set()
 
     async def post(
         self, target: Target, body: bytes, *, connect_s: float, silence_s: float, total_s: float
@@ -81,7 +86,9 @@ class HttpClient:
         return exchange
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection and look-up."""
+        for look_up in self._look_ups:
+            look_up.cancel()
         for connection in tuple(self._open):
             connection.break_off()
         await asyncio.sleep(0)  # the event loop tells each of its end in its next turn
@@ -119,17 +126,37 @@ class HttpClient:
         return connection
 
     async def _addresses(self, target: Target) -> Addresses:
-        """The addresses of the target's name; who asks meanwhile waits for the same look-up."""
-        looking = target.addresses
-        if looking is None or (looking.done() and self._loop.time() >= target.looked_up + ADDRESSES_KEPT_S):
-            looking = target.addresses = self._loop.create_task(self._looked_up(target))
-            looking.add_done_callback(lambda done: _forget_failed(target, done))
-        return await asyncio.shield(looking)
+        """The addresses of the target's name; where it cannot be looked up, those that it last had (as RFC 8767 does).
+
+        A look-up cannot be taken back: one that hangs holds one of the few threads that all look-ups share. So a name
+        has one at a time, which every request waits for until `LOOK_UP_LIMIT_S` after its beginning.
+        """
+        now = self._loop.time()
+        if target.look_up is None and (not target.addresses or now >= target.looked_up + ADDRESSES_KEPT_S):
+            target.look_up = self._loop.create_task(self._looked_up(target))
+            target.look_up_began = now
+            self._look_ups.add(target.look_up)
+            target.look_up.add_done_callback(self._over)
+        if target.look_up is not None:
+            try:
+                async with asyncio.timeout_at(target.look_up_began + LOOK_UP_LIMIT_S):
+                    return await asyncio.shield(target.look_up)
+            except OSError:  # among them TimeoutError
+                if not target.addresses:
+                    raise
+        return target.addresses
+
+    def _over(self, look_up: asyncio.Task[Addresses]) -> None:
+        self._look_ups.discard(look_up)
+        if not look_up.cancelled():
+            look_up.exception()  # whoever waited has been told
 
     async def _looked_up(self, target: Target) -> Addresses:
-        async with asyncio.timeout(LOOK_UP_LIMIT_S):
+        try:
             found: Addresses = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        target.looked_up = self._loop.time()
+        finally:
+            target.look_up = None
+        target.addresses, target.looked_up = found, self._loop.time()
         return found
 
 
@@ -141,11 +168,6 @@ def _kept(target: Target) -> Connection | None:
             return connection
         connection.break_off()
     return None
-
-
-def _forget_failed(target: Target, looking: asyncio.Task[Any]) -> None:
-    if looking.cancelled() or looking.exception() is not None:
-        target.addresses = None
 
 
 @lru_cache(maxsize=1)

@@ -386,6 +386,42 @@ async def test_a_name_server_that_hangs_is_not_waited_for(client, monkeypatch):
     assert await failure_of(asked(client, Target("http://name.example/v1", {}, public=False))) == "unreachable"
 
 
+async def test_a_hung_look_up_is_not_begun_a_second_time(client, monkeypatch):
+    began = []
+
+    async def hanging(*_, **__):
+        began.append(1)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(http_client, "LOOK_UP_LIMIT_S", 0.05)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hanging)
+    target = Target("http://name.example/v1", {}, public=False)
+    assert [await failure_of(asked(client, target)) for _ in range(3)] == ["unreachable"] * 3
+    assert len(began) == 1
+
+
+@pytest.mark.parametrize("ill", ["hangs", "fails"])
+async def test_while_a_name_cannot_be_looked_up_its_last_addresses_are_used(upstream, client, monkeypatch, ill):
+    look_up, well = asyncio.get_running_loop().getaddrinfo, True
+
+    async def sometimes(*args, **options):
+        if not well:
+            if ill == "fails":
+                raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+            await asyncio.sleep(10)
+        return await look_up(*args, **options)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", sometimes)
+    monkeypatch.setattr(http_client, "LOOK_UP_LIMIT_S", 0.05)
+    monkeypatch.setattr(http_client, "ADDRESSES_KEPT_S", 0.0)
+    target = Target(f"http://localhost:{upstream.port}/v1", {}, public=False)
+    upstream.plan("m", raw(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"))
+    assert await asked(client, target) == (200, b"ok")
+    well = False
+    assert [await asked(client, target) for _ in range(2)] == [(200, b"ok")] * 2
+    assert upstream.connections == 3
+
+
 async def test_the_way_to_a_provider_counts_to_the_whole(upstream, client, monkeypatch):
     look_up = asyncio.get_running_loop().getaddrinfo
 
