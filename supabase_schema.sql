@@ -415,7 +415,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 3
+  select 4
 $$;
 
 -- Functions of earlier releases that answered with fewer columns.
@@ -623,6 +623,19 @@ language sql stable security invoker set search_path = '' as $$
                             from counted group by provider, basis) p))
 $$;
 
+-- How many requests these endpoints answered within a time, and the tokens that their answers took: what their providers
+-- will have counted against the day's quota. Generated decisions asked nobody.
+create or replace function public.quota_used(p_endpoints text[], p_since timestamptz, p_until timestamptz) returns json
+language sql stable security invoker set search_path = '' as $$
+  select coalesce(json_agg(u), '[]') from (
+    select a ->> 'endpoint' as endpoint, count(*) as requests,
+           coalesce(sum(d.input_tokens + d.output_tokens) filter (where a ->> 'endpoint' = d.endpoint), 0) as tokens
+      from public.decisions d, jsonb_array_elements(d.attempts) a
+     where d.created_at >= p_since and d.created_at < p_until and not d.demo
+       and a ->> 'endpoint' = any (p_endpoints) and a ->> 'status' is not null
+     group by 1) u
+$$;
+
 -- The newest decisions since a moment, before one of them where its time and id are given; of all tenants where none is
 -- named. Planned anew for each call (here and below), as a tenant's own decisions have an index and everybody's another.
 create or replace function public.list_decisions(
@@ -802,6 +815,7 @@ revoke all on function
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
   public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
+  public.quota_used(text[], timestamptz, timestamptz),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int), public.users_before_update(), public.users_after_update(),
   public.api_keys_after_change(), public.changes_after_insert(), public.decisions_after_insert()
   from public, anon, authenticated, service_role;
@@ -818,6 +832,7 @@ grant execute on function
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
   public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
+  public.quota_used(text[], timestamptz, timestamptz),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int) to service_role;
 grant execute on function public.decision_traffic(timestamptz, timestamptz, uuid) to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from itertools import islice
 
 from freerelay_core.clock import Clock
@@ -75,6 +76,7 @@ class Beside:
         self._lease = lease
         self._tasks: list[asyncio.Task[None]] = []
         self._follows_changes = False
+        self._began = clock.now()
         self.store_reached = asyncio.Event()
 
     async def start(self) -> None:
@@ -113,6 +115,7 @@ class Beside:
             group.create_task(self._flush_uses())
             group.create_task(self._share_lessons())
             group.create_task(self._follow_spend())
+            group.create_task(self._resume_quotas())
 
     async def _reach_store(self) -> None:
         await self._store.open()
@@ -190,6 +193,18 @@ class Beside:
     async def _read_spend(self) -> None:
         day = self._clock.now().date()
         self._budgets.adopt(await self._store.spend_elsewhere(day=day, worker=self._budgets.worker))
+
+    async def _resume_quotas(self) -> None:
+        """Count what was sent today before this process began. A day that cannot be read is begun anew."""
+        now = self._clock.now()
+        try:
+            for began_s, endpoints in self._fleet.quota_days().items():
+                since = now - timedelta(seconds=began_s)
+                used = await self._store.quota_used(endpoints, since=since, until=self._began)
+                for endpoint, (requests, tokens) in used.items():
+                    self._fleet.resume(endpoint, requests, tokens)
+        except StoreUnavailable as error:
+            log.warning("what was sent today before the start is not counted against quotas: %s", error.message)
 
     async def _renew_rules(self) -> None:
         while True:

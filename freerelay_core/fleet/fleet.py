@@ -133,6 +133,21 @@ class Fleet:
         if statements:
             self.ledger.hear(self.ledger.group_of[endpoint], reservation, statements, self._clock.monotonic())
 
+    def quota_days(self) -> dict[float, list[str]]:
+        """The endpoints whose quota has a limit a day, by how long ago that day began, s."""
+        now = self._clock.monotonic()
+        days: dict[float, list[str]] = {}
+        for endpoint, quota in zip(self._base.endpoint_ids, self.ledger.group_of, strict=True):
+            began_s = self.ledger.day_began_s(quota, now)
+            if began_s is not None:
+                days.setdefault(began_s, []).append(endpoint)
+        return days
+
+    def resume(self, endpoint: str, requests: int, tokens: int) -> None:
+        """Count what this endpoint was sent today before this fleet began."""
+        quota = self.ledger.group_of[self._base.endpoint_ids.index(endpoint)]
+        self.ledger.resume(quota, requests, tokens, self._clock.monotonic())
+
     def record(
         self, endpoint: int, *, ok: bool, retry_after_s: float | None = None, rate_limited: bool = False
     ) -> None:

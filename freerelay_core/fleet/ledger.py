@@ -13,11 +13,11 @@ time of the request that was answered, less what has been sent since.
 
 Flat lists, plain indexing and arithmetic, one pass over at most four numbers a request; times are monotonic seconds.
 
-One process counts alone, and from zero when it starts; the provider's words correct it. A ledger shared by several
-would have to give the same three calls with the same meaning: `reserve` as one step over all four limits (two workers
-must not both take the last request), on one clock, and `settle` and `release` that may arrive twice or never (a worker
-that died leaves its reservation, which ages with its minute and its day). While the shared one is away each worker
-would count on, against its share of the limits.
+One process counts alone. When it starts, it takes up the day from the decision log (`resume`); the provider's words
+correct it. A ledger shared by several would have to give the same three calls with the same meaning: `reserve` as one
+step over all four limits (two workers must not both take the last request), on one clock, and `settle` and `release`
+that may arrive twice or never (a worker that died leaves its reservation, which ages with its minute and its day).
+While the shared one is away each worker would count on, against its share of the limits.
 """
 
 from __future__ import annotations
@@ -141,6 +141,19 @@ class RateLedger:
         index: dict[tuple[str, str], int] = {}
         group_of = [index.setdefault(group, len(index)) for group in groups]
         return cls(["/".join(group) for group in index], [Limits()] * len(index), group_of)
+
+    def resume(self, group: int, requests: int, tokens: int, now: float) -> None:
+        """Count what was sent today before this ledger began; a minute that has passed is not asked for."""
+        self._roll_if_due(group, now)
+        self._used[4 * group + 2] += requests
+        self._used[4 * group + 3] += tokens
+
+    def day_began_s(self, group: int, now: float) -> float | None:
+        """How long ago the day of this group's quota began, seconds; None where it has no limit a day."""
+        first = 4 * group
+        if min(self._most[first + 2 : first + 4]) == inf:
+            return None
+        return _DAY_S - self._window_left_s(first + 2, now)
 
     def keep_time(self, now: float, utc_s: float) -> None:
         """Say what the calendar says at `now`: seconds since 1970, UTC. Days end by it."""

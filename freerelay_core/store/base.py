@@ -22,6 +22,7 @@ from freerelay_core.store.values import (
     KeyInfo,
     Lesson,
     PublishedSnapshot,
+    QuotaUse,
     RecordedRequest,
     SavedScenario,
     SettingsChange,
@@ -157,6 +158,9 @@ class Store(Protocol):
 
     async def spend_elsewhere(self, *, day: date, worker: str) -> SpendElsewhere:
         """What the decisions of all workers but this one have cost in the month of `day`, and on that day."""
+
+    async def quota_used(self, endpoints: Sequence[str], *, since: datetime, until: datetime) -> dict[str, QuotaUse]:
+        """What these endpoints answered from `since` until before `until`; those that were not asked are missing."""
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         """The newest decisions since `since`, in order of time; of every tenant when None (operators only)."""

@@ -51,6 +51,7 @@ from freerelay_core.store.rows import (
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
+    quota_used_from_rows,
     request_from_row,
     scenario_from_row,
     session_from_row,
@@ -69,6 +70,7 @@ from freerelay_core.store.values import (
     KeyInfo,
     Lesson,
     PublishedSnapshot,
+    QuotaUse,
     RecordedRequest,
     SavedScenario,
     SettingsChange,
@@ -327,6 +329,11 @@ class PostgresStore:
         query = "select public.spend_elsewhere(%s, %s, %s) as sums"
         row = found(await self._connections.one(SERVICE, query, [month, day, worker]))
         return spend_elsewhere_from_row(month, day, row["sums"])
+
+    async def quota_used(self, endpoints: Sequence[str], *, since: datetime, until: datetime) -> dict[str, QuotaUse]:
+        query = "select public.quota_used(%s, %s, %s) as used"
+        row = found(await self._connections.one(SERVICE, query, [list(endpoints), since, until]))
+        return quota_used_from_rows(row["used"])
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         query = (

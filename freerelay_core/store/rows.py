@@ -26,6 +26,7 @@ from freerelay_core.store.values import (
     KeyInfo,
     Lesson,
     PublishedSnapshot,
+    QuotaUse,
     RecordedRequest,
     SavedScenario,
     SettingsChange,
@@ -46,6 +47,7 @@ __all__ = [
     "known_preference",
     "lesson_from_row",
     "lessons_as_rows",
+    "quota_used_from_rows",
     "request_from_row",
     "scenario_from_row",
     "session_from_row",
@@ -170,6 +172,11 @@ def spend_elsewhere_from_row(month: date, day: date, value: Mapping[str, list[Ro
         return found
 
     return SpendElsewhere(month, day, by("tenant_id", value["tenants"]), by("provider", value["providers"]))
+
+
+def quota_used_from_rows(rows: Iterable[Row]) -> dict[str, QuotaUse]:
+    """The value of the function `quota_used`."""
+    return {row["endpoint"]: QuotaUse(int(row["requests"]), int(row["tokens"])) for row in rows}
 
 
 def request_from_row(row: Row) -> RecordedRequest:

@@ -43,6 +43,7 @@ from freerelay_core.store.rows import (
     key_from_row,
     lesson_from_row,
     lessons_as_rows,
+    quota_used_from_rows,
     request_from_row,
     scenario_from_row,
     session_from_row,
@@ -63,6 +64,7 @@ from freerelay_core.store.values import (
     KeyInfo,
     Lesson,
     PublishedSnapshot,
+    QuotaUse,
     RecordedRequest,
     SavedScenario,
     SettingsChange,
@@ -73,7 +75,7 @@ from freerelay_core.store.values import (
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,budget_usd,settings_version,updated_at"
@@ -291,6 +293,10 @@ class SupabaseStore:
         month = day.replace(day=1)
         sums = await self._wire.value("spend_elsewhere", month=month, today=day, worker=worker)
         return spend_elsewhere_from_row(month, day, sums)
+
+    async def quota_used(self, endpoints: Sequence[str], *, since: datetime, until: datetime) -> dict[str, QuotaUse]:
+        names = list(endpoints)
+        return quota_used_from_rows(await self._wire.value("quota_used", endpoints=names, since=since, until=until))
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         rows = self._newest_first("list_recorded_requests", tenant_id, since, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from freerelay_core.preference import EffectivePreference, RoutingPreference
 
@@ -22,6 +22,7 @@ __all__ = [
     "LoggedRanking",
     "Outcome",
     "PublishedSnapshot",
+    "QuotaUse",
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
@@ -251,6 +252,14 @@ class SpendElsewhere:
     tenants: Mapping[str, Sequence[SpendOfMonth]]
     """By id, of those that have a budget; without that of the day."""
     providers: Mapping[str, Sequence[SpendOfMonth]]
+
+
+class QuotaUse(NamedTuple):
+    """What an endpoint has been asked within a time."""
+
+    requests: int
+    tokens: int
+    """Input and output of its answers."""
 
 
 @dataclass(frozen=True, slots=True)

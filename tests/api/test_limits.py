@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from api_server import BODY
+from api_server import BODY, OPERATOR_KEY, running
+from serving import eventually
 
 PINNED = BODY | {"model": "cerebras-free/gpt-oss-120b"}
 """Five requests a minute, by the shipped catalogue."""
@@ -22,3 +23,26 @@ def test_a_simulated_endpoint_keeps_its_limits_and_the_rest_of_the_fleet_still_a
 def test_limits_of_simulated_endpoints_can_be_lifted(start):
     with start(simulated_limits=False) as server:
         assert [server.chat(PINNED).status_code for _ in range(7)] == [200] * 7
+
+
+def test_a_restart_does_not_forget_what_was_sent_today(databases, migrated_template, tmp_path):
+    dsn = databases.create("api_limits", template=migrated_template)
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text("endpoints: {cerebras-free/gpt-oss-120b: {limits: {rpd: 3}}}")
+    options = {
+        "home": tmp_path, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True, "catalogue": catalogue,
+        "simulated_time_scale": 0.01, "demo_week": False,
+    }  # fmt: skip
+    with running(**options) as server:
+        assert [server.chat(PINNED).status_code for _ in range(2)] == [200] * 2
+    with running(**options) as server:
+        eventually(lambda: _left_today(server) == 1)
+        assert [server.chat(PINNED).status_code for _ in range(2)] == [200, 429]
+    databases.drop("api_limits")
+
+
+def _left_today(server):
+    quotas = server.http(OPERATOR_KEY).get("/v1/router/state").json()["quotas"]
+    return next(
+        each["left"] for each in quotas if (each["group"], each["limit"]) == ("cerebras-free/gpt-oss-120b", "rpd")
+    )

@@ -49,6 +49,22 @@ def test_a_group_without_limits_is_not_counted():
     assert (free.limited(0), free.share_left(0, 1000.0), free.figures(1000.0)) == (False, 1.0, [])
 
 
+def test_what_was_sent_before_counts_to_the_day_and_not_to_the_minute():
+    resumed = ledger(rpm=2, rpd=3, tpd=1000)
+    resumed.resume(0, 2, 400, 1000.0)
+    assert figure(resumed, "rpm", 1000.0).used == 0
+    assert (figure(resumed, "rpd", 1000.0).left, figure(resumed, "tpd", 1000.0).left) == (1, 600)
+    assert admitted(resumed, 2, 1000.0, tokens=100.0) == [True, False]
+    tomorrow = 1000.0 + 43_200.0
+    assert figure(resumed, "rpd", tomorrow).left == 3
+
+
+def test_a_day_began_at_its_hour_and_only_a_limit_a_day_has_one():
+    assert ledger(rpd=3).day_began_s(0, 1000.0) == 43_200.0
+    assert ledger(tpd=3, day_starts=8).day_began_s(0, 1000.0) == 4 * 3_600.0
+    assert ledger(rpm=3, tpm=3).day_began_s(0, 1000.0) is None
+
+
 def test_the_fourth_request_of_three_a_minute_waits_until_the_first_is_a_minute_old():
     three = ledger(rpm=3)
     assert three.reserve(0, 0.0, 1000.2)

@@ -72,7 +72,7 @@ async def test_functions_are_for_the_router_only(either_world):
         *("append_decisions", "remove_demo_decisions", "list_decisions", "list_recorded_requests"),
         *("list_decision_lines", "decision_traffic", "list_traffic_by_tenant"),
         *("set_budget", "daily_spend", "spend_elsewhere", "publish_snapshot", "ensure_decision_partitions"),
-        *("drop_old_decisions", "add_lessons", "list_lessons", "add_feedback"),
+        *("quota_used", "drop_old_decisions", "add_lessons", "list_lessons", "add_feedback"),
     }
     assert set(executable) == {(name, "service_role") for name in for_the_router} | {
         ("decision_traffic", "authenticated")
@@ -139,6 +139,7 @@ CALLS = [
     "set_budget(gen_random_uuid(), 'operator', 50)",
     "daily_spend(null, '2026-01-01')",
     "spend_elsewhere('2026-01-01', '2026-01-01', 'w')",
+    "quota_used('{a/b}', now(), now())",
 ]
 
 

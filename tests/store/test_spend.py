@@ -9,7 +9,7 @@ import pytest
 
 from freerelay_core.clock import id_at
 from freerelay_core.errors import NotFound, UnprocessableRequest
-from freerelay_core.store import DailySpend, SpendOfMonth, apply_schema, new_key
+from freerelay_core.store import DailySpend, QuotaUse, SpendOfMonth, apply_schema, new_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 every_store = pytest.mark.every_store
@@ -123,6 +123,32 @@ async def test_of_a_hedged_request_each_provider_is_paid_its_part(store, tenant,
         "groq": [SpendOfMonth("measured", 2.25, 2.25)],
         "openai": [SpendOfMonth("measured", 0.5, 0.5)],
     }
+
+
+@every_store
+async def test_what_counts_against_a_quota_is_what_was_answered(store, tenant, spent):
+    other = await store.create_tenant("bob@x", tier="free", allow_override=False)
+    until, hour = TODAY.replace(microsecond=0), timedelta(hours=1)  # ids hold milliseconds
+    began = until - 2 * hour
+    answered = {"endpoint": "groq/a", "status": 200, "error": None}
+    refused = {"endpoint": "openai/b", "status": 500, "error": "status 500"}
+    unreached = {"endpoint": "openai/b", "status": None, "error": "no connection"}
+    tokens = {"input_tokens": 100, "output_tokens": 20}
+    await store.append_decisions(
+        [
+            spent(tenant, 1.0, at=began, attempts=(refused, answered), **tokens),
+            spent(other, 1.0, at=began + hour, attempts=(unreached, answered), **tokens),
+            spent(tenant, None, at=began + hour, attempts=(answered,), input_tokens=None, output_tokens=None),
+            spent(tenant, 1.0, at=began - hour, attempts=(answered,), **tokens),
+            spent(tenant, 1.0, at=until, attempts=(answered,), **tokens),
+            spent(tenant, 1.0, at=began, basis="simulated", demo=True, attempts=(answered,), **tokens),
+        ]
+    )
+
+    used = await store.quota_used(["groq/a", "openai/b", "x/y"], since=began, until=until)
+
+    assert used == {"groq/a": QuotaUse(3, 240), "openai/b": QuotaUse(1, 0)}
+    assert await store.quota_used(["x/y"], since=began, until=until) == {}
 
 
 @every_store
