@@ -17,7 +17,7 @@ import numpy.typing as npt
 import orjson
 
 from freerelay_core.behaviour import Behaviour, prior_behaviour
-from freerelay_core.catalogue import ABILITIES, CAPABILITIES, Catalogue, Endpoint, PriceTable, compile_prices
+from freerelay_core.catalogue import ABILITIES, CAPABILITIES, Catalogue, Endpoint, Figure, PriceTable, compile_prices
 from freerelay_core.profile import OutputContract, TaskFamily
 
 __all__ = [
@@ -48,7 +48,7 @@ class Learned:
     """What outcomes have taught beyond the catalogue, by task family (F, in the order of `TaskFamily`) and endpoint."""
 
     thinking_tokens: Floats
-    """Hidden output tokens on a standard prompt, shape (F, E)."""
+    """Hidden output tokens on a standard prompt, shape (F, E); a prior stands at the upper end of its interval."""
     input_ratio: Floats
     """This endpoint's input tokens over the estimated ones (tokenizers differ), shape (F, E)."""
     output_ratio: Floats
@@ -63,10 +63,12 @@ class Learned:
     schema_kept: Floats
     """Answers that kept their output contract, and all that were checked; shape (contracts, E)."""
     schema_seen: Floats
+    thinking_kinds: Codes
+    """What the thinking tokens rest on, indices into `KINDS`, shape (F, E)."""
 
     @classmethod
-    def nothing(cls, thinking_tokens: Floats) -> Learned:
-        """Only the catalogue is known: thinking tokens of shape (E,)."""
+    def nothing(cls, thinking_tokens: Floats, thinking_kinds: Codes) -> Learned:
+        """Only the catalogue is known: thinking tokens of shape (E,), and what they rest on."""
         families, count = len(TaskFamily), len(thinking_tokens)
         return cls(
             thinking_tokens=np.tile(thinking_tokens, (families, 1)),
@@ -78,6 +80,7 @@ class Learned:
             graded=np.zeros((families, count)),
             schema_kept=np.zeros((len(OutputContract), count)),
             schema_seen=np.zeros((len(OutputContract), count)),
+            thinking_kinds=np.tile(thinking_kinds, (families, 1)),
         )
 
 
@@ -208,8 +211,14 @@ _NEWER = frozenset({"capabilities", "max_request_tokens", "outcomes"})
 def _learned(stored: Mapping[str, Any]) -> Learned:
     """What was learned; a snapshot of the first release knew only the catalogue's thinking tokens."""
     if "thinking_tokens" in stored:
-        return Learned.nothing(stored["thinking_tokens"])
-    return Learned(*(stored[f"learned.{name}"] for name in _names(Learned)))
+        count = len(stored["thinking_tokens"])
+        return Learned.nothing(stored["thinking_tokens"], np.full(count, KINDS.index("published"), dtype=np.int8))
+    learned = {name: stored[f"learned.{name}"] for name in _names(Learned) if f"learned.{name}" in stored}
+    # A snapshot of an earlier release does not say what its thinking tokens rest on.
+    learned.setdefault(
+        "thinking_kinds", np.full_like(learned["thinking_tokens"], KINDS.index("published"), dtype=np.int8)
+    )
+    return Learned(**learned)
 
 
 def _with_newer_capabilities(stored: Bools) -> Bools:
@@ -264,7 +273,10 @@ def catalogue_snapshot(
             [max(KINDS.index(e.first_token_s.kind), KINDS.index(e.tokens_per_s.kind)) for e in endpoints],
             dtype=np.int8,
         ),
-        learned=Learned.nothing(np.array([e.thinking_tokens.value for e in endpoints], dtype=np.float64)),
+        learned=Learned.nothing(
+            np.array([_thinking(e.thinking_tokens) for e in endpoints], dtype=np.float64),
+            np.array([KINDS.index(e.thinking_tokens.kind) for e in endpoints], dtype=np.int8),
+        ),
         success=1.0 - behaviour.failure_rate,
         outcomes=np.zeros(len(endpoints)),
         headroom=np.ones(len(endpoints)),
@@ -276,6 +288,11 @@ def catalogue_snapshot(
 
 def _tokens_allowed(endpoint: Endpoint) -> list[int]:
     return [most for most in (endpoint.limits.tpm, endpoint.limits.tpd) if most is not None]
+
+
+def _thinking(tokens: Figure) -> float:
+    """An assumption enters at its slow end, as those of times do."""
+    return tokens.high if tokens.kind == "prior" else tokens.value
 
 
 def _ability_row(endpoints: Sequence[Endpoint], name: str) -> list[float]:

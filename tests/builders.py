@@ -68,7 +68,7 @@ def snapshot(*endpoints: Endpoint, real: frozenset[str] = frozenset()) -> Snapsh
 
 def catalogue(*endpoints: Endpoint) -> Catalogue:
     providers = {e.provider: Provider(e.provider, e.provider, "http://127.0.0.1:9", None) for e in endpoints}
-    return Catalogue(providers, tuple(sorted(endpoints, key=lambda e: e.id)))
+    return Catalogue(providers, endpoints)
 
 
 def request(**changes: Any) -> RequestProfile:

@@ -24,7 +24,7 @@ def prototype_endpoints(path: Path = FILE) -> list[Endpoint]:
 
 def prototype_snapshot(endpoints: list[Endpoint]) -> Snapshot:
     providers = {e.provider: Provider(e.provider, e.provider, "http://127.0.0.1:9", None) for e in endpoints}
-    return catalogue_snapshot(Catalogue(providers, tuple(sorted(endpoints, key=lambda e: e.id))), NOON)
+    return catalogue_snapshot(Catalogue(providers, tuple(endpoints)), NOON)
 
 
 def rests_on_a_prior_latency(endpoint: Endpoint) -> bool:

@@ -184,6 +184,10 @@ class Catalogue:
     providers: Mapping[str, Provider]
     endpoints: tuple[Endpoint, ...]
 
+    def __post_init__(self) -> None:
+        # Ties go to the smaller id: rankings must not depend on the order in which files were read.
+        object.__setattr__(self, "endpoints", tuple(sorted(self.endpoints, key=lambda e: e.id)))
+
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """The endpoint with this id. Raises `NotFound` with the code `model_not_found`."""
         for endpoint in self.endpoints:

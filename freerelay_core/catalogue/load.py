@@ -71,7 +71,7 @@ def try_load(operator_file: Path | None, problems: list[Problem]) -> Catalogue |
     if not endpoints and not problems:
         last = layers[-1][-1] if layers[-1] else layers[0][-1]
         problems.append(last.problem(("endpoints",), "a catalogue needs at least one endpoint."))
-    return None if problems else Catalogue(providers, tuple(endpoints[name] for name in sorted(endpoints)))
+    return None if problems else Catalogue(providers, tuple(endpoints.values()))
 
 
 @cache

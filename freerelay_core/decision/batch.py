@@ -94,13 +94,29 @@ def evaluate_batch(
     index: npt.NDArray[np.intp],
     *,
     live: bool = False,
+    price_matters: bool | npt.NDArray[np.bool_] = True,
 ) -> Evaluation:
-    """What no preference changes for R requests, of which request r follows `directives[index[r]]`."""
+    """What no preference changes for R requests, of which request r follows `directives[index[r]]`.
+
+    `price_matters`, of shape (R,) where requests differ, is false only where the exponent of cost is 0: then unpriced
+    endpoints may be chosen.
+    """
+    if isinstance(price_matters, np.ndarray):
+        if price_matters.all() or not price_matters.any():
+            price_matters = bool(price_matters.all())
+        else:
+            priced, any_price = (
+                evaluate_batch(snapshot, profiles, directives, index, live=live, price_matters=matters)
+                for matters in (True, False)
+            )
+            excluded = np.where(price_matters[:, None], priced.excluded, any_price.excluded)
+            return dataclasses.replace(priced, excluded=excluded)
     profiles = raised_batch(profiles, directives, index)
-    evaluation = _evaluated(snapshot, profiles, directives, index, live=live)
+    evaluation = _evaluated(snapshot, profiles, directives, index, live=live, price_matters=price_matters)
     if not (snapshot.availability == BREAKER_OPEN).any() or not (nothing := stuck(evaluation.excluded)).any():
         return evaluation
-    anyway = _evaluated(despite_breakers(snapshot), profiles, directives, index, live=live).excluded
+    healed = despite_breakers(snapshot)
+    anyway = _evaluated(healed, profiles, directives, index, live=live, price_matters=price_matters).excluded
     served = nothing & (anyway == Excluded.NO).any(axis=1)
     return dataclasses.replace(evaluation, excluded=np.where(served[:, None], anyway, evaluation.excluded))
 
@@ -112,8 +128,10 @@ def _evaluated(
     index: npt.NDArray[np.intp],
     *,
     live: bool,
+    price_matters: bool,
 ) -> Evaluation:
-    evaluation = evaluate(snapshot, profiles, directives_of(directives, index, snapshot), live=live)
+    masks = directives_of(directives, index, snapshot)
+    evaluation = evaluate(snapshot, profiles, masks, live=live, price_matters=price_matters)
     excluded = evaluation.excluded
     for number, directive in enumerate(directives):
         if limits := limits_of(directive, snapshot):

@@ -309,8 +309,11 @@ class Decision:
         }
 
     def _basis(self, endpoint: int) -> str:
-        ability = ABILITIES.index(ABILITY_OF_FAMILY[self.profile.family])
+        family, learned = self.profile.family, self.snapshot.learned
+        ability, row = ABILITIES.index(ABILITY_OF_FAMILY[family]), _FAMILY[family]
         weakest = max(self.snapshot.ability_kinds[ability, endpoint], self.snapshot.speed_kinds[endpoint])
+        if learned.thinking_tokens[row, endpoint] > 0:
+            weakest = max(weakest, learned.thinking_kinds[row, endpoint])
         return KINDS[weakest]
 
     def _detail(self, endpoint: int) -> str:

@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from freerelay_core.profile import OutputContract, RequestProfile, TaskFamily
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS
+from freerelay_core.snapshot import KINDS as FIGURE_KINDS
 from freerelay_core.snapshot import Learned, Snapshot
 from freerelay_core.store import Lesson
 
@@ -167,7 +168,7 @@ class Lessons:
         self._ids = (*base.endpoint_ids, ALL_ENDPOINTS)
         self._index = {name: index for index, name in enumerate(self._ids)}
         self._simulated = (*base.simulated.tolist(), bool(base.simulated.all()))
-        self._thinking = base.learned.thinking_tokens
+        self._thinking, self._thinking_kinds = base.learned.thinking_tokens, base.learned.thinking_kinds
         self._tallies = {
             name: _Tally(len(kind.scopes), len(self._ids)) for name, kind in KINDS.items() if kind.scopes is not None
         }
@@ -220,9 +221,13 @@ class Lessons:
             usual_input, input_ratio = self._ratios("input_ratio")
             usual_output, output_ratio = self._ratios("output_ratio")
             thinking, schema, quality = (self._tallies[name] for name in ("thinking_tokens", "schema", "quality"))
-            prior_thinking = np.pad(self._thinking, ((0, 0), (0, 1)))
+            prior_thinking, prior_weight = (
+                np.pad(self._thinking, ((0, 0), (0, 1))),
+                KINDS["thinking_tokens"].prior_weight,
+            )
+            measured = thinking.weight[:, :-1] > prior_weight
             self._learned = Learned(
-                thinking_tokens=thinking.mean(prior_thinking, KINDS["thinking_tokens"].prior_weight)[:, :-1],
+                thinking_tokens=thinking.mean(prior_thinking, prior_weight)[:, :-1],
                 input_ratio=input_ratio,
                 output_ratio=output_ratio,
                 usual_input_ratio=usual_input,
@@ -231,6 +236,7 @@ class Lessons:
                 graded=quality.weight[:, :-1].copy(),
                 schema_kept=schema.total[:, :-1].copy(),
                 schema_seen=schema.weight[:, :-1].copy(),
+                thinking_kinds=np.where(measured, np.int8(FIGURE_KINDS.index("measured")), self._thinking_kinds),
             )
         return self._learned
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from freerelay_core.decision import Choice, choose, evaluate_batch, utility_of
 from freerelay_core.policy import Directive, batch_directives, conditions_of
-from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference, exponent_array
+from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, RoutingPreference, exponent_array
 from freerelay_core.profile import ProfileBatch
 from freerelay_core.scoring import Evaluation
 from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
@@ -270,8 +270,9 @@ def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Wa
 
 def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> tuple[Evaluation, Choice]:
     directives, index = _directives(profiles, tenant, world)
-    evaluation = evaluate_batch(world.snapshot, profiles, directives, index, live=live)
     exponents = _exponents(directives, tenant, world)
+    price_matters = (exponents[:, FACTORS.index("cost")] > 0)[index]
+    evaluation = evaluate_batch(world.snapshot, profiles, directives, index, live=live, price_matters=price_matters)
     return evaluation, choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
 
 

@@ -14,6 +14,7 @@ from freerelay_core.decision import decide
 from freerelay_core.fleet.lessons import KINDS, Lessons
 from freerelay_core.profile import Depth, OutputContract, TaskFamily
 from freerelay_core.scoring import catalogue_quality
+from freerelay_core.snapshot import KINDS as FIGURE_KINDS
 
 CHAT = list(TaskFamily).index(TaskFamily.CHAT)
 TWO = (builders.endpoint("a/x"), builders.endpoint("b/y"))
@@ -146,6 +147,16 @@ def test_what_is_saved_and_adopted_by_another_worker_is_what_one_worker_would_kn
     for name in ("quality_shift", "output_ratio", "thinking_tokens", "schema_kept", "graded"):
         assert getattr(late.learned(), name) == pytest.approx(getattr(alone.learned(), name), rel=1e-9, abs=1e-12)
     assert late.success(snapshot.success) == pytest.approx(alone.success(snapshot.success))
+
+
+def test_assumed_thinking_counts_as_measured_once_more_was_seen_than_the_assumption_weighs():
+    snapshot = builders.snapshot(builders.endpoint("a/m", thinking_tokens=builders.figure(1000, "prior")))
+    lessons = Lessons(snapshot)
+    for seen in range(1, 23):
+        lessons.record("thinking_tokens", "chat", 0, 800.0)
+        named = FIGURE_KINDS[lessons.learned().thinking_kinds[CHAT, 0]]
+        assert named == ("measured" if seen > 20 else "prior"), seen
+    assert FIGURE_KINDS[lessons.learned().thinking_kinds[CHAT + 1, 0]] == "prior"
 
 
 @given(outcomes, outcomes)

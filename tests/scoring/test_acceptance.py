@@ -53,4 +53,4 @@ def test_no_winner_is_beaten_in_every_factor():
             winner, *others = decision.ranking
             for other in others:
                 pairs = [(other.factors[name][0], winner.factors[name][0]) for name in winner.factors]
-                assert not all(a > b for a, b in pairs)
+                assert not (all(a >= b for a, b in pairs) and any(a > b for a, b in pairs))

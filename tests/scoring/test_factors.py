@@ -214,6 +214,19 @@ def test_a_prior_ability_enters_at_the_lower_end_of_its_interval_and_a_prior_spe
     assert decide(snapshot, builders.request(), decision_id="d").row(0).basis == "prior"
 
 
+def test_assumed_thinking_enters_at_its_upper_end_and_is_named_where_there_is_any():
+    figures = builders.figure(1000), builders.figure(1000).__class__(1000, 500, 1500, "prior", "test", "2026")
+    known, assumed = (builders.endpoint(f"a/m{n}", thinking_tokens=figure) for n, figure in enumerate(figures))
+    silent = builders.endpoint("a/none", thinking_tokens=builders.figure(0, "prior"))
+    decision = decide(builders.snapshot(known, assumed, silent), builders.request(depth=Depth.HARD), decision_id="d")
+    rows = {row.endpoint: row for row in decision.ranking}
+    assert {name: row.basis for name, row in rows.items()} == {
+        "a/m0": "published", "a/m1": "prior", "a/none": "published",
+    }  # fmt: skip
+    thinking_s = 1.5 * 500 / 100
+    assert rows["a/m1"].latency_p50_s - rows["a/m0"].latency_p50_s == pytest.approx(thinking_s, rel=0.1)
+
+
 @pytest.mark.parametrize(("ability", "speed"), [("prior", "published"), ("published", "prior")])
 def test_figures_are_as_sure_as_the_less_sure_of_ability_and_speed(ability, speed):
     mixed = builders.endpoint(

@@ -7,13 +7,13 @@ from dataclasses import replace
 import builders
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from freerelay_core.catalogue import FixedPrice, load_catalogue
-from freerelay_core.decision import choose, decide
-from freerelay_core.policy import NO_POLICY
+from freerelay_core.decision import choose, decide, evaluate_batch
+from freerelay_core.policy import NO_DIRECTIVE, NO_POLICY
 from freerelay_core.preference import EXPONENTS, FACTORS, PREFERENCE_EXPONENTS, RoutingPreference, exponent_array
 from freerelay_core.profile import LatencyClass, ProfileBatch
 from freerelay_core.scoring import evaluate, log_utility, order
@@ -32,6 +32,16 @@ def test_the_order_of_the_catalogue_never_matters(endpoints, profile, preference
     before = ranked(endpoints, profile, preference)
     random.shuffle(endpoints)
     assert ranked(endpoints, profile, preference).endpoints == before.endpoints
+
+
+@given(builders.endpoints(2), builders.profiles, preferences, st.data())
+def test_names_decide_ties_only(endpoints, profile, preference, data):
+    before = ranked(endpoints, profile, preference)
+    assume(np.diff(np.sort(before.log_utilities)).min() > 1e-6)
+    names = data.draw(st.permutations([e.id for e in endpoints]))
+    renamed = {e.id: name for e, name in zip(endpoints, names, strict=True)}
+    after = ranked([replace(e, id=renamed[e.id]) for e in endpoints], profile, preference)
+    assert list(after.endpoints) == [renamed[name] for name in before.endpoints]
 
 
 @given(builders.endpoints(3), builders.profiles, preferences)
@@ -135,6 +145,31 @@ def test_a_request_gets_the_same_bits_alone_and_in_any_batch(endpoints, profiles
             assert alone.log_utilities.tobytes() == together[row].tobytes()
             winner = choose(evaluate(snapshot, batch), exponents).endpoint[row]
             assert snapshot.endpoint_ids[winner] == alone.endpoints[0]
+
+
+@given(
+    builders.endpoints(1, 6),
+    st.lists(builders.profiles, min_size=1, max_size=10),
+    st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=10, max_size=10),
+    st.data(),
+)
+def test_where_cost_does_not_count_a_batch_too_may_choose_what_has_no_price(endpoints, profiles, weights, data):
+    unpriced = data.draw(st.sets(st.sampled_from([e.id for e in endpoints]), min_size=1))
+    snapshot = builders.snapshot(*(replace(e, price=None) if e.id in unpriced else e for e in endpoints))
+    exponents = [EXPONENTS[RoutingPreference.BALANCED] | {"cost": weight} for weight in weights[: len(profiles)]]
+    rows = np.array([exponent_array(each) for each in exponents])
+    evaluation = evaluate_batch(
+        snapshot,
+        ProfileBatch.of(profiles),
+        [NO_DIRECTIVE],
+        np.zeros(len(profiles), dtype=np.intp),
+        price_matters=rows[:, FACTORS.index("cost")] > 0,
+    )
+    winners = choose(evaluation, rows).endpoint
+    for row, profile in enumerate(profiles):
+        alone = decide(snapshot, profile, decision_id="d", exponents=exponents[row])
+        assert evaluation.excluded[row].tolist() == alone.evaluation.excluded.tolist()
+        assert winners[row] == (alone.order[0] if alone.order else -1)
 
 
 @given(builders.endpoints(1, 1), builders.profiles, st.floats(1.1, 20))

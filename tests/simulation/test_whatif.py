@@ -65,6 +65,26 @@ def test_both_sides_choose_as_routing_would(profiles, times):
             assert side.costs_usd[row] == live.row(0).cost_usd
 
 
+def test_where_cost_does_not_count_an_endpoint_without_a_price_is_chosen_as_it_would_be():
+    world = World(builders.snapshot(*ENDPOINTS, builders.endpoint("d/unpriced", usd=None, ability=1600.0)), NO_POLICY)
+    careless = scenario({"exponents": {"values": {"cost": 0.0}, "tenant": "quick@example.org"}})
+    traffic = two_tenants(30)
+    result = what_if(traffic, world, careless)
+    wish = world.under(careless).wish(*TENANTS[1].names)
+    for row in range(len(traffic)):
+        preference = TENANTS[row % 3].preference or RoutingPreference.BALANCED
+        live = decide(
+            world.snapshot,
+            traffic.trace.profiles.profile(row),
+            decision_id="d",
+            tenant_preference=preference,
+            exponents=wish.exponents_over(preference) if row % 3 == 1 else None,
+        )
+        assert result.changed.endpoint_ids[result.changed.winners[row]] == live.endpoints[0]
+    unpriced = result.changed.endpoint_ids.index("d/unpriced")
+    assert set(np.flatnonzero(result.changed.winners == unpriced) % 3) == {1}
+
+
 def test_nothing_changed_is_no_difference():
     result = what_if(two_tenants(), WORLD, scenario())
     assert result.first_choices_changed == 0
