@@ -22,6 +22,10 @@ DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.g
 
 # In code a name is a whole word of some text ("balanced" alone, or within a sentence or a template).
 NAMES = re.compile(rf"(?<![\w-])({'|'.join(RoutingPreference)})(?![\w-])", re.IGNORECASE)
+STATED = re.compile(
+    r"exponents? (?!other than)[^.,;:{}]{0,30}?\b\d|\d(?:\.\d+)? (?:as )?(?:an |its |the )?exponent", re.IGNORECASE
+)
+"""A sentence that says how large an exponent is."""
 CHOSEN = re.compile(r"(?:routing_preference\"?:|preference: \{value:|--preference)\s*[\"`]?([a-z][a-z-]+)")
 """Where a document or an example states one."""
 
@@ -47,11 +51,22 @@ def numbers_by_factor(tree: ast.AST) -> Iterator[set[str]]:
             }  # fmt: skip
 
 
+def rows_of_numbers(tree: ast.AST) -> Iterator[list[float]]:
+    """Literal sequences with a number for every factor."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple | ast.List):
+            numbers = [each.value for each in node.elts if isinstance(each, ast.Constant)]
+            if len(numbers) == len(node.elts) == len(FACTORS) and all(type(n) in (int, float) for n in numbers):
+                yield numbers
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_other_file_types_a_preferences_name_or_its_exponents(path):
     tree = ast.parse(path.read_text("utf-8"))
     assert [text for text in texts(tree) if NAMES.search(text)] == []
+    assert [text for text in texts(tree) if STATED.search(text)] == []
     assert [factors for factors in numbers_by_factor(tree) if len(factors) > 1] == []
+    assert list(rows_of_numbers(tree)) == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -70,5 +85,11 @@ def test_the_searches_find_what_they_are_for():
     assert list(numbers_by_factor(typed)) == [{"cost", "quality"}]
     assert [text for text in texts(typed) if NAMES.search(text)] == [" under balanced"]
     assert not NAMES.search("unbalanced")
+    assert list(rows_of_numbers(ast.parse("x = (1, 1, 1, 0.5, 1.5, 1, 1, 1); y = (1, 2)"))) == [
+        [1, 1, 1, 0.5, 1.5, 1, 1, 1]
+    ]
+    for stated in ("with exponent 1.5", "the exponents of cost and time are 1 and 0.5", "1.5 as its exponent"):
+        assert STATED.search(stated), stated
+    assert not STATED.search("the exponent of cost")
     stated = 'routing_preference: one-a, "routing_preference": "two-b", --preference three'
     assert CHOSEN.findall(stated) == ["one-a", "two-b", "three"]

@@ -17,7 +17,6 @@ is what an estimate of another policy from the log needs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +32,7 @@ SETTLED = 5.0
 """Recent outcomes from which on an endpoint is known; as many failures in a row as open a breaker."""
 
 _BITS = 48
+_LOG_CLOSE = float(np.log(CLOSE))
 
 
 def unsettled(order: Sequence[int], log_utilities: npt.NDArray[np.float64], snapshot: Snapshot) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ def unsettled(order: Sequence[int], log_utilities: npt.NDArray[np.float64], snap
     found: list[int] = []
     if not order:
         return ()
-    least = log_utilities[order[0]] + math.log(CLOSE)
+    least = log_utilities[order[0]] + _LOG_CLOSE
     for e in order[1:]:
         if log_utilities[e] < least:  # and so are all that follow
             break

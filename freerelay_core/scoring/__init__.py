@@ -23,9 +23,10 @@ from freerelay_core.scoring.exclusions import (
 )
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import Evaluation, evaluate, reference_cost_usd
-from freerelay_core.scoring.kernel import ABOUT_EQUAL, best, log_utility, order
+from freerelay_core.scoring.kernel import best, log_utility, order
 from freerelay_core.scoring.kinds import catalogue_quality
 from freerelay_core.scoring.limits import Expected, Limit, apply_limits
+from freerelay_core.scoring.reference import ABOUT_EQUAL
 from freerelay_core.scoring.sensitivity import Sensitivity, sensitivity
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from freerelay_core.preference import FACTORS
-from freerelay_core.scoring.kernel import ABOUT_EQUAL
+from freerelay_core.scoring.reference import ABOUT_EQUAL
 
 __all__ = ["Comparison", "compare", "comparison_words"]
 

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ABOUT_EQUAL", "best", "log_utility", "order"]
+from freerelay_core.scoring.reference import TIE_GRID
+
+__all__ = ["best", "log_utility", "order"]
 
 Floats = npt.NDArray[np.float64]
-
-ABOUT_EQUAL = 0.05
-"""Endpoints whose utility is within 5 % of the winner's are about equal: the inputs are not surer than that."""
-
-TIE_GRID = 1e-9
-"""Log utilities are compared on this grid, so that other processors (last bits differ) give the same order."""
 
 
 def log_utility(log_factors: Sequence[Floats] | Floats, exponents: Floats) -> Floats:

@@ -1,5 +1,8 @@
 """Every constant of the scoring, with its reason. Reference points are absolute: no factor depends on other endpoints.
 
+What is assumed of an endpoint until outcomes say better stands on lower floors: failures and the reading of input in
+`behaviour`, how much each assumption weighs against outcomes in `fleet.lessons`.
+
 Elo figures are on the scale of the catalogue's abilities; difficulty anchors are the ability at which public tests are
 passed half of the time.
 """
@@ -31,7 +34,10 @@ REFERENCE_SPEED = 100.0
 """The reference answers after 0.5 s and decodes 100 tokens/s: an ordinary hosted model of 2026."""
 
 LATENCY_TOLERANCE = np.array([2.0 / 3.0, 2.0, 8.0, np.inf])
-"""How many times the reference's time halves the factor, by latency class. In a batch nobody waits: factor 1."""
+"""How many times the reference's time halves the factor, by latency class: realtime, interactive, standard, batch.
+At 1 for interactive ones `balanced` chooses as `performance-first` does, at 3 as `cost-optimized` does
+(`benchmarks/quality.py` prints the shares); three times less patient while somebody types, four times more where an
+answer is only read later. In a batch nobody waits: factor 1."""
 
 ORDINARY_USD = (1.75, 0.175, 8.75)
 """USD per million tokens (input, cached, output): seven eighths of what four vendors list for their mid-frontier model
@@ -63,10 +69,17 @@ SCHEMA_PRIOR_WEIGHT = 20.0
 """The assumed share counts as this many checked answers."""
 
 HEADROOM_BITES_BELOW = 0.2
-"""Quota matters only when less than a fifth of it is left."""
+"""Quota matters only when less than a fifth of it is left: a burst of a minute still fits then. Assumed."""
 
 LOCKED_DOWN_PENALTY = 0.5
-"""Safety factor of an endpoint that is not cleared for confidential use, under a locked-down posture."""
+"""Safety factor of an endpoint that is not cleared for confidential use, under a locked-down posture: as much as an
+answer half as likely to be good. Assumed; what must not happen at all is for a rule to exclude."""
+
+ABOUT_EQUAL = 0.05
+"""Endpoints whose utility is within 5 % of the winner's are about equal: the inputs are not surer than that."""
+
+TIE_GRID = 1e-9
+"""Log utilities are compared on this grid, so that other processors (last bits differ) give the same order."""
 
 POLICY_WEIGHT = 2.0
 """What a rule's `prefer` is worth where the rule states no weight: as much as halving the utility of the rest."""
@@ -87,4 +100,5 @@ ABILITY_OF_FAMILY = {
     TaskFamily.CREATIVE: "creative",
     TaskFamily.VISION: "general",
 }
-"""Which rated ability a task family reads."""
+"""Which rated ability a task family reads: the one whose tests ask for the same. Classifying and extracting follow an
+instruction; summaries, answers from documents and contracts hang on a long input; a plan is carried out by agents."""
