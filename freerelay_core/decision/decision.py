@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +50,7 @@ __all__ = ["Decision", "ExcludedEndpoint", "RankedEndpoint"]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class RankedEndpoint:
+class RankedEndpoint(NamedTuple):
     """One row of a ranking. Cost in USD a request, latencies in s, quality the expected share of good answers."""
 
     endpoint: str
@@ -173,36 +172,56 @@ class Decision:
 
     def row(self, position: int) -> RankedEndpoint:
         """The ranked endpoint at this position, 0 being the winner."""
-        e = self.order[position]
-        snapshot, p50, p95 = self.snapshot, *self.latencies_s
-        logs = self.evaluation.of_one[:, e]
-        ratio = self._score(position)
-        factors = {
-            name: (float(np.exp(value)), self.exponents[name], float(self.exponents[name] * value))
-            for name, value in zip(FACTORS, logs, strict=True)
-        }
-        return RankedEndpoint(
-            endpoint=snapshot.endpoint_ids[e],
-            provider=snapshot.providers[e],
-            model=snapshot.models[e],
-            score=100.0 * ratio,
-            utility=float(np.exp(self.log_utilities[e])),
-            log_utility=float(self.log_utilities[e]),
-            cost_usd=float(self.evaluation.cost_usd[e]),
-            latency_p50_s=float(p50[e]),
-            latency_p95_s=float(p95[e]),
-            quality=factors["quality"][0],
-            graded=float(snapshot.learned.graded[_FAMILY[self.profile.family], e]),
-            basis=self._basis(e),
-            simulated=bool(snapshot.simulated[e]),
-            about_equal=ratio >= 1.0 - ABOUT_EQUAL,
-            factors=factors,
-        )
+        return self._rows([self.order[position]])[0]
 
     @property
     def ranking(self) -> list[RankedEndpoint]:
         """All ranked endpoints, best first."""
-        return [self.row(position) for position in range(len(self.order))]
+        return self._rows(self.order)
+
+    def _rows(self, chosen: Sequence[int]) -> list[RankedEndpoint]:
+        """Rows of some ranked endpoints. Column by column: numbers leave numpy many at a time, not one by one."""
+        if not chosen:
+            return []
+        snapshot, evaluation, at = self.snapshot, self.evaluation, np.array(chosen, dtype=np.intp)
+        logs, weights = evaluation.of_one.take(at, axis=1), exponent_array(self.exponents)
+        named, best = weights.tolist(), float(self.log_utilities[self.order[0]])
+        columns = (
+            self.log_utilities[at],
+            evaluation.cost_usd[at],
+            *(times[at] for times in self.latencies_s),
+            snapshot.learned.graded[_FAMILY[self.profile.family], at],
+            self._weakest_kinds(at),
+            snapshot.simulated[at],
+            np.exp(logs).T,
+            (weights[:, None] * logs).T,
+        )
+        rows = []
+        for e, log_utility, cost, p50, p95, graded, kind, simulated, values, contributions in zip(
+            chosen, *(column.tolist() for column in columns), strict=True
+        ):
+            ratio = math.exp(log_utility - best)
+            factors = dict(zip(FACTORS, zip(values, named, contributions, strict=True), strict=True))
+            rows.append(
+                RankedEndpoint(
+                    endpoint=snapshot.endpoint_ids[e],
+                    provider=snapshot.providers[e],
+                    model=snapshot.models[e],
+                    score=100.0 * ratio,
+                    utility=math.exp(log_utility),
+                    log_utility=log_utility,
+                    cost_usd=cost,
+                    latency_p50_s=p50,
+                    latency_p95_s=p95,
+                    quality=factors["quality"][0],
+                    graded=graded,
+                    basis=KINDS[kind],
+                    simulated=simulated,
+                    about_equal=ratio >= 1.0 - ABOUT_EQUAL,
+                    factors=factors,
+                )
+            )
+        return rows
 
     @property
     def excluded(self) -> list[ExcludedEndpoint]:
@@ -242,10 +261,6 @@ class Decision:
             quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
             rules=self.directive.rules,
         )
-
-    def _score(self, position: int) -> float:
-        """Utility over the winner's."""
-        return math.exp(self.log_utilities[self.order[position]] - self.log_utilities[self.order[0]])
 
     @cached_property
     def reason(self) -> str:
@@ -308,13 +323,16 @@ class Decision:
             "excluded": [row.as_dict() for row in self.excluded],
         }
 
-    def _basis(self, endpoint: int) -> str:
-        family, learned = self.profile.family, self.snapshot.learned
+    def _weakest_kinds(self, endpoints: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
+        """What the figures of these endpoints rest on at the weakest, indices into `KINDS`."""
+        family, snapshot = self.profile.family, self.snapshot
         ability, row = ABILITIES.index(ABILITY_OF_FAMILY[family]), _FAMILY[family]
-        weakest = max(self.snapshot.ability_kinds[ability, endpoint], self.snapshot.speed_kinds[endpoint])
-        if learned.thinking_tokens[row, endpoint] > 0:
-            weakest = max(weakest, learned.thinking_kinds[row, endpoint])
-        return KINDS[weakest]
+        thinks = snapshot.learned.thinking_tokens[row, endpoints] > 0
+        weakest: npt.NDArray[np.int8] = np.maximum(
+            np.maximum(snapshot.ability_kinds[ability, endpoints], snapshot.speed_kinds[endpoints]),
+            snapshot.learned.thinking_kinds[row, endpoints] * thinks,
+        )
+        return weakest
 
     def _detail(self, endpoint: int) -> str:
         code = Excluded(self.evaluation.excluded[endpoint])
