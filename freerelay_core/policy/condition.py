@@ -153,7 +153,12 @@ def _samples() -> tuple[cel.Context, ...]:
             tenant="example",
             tier=next(tiers),
             preference=next(preferences),
-            conditions=Conditions(healthy_share=number % 5 / 4, schema_success=number % 3 / 2, weekday=next(weekdays)),
+            conditions=Conditions(
+                healthy_share=number % 5 / 4,
+                failing_providers=("example",) if number % 2 else (),
+                schema_success=number % 3 / 2,
+                weekday=next(weekdays),
+            ),
             budget_left=number % 5 / 4,
         )
         for number, (family, depth) in enumerate((family, depth) for family in TaskFamily for depth in Depth)

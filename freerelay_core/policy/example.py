@@ -54,6 +54,7 @@ class Example(StrictModel):
     hour: int = Field(12, ge=0, le=23, description="Hour of the day (UTC).")
     weekday: int = Field(3, ge=1, le=7, description="1 is Monday.")
     healthy_share: float = Field(1.0, ge=0, le=1, description="Share of the endpoints whose breaker is closed.")
+    failing_providers: tuple[str, ...] = Field((), description="Providers that fail, by id.")
     schema_success: float = Field(1.0, ge=0, le=1, description="Share of the checked answers that kept their contract.")
     budget_left: float = Field(1.0, ge=0, le=1, description="Share of the tenant's budget that is left.")
     expect: Expectation
@@ -79,4 +80,9 @@ class Example(StrictModel):
 
     def conditions(self) -> Conditions:
         """The state of the world around the request."""
-        return Conditions(healthy_share=self.healthy_share, schema_success=self.schema_success, weekday=self.weekday)
+        return Conditions(
+            healthy_share=self.healthy_share,
+            failing_providers=self.failing_providers,
+            schema_success=self.schema_success,
+            weekday=self.weekday,
+        )

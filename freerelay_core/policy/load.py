@@ -157,8 +157,16 @@ def _place(content: Any, path: _Path) -> str:
     return f"{who}: {'.'.join(map(str, field))}: " if field else f"{who}: "
 
 
+_SHAPES = {
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    **dict.fromkeys(("dict_type", "model_type"), "a mapping of names to values"),
+}
+
+
 def _plain(problem: Mapping[str, Any]) -> str:
     """The reason without the library's own words."""
     if problem["type"] == "extra_forbidden":
         return "there is no field of that name."
+    if problem["type"] in _SHAPES:
+        return f"must be {_SHAPES[problem['type']]}."
     return f"{str(problem['msg']).removeprefix('Value error, ')}."

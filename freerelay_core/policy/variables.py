@@ -24,6 +24,8 @@ class Conditions:
 
     healthy_share: float = 1.0
     """Share of the endpoints in service whose breaker is closed; in [0, 1]."""
+    failing_providers: tuple[str, ...] = ()
+    """Providers in service of whose endpoints every breaker is open, by id."""
     schema_success: float = 1.0
     """Share of the checked answers that kept their output contract, over all endpoints (older ones count less)."""
     weekday: int = 1
@@ -38,9 +40,14 @@ def conditions_of(snapshot: Snapshot) -> Conditions:
     healthy = in_service & (snapshot.availability != BREAKER_OPEN)
     return Conditions(
         healthy_share=float(healthy.sum() / served) if (served := in_service.sum()) else 1.0,
+        failing_providers=tuple(sorted(_providers(snapshot, in_service) - _providers(snapshot, healthy))),
         schema_success=float(learned.schema_kept.sum() / seen) if (seen := learned.schema_seen.sum()) else 1.0,
         weekday=snapshot.created_at.isoweekday(),
     )
+
+
+def _providers(snapshot: Snapshot, chosen: npt.NDArray[np.bool_]) -> set[str]:
+    return {snapshot.providers[e] for e in np.flatnonzero(chosen)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,10 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         "healthy_share": Variable(
             "share of the endpoints in service whose breaker is closed, 0.0 to 1.0",
             lambda f: f.conditions.healthy_share,
+        ),
+        "failing_providers": Variable(
+            'list of the providers that fail, as in "groq" in failing_providers: every breaker of theirs is open',
+            lambda f: f.conditions.failing_providers,
         ),
         "schema_success": Variable(
             "share of the checked answers that kept their output contract, 0.0 to 1.0; 1.0 where none was checked",

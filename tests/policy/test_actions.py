@@ -245,8 +245,21 @@ def test_a_condition_reads_the_health_of_the_fleet_and_the_day_of_the_snapshot()
     rules = ({"when": "healthy_share < 0.7", "exclude": ["plain/*"]}, {"when": "weekday == 2", "exclude": ["dear/*"]})
     assert reasons(decided(*rules)) == {"dear/large": "excluded_by_rule"}  # a Tuesday
     failing = replace(SNAPSHOT, availability=np.array([BREAKER_OPEN, 0, 0], dtype=np.int8))
-    assert conditions_of(failing) == Conditions(healthy_share=2 / 3, weekday=2)
+    assert conditions_of(failing) == Conditions(healthy_share=2 / 3, failing_providers=("cheap",), weekday=2)
     assert reasons(decided(*rules, snapshot=failing))["plain/text"] == "excluded_by_rule"
+
+
+def test_a_provider_fails_when_every_breaker_of_its_endpoints_in_service_is_open():
+    rule = {"when": '"one" in failing_providers', "exclude": ["two/*"]}
+    snapshot = builders.snapshot(*(builders.endpoint(name) for name in ("one/a", "one/b", "three/a", "two/a")))
+    half, failing = (
+        replace(snapshot, availability=np.array([BREAKER_OPEN, other, WITHDRAWN, 0], dtype=np.int8))
+        for other in (0, BREAKER_OPEN)
+    )
+    assert conditions_of(half).failing_providers == ()
+    assert "two/a" not in reasons(decided(rule, snapshot=half))
+    assert conditions_of(failing).failing_providers == ("one",)
+    assert reasons(decided(rule, snapshot=failing))["two/a"] == "excluded_by_rule"
 
 
 def test_a_condition_reads_how_often_answers_keep_their_contract():

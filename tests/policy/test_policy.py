@@ -162,7 +162,7 @@ rules:
             "examples: [{name: a, profile: {}, expect: {endpoint: x/*}}]",
             "example 'a': expect.endpoint.0: 'x/\\*' matches no endpoint",
         ),
-        ("- a", "valid dictionary"),
+        ("- a", "a mapping of names"),
         ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
         ("rules: [{name: a}]", "asks for nothing"),
         ("rules: [{name: a, when: 'task ==', prefer: ['groq/*']}]", "rule 'a'"),
@@ -254,6 +254,38 @@ def test_an_example_that_says_little_is_an_ordinary_request_at_noon(tmp_path):
     assert example.budget_left == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("rules: 5", "rules: must be a list"),
+        ("rules: [3]", "must be a mapping of names to values"),
+        ("- rules", "must be a mapping of names to values"),
+        ("rules: [{name: a, exclude: {a: 1}}]", "exclude: must be a list"),
+    ],
+)
+def test_another_shape_than_that_of_rules_is_told_in_plain_words(rules, content, said):
+    with pytest.raises(ConfigurationError, match=said):
+        rules(content)
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        "[1].all (x, true)",
+        "[1] .map(x, x) == [1]",
+        "[1].filter// c\n(x, true) == [1]",
+        r'r"\" == "" || [1].all(x, true)',
+        "'''it's''' == '' || [1].exists_one(x, true)",
+        'b"x" == b"" || [1].map(x, x) == [1]',
+        '""" == "" || [1].exists(x, true)',
+    ],
+)
+def test_no_trick_of_writing_gets_a_loop_into_a_condition(trick):
+    rule = {"name": "a", "when": trick, "exclude": ["groq/*"]}
+    with pytest.raises(ConfigurationError, match="rule 'a': when: "):
+        read_policy({"rules": [rule]}, IDS, source="test")
+
+
 def test_content_that_stands_in_no_file_has_no_line():
     with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name\.$"):
         read_policy({"rules": [{"name": "a", "exclude": ["groq/*"], "hedge": True}]}, IDS, source="stored")
@@ -267,6 +299,7 @@ def test_content_that_stands_in_no_file_has_no_line():
         *("input_tokens <= 1", "input_tokens >= 100000", "output_tokens <= 1", "output_tokens >= 10000"),
         *(f"{share} == {value}" for share in ("healthy_share", "budget_left") for value in (0.0, 0.25, 0.5, 0.75, 1.0)),
         *(f"schema_success == {value}" for value in (0.0, 0.5, 1.0)),
+        *(f"size(failing_providers) == {size}" for size in (0, 1)),
         *(f'tier == "{tier}"' for tier in ("free", "bronze", "silver", "gold")),
         *(f'preference == "{preference}"' for preference in RoutingPreference),
         *(f'contract == "{contract.label}"' for contract in OutputContract),
@@ -297,7 +330,7 @@ def test_a_condition_reads_the_facts_of_a_request(sighted):
     assert all(read[name] is False for name in others)
     neutral = {
         "tenant": "", "tier": "", "preference": "balanced",
-        "healthy_share": 1.0, "schema_success": 1.0, "weekday": 1,
+        "healthy_share": 1.0, "failing_providers": (), "schema_success": 1.0, "weekday": 1,
     }  # fmt: skip
     stated = {"hour": 7, "depth": 3, "locked_down": sighted, "input_tokens": 500, "output_tokens": 200, "task": "chat"}
     for name, value in (neutral | stated | {"budget_left": 0.55}).items():
