@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from builders import logged_decision
@@ -14,7 +15,7 @@ UNKNOWN = "01a21381-ebe3-7cea-81da-200f4055f1a6"
 
 
 @pytest.fixture
-def foreign(running) -> dict[str, str]:
+def foreign(running) -> Iterator[dict[str, str]]:
     """Ids of another tenant's things, by the parameter that would name them."""
     application = running.application
     tenant_id, _ = running.new_tenant()
@@ -23,12 +24,14 @@ def foreign(running) -> dict[str, str]:
     ranked = trace.JOBS.start(tenant_id, "secret trace", lambda _: None)
     rehearsed = what_if.JOBS.start(what_if.OWNER, "secret scenario", lambda _: None)
     scenario = running.run(application.store.save_scenario("secret scenario", {"changes": []}))
-    return {
+    yield {
         "activity.decision": decision.id,
         "simulator.job": ranked.id,
         "what-if.job": rehearsed.id,
         "what-if.scenario": scenario.id,
     }
+    for jobs in (trace.JOBS, what_if.JOBS):
+        jobs._jobs.clear()
 
 
 def shown(page, identifier: str) -> list[str]:

@@ -35,8 +35,7 @@ def texts(page) -> str:
 
 def finished(page):
     """The page once its job has ended."""
-    (job,) = jobs.JOBS._jobs.values()
-    assert job.wait(30)
+    assert jobs.JOBS.get(jobs.OWNER, page.query_params["job"]).wait(30)
     return page.run()
 
 
