@@ -21,11 +21,14 @@ __all__ = ["learned"]
 
 
 def learned(*, as_json: AsJson = False) -> None:
-    """List what answers have taught, beside the weight of the prior that it corrects (docs/learning.md)."""
+    """List what answers have taught, beside the weight of the prior that it corrects (docs/learning.md).
+
+    After a half-life of newer outcomes one counts half.
+    """
     lessons = with_store(load_settings(), SystemClock(), lambda store: store.lessons())
     lessons.sort(key=lambda lesson: (lesson.kind, lesson.scope, lesson.endpoint, lesson.simulated))
     if as_json:
-        rows = [asdict(lesson) | {"mean": lesson.total / lesson.weight} for lesson in lessons]
+        rows = [asdict(lesson) | {"mean": lesson.total / lesson.weight} | _prior(lesson) for lesson in lessons]
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     elif lessons:
         _draw(lessons)
@@ -34,7 +37,7 @@ def learned(*, as_json: AsJson = False) -> None:
 
 
 def _draw(lessons: list[Lesson]) -> None:
-    names = ("outcomes", "weight", "prior's\nweight", "mean")
+    names = ("outcomes", "weight", "prior's\nweight", "half-\nlife", "mean")
     numbers = [Column(name, justify="right", no_wrap=True) for name in names]
     table = Table(
         Column("what", no_wrap=True),
@@ -46,18 +49,26 @@ def _draw(lessons: list[Lesson]) -> None:
         padding=(0, 1, 0, 0),
     )
     for lesson in lessons:
-        kind = KINDS.get(lesson.kind)
         table.add_row(
             lesson.kind,
             lesson.scope,
             lesson.endpoint,
             f"{lesson.outcomes:,}",
             f"{lesson.weight:,.1f}",
-            "" if kind is None else f"{kind.prior_weight:.0f}",
+            *("" if figure is None else f"{figure:.0f}" for figure in _prior(lesson).values()),
             _mean(lesson.total / lesson.weight),
             "simulated" if lesson.simulated else "measured",
         )
     Console().print(table)
+
+
+def _prior(lesson: Lesson) -> dict[str, float | None]:
+    """How much the prior weighs against it, and after how many newer outcomes one counts half.
+
+    None for what another release learns.
+    """
+    kind = KINDS.get(lesson.kind)
+    return {"prior_weight": kind and kind.prior_weight, "half_life": kind and kind.half_life}
 
 
 def _mean(mean: float) -> str:

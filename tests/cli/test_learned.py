@@ -32,9 +32,11 @@ def test_what_was_learned_is_listed_with_its_weight_and_basis(database):
         3,
         0.75,
     )
+    assert (row["prior_weight"], row["half_life"]) == (10, 500)
     drawn = printed("learned", **where)
     assert "measured" in drawn
     assert "0.75" in drawn
+    assert " 500 " in drawn
 
 
 def test_an_ordinary_terminal_shows_whole_words_and_plain_numbers(database):
