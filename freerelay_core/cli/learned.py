@@ -68,7 +68,8 @@ def _prior(lesson: Lesson) -> dict[str, float | None]:
     None for what another release learns.
     """
     kind = KINDS.get(lesson.kind)
-    return {"prior_weight": kind and kind.prior_weight, "half_life": kind and kind.half_life}
+    weighs, half_life = (None, None) if kind is None else (kind.prior_weight, kind.half_life)
+    return {"prior_weight": weighs, "half_life": half_life}
 
 
 def _mean(mean: float) -> str:
