@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from freerelay_core.decision import decide
 from freerelay_core.preference import RoutingPreference
 from tests import prototype
-from tests.scoring.test_acceptance import FILE, named, profile_of
+from tests.acceptance import CASES, FILE, NARROW, named, narrower, profile_of
 
 pytestmark = [
     pytest.mark.shared,
     pytest.mark.skipif(not prototype.FILE.exists(), reason="the data beside the project is absent"),
-]
-
-CASES = {case["name"]: case for case in FILE["cases"]}
-NARROW = [
-    (case["name"], preference, case)
-    for case in FILE["without_google_free_and_self"]
-    for preference in RoutingPreference
-    if preference in case
 ]
 
 
@@ -39,6 +33,8 @@ def test_the_winner_is_an_endpoint_that_people_would_choose(endpoints, name, pre
     won = decided(endpoints, CASES[name], preference).endpoints[0]
     assert named(won, CASES[name][preference.value]), won
     assert not named(won, CASES[name].get("never", ()))
+    first_token_s = next(e.first_token_s.value for e in endpoints if e.id == won)
+    assert first_token_s <= CASES[name].get("first_token_s", math.inf)
 
 
 @pytest.mark.parametrize("preference", list(RoutingPreference))
@@ -50,9 +46,14 @@ def test_without_endpoints_whose_latency_is_a_prior_it_or_one_about_equal_is(end
     assert any(named(endpoint, CASES[name][preference.value]) for endpoint in about_equal), about_equal
 
 
-@pytest.mark.parametrize(("name", "preference", "sets"), NARROW)
-def test_without_google_free_and_self_hosted_ones_the_next_best_win(endpoints, name, preference, sets):
-    narrow = [e for e in endpoints if e.provider not in {"google", "self-hosted"} and not e.free_tier]
-    won = decided(narrow, CASES[name], preference).endpoints[0]
+@pytest.mark.parametrize(("case", "preference", "sets"), NARROW)
+def test_without_google_free_and_self_hosted_ones_the_next_best_win(endpoints, case, preference, sets):
+    won = decided(narrower(endpoints), case, preference).endpoints[0]
     assert named(won, sets[preference.value]), won
     assert not named(won, sets.get("never", ()))
+
+
+@pytest.mark.parametrize("preference", list(RoutingPreference))
+def test_of_free_endpoints_one_that_people_would_choose_wins(endpoints, preference):
+    won = decided([e for e in endpoints if e.free_tier], FILE["free_only"], preference).endpoints[0]
+    assert named(won, FILE["free_only"]["all"]), won
