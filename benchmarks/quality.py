@@ -9,9 +9,11 @@ DIR/azure-llm-2023/AzureLLMInferenceTrace_conv.csv, in each family; and once mor
 the trace's own clock, as if it were the whole traffic of one account. The constants are then tried over the catalogue
 in DIR/catalogue-proto-2026-11 too, and `prototype_shares_off` says how far its shares are from the published ones.
 
-Part two needs `--data`: DIR/router-outcomes-9/outcomes.csv (columns task, family, prompt_chars, then one a model, the
-score of its answer from 0 to 1). The rows are split at random into those that are learned from and those that count,
-once a seed; baselines stand in the same run.
+The winners of the acceptance cases (tests/data/acceptance.yaml) follow, over the same catalogues.
+
+Part two (`outcomes.py`) needs `--data`: DIR/router-outcomes-9/outcomes.csv, or any file of its format by that name. Its
+rows are split at random into those that are learned from and those that count, once a seed; baselines stand in the
+same run. A file of DIR that is absent is said and skipped.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -30,16 +32,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from figures import figure
+from outcomes import outcomes
 
-from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider, load_catalogue
-from freerelay_core.decision import Choice, choose
+from freerelay_core.catalogue import Catalogue, Endpoint, load_catalogue
+from freerelay_core.decision import Choice, choose, decide
 from freerelay_core.fleet import RateLedger
-from freerelay_core.fleet.lessons import Lessons
-from freerelay_core.preference import FACTORS, PREFERENCE_EXPONENTS, RoutingPreference
+from freerelay_core.preference import PREFERENCE_EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, ProfileBatch, RequestProfile, TaskFamily
-from freerelay_core.scoring import catalogue_quality, evaluate, log_utility, reference
+from freerelay_core.scoring import evaluate, log_utility, reference
 from freerelay_core.simulation import read_trace
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
+from tests.acceptance import CASES, FILE, NARROW, named, narrower, profile_of
+from tests.prototype import prototype_endpoints, prototype_snapshot
 
 Floats = npt.NDArray[np.float64]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -70,6 +75,7 @@ on what is asked: trivial questions alone have one winner nine times of ten, so 
 EVERY_DEPTH_AND_CLASS = tuple(product(Depth, LatencyClass))
 
 PROTOTYPE = "catalogue-proto-2026-11/endpoints.csv"
+OUTCOMES = "router-outcomes-9/outcomes.csv"
 TRACE = "azure-llm-2023/AzureLLMInferenceTrace_conv.csv"
 DEPTH_ON_THE_TRACE = Depth.STANDARD
 
@@ -148,20 +154,13 @@ def print_constants(label: str, whole: Snapshot, narrow: Snapshot) -> list[tuple
 def constants_tried(data: Path | None) -> list[dict[str, Any]]:
     """The table over the shipped catalogue; over the prototype one, how far it is from the published shares."""
     print_constants("shipped catalogue", *catalogues().values())
-    if data is None:
+    if (path := _found(data, PROTOTYPE)) is None:
         return []
-    from tests.prototype import prototype_endpoints, prototype_snapshot  # noqa: PLC0415 - only this needs what tests need
-
-    endpoints = prototype_endpoints(data / PROTOTYPE)
+    endpoints = prototype_endpoints(path)
     table = print_constants("prototype catalogue", *map(prototype_snapshot, (endpoints, narrower(endpoints))))
     pairs = [(row, c.published) for row, c in zip(table, OTHER_CONSTANTS, strict=True) if c.published is not None]
     off = float(np.mean([np.abs(np.subtract(row, published)) for row, published in pairs]))
-    return [_figure("prototype_shares_off", off, "mean share")]
-
-
-def narrower(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """Without those that win by their price alone."""
-    return [e for e in endpoints if e.provider not in {"google", "self-hosted"} and not e.free_tier]
+    return [figure("prototype_shares_off", off, "mean share")]
 
 
 def catalogues() -> dict[str, Snapshot]:
@@ -251,12 +250,12 @@ def preferences_differ(data: Path | None) -> list[dict[str, Any]]:
         suffix = "" if label == "all endpoints" else "_narrow"
         shares = equal_shares([first])
         _print(f"equal first choices, 195 requests, {label}", shares)
-        figures += [_figure(f"{name}{suffix}", share, "share", MOST_EQUAL[name]) for name, share in shares.items()]
+        figures += [figure(f"{name}{suffix}", share, "share", most=MOST_EQUAL[name]) for name, share in shares.items()]
         every = requests(EVERY_DEPTH_AND_CLASS)
         all_first = {preference: choice.endpoint for preference, choice in winners(snapshot, every).items()}
         shares = equal_shares([all_first])
         _print(f"equal first choices, every depth and class, {label}", shares)
-        figures += [_figure(f"{name}_every_class{suffix}", share, "share") for name, share in shares.items()]
+        figures += [figure(f"{name}_every_class{suffix}", share, "share") for name, share in shares.items()]
         for depth in Depth:
             share = equal_shares([{p: endpoint[every.depth == depth] for p, endpoint in all_first.items()}])
             print(f"  {depth.label:18}" + "".join(f"{value:9.2f}" for value in share.values()), file=sys.stderr)
@@ -265,220 +264,59 @@ def preferences_differ(data: Path | None) -> list[dict[str, Any]]:
                 f"  {preference:18} {choice.cost_usd.mean():8.4f} USD a request, quality {choice.quality.mean():.3f}",
                 file=sys.stderr,
             )
-        if data is not None:
-            shares = on_trace(snapshot, data / TRACE)
+        if (trace := _found(data, TRACE)) is not None:
+            shares = on_trace(snapshot, trace)
             _print(f"equal first choices, trace x {len(FAMILIES)} families, {label}", shares)
-            figures += [_figure(f"{name}_trace{suffix}", share, "share") for name, share in shares.items()]
+            figures += [figure(f"{name}_trace{suffix}", share, "share") for name, share in shares.items()]
             endpoints = [each for each in load_catalogue().endpoints if each.id in snapshot.endpoint_ids]
-            shares, moved = limited_on_trace(snapshot, endpoints, data / TRACE)
+            shares, moved = limited_on_trace(snapshot, endpoints, trace)
             _print(f"the same with limits on the trace's clock, {label}", shares | {"not at the first choice": moved})
-            figures += [_figure(f"{name}_trace_limited{suffix}", share, "share") for name, share in shares.items()]
-            figures.append(_figure(f"moved_by_limits_trace{suffix}", moved, "share"))
+            figures += [figure(f"{name}_trace_limited{suffix}", share, "share") for name, share in shares.items()]
+            figures.append(figure(f"moved_by_limits_trace{suffix}", moved, "share"))
     return figures
 
 
-# -- part two: outcomes of nine models
+# -- the acceptance cases
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What was publicly known of a model before any outcome."""
-
-    name: str
-    general: float
-    code: float
-    math: float
-    creative: float
-    usd: tuple[float, float]
-    """Input and output, per million tokens."""
-
-
-# Elo: LMArena, text, style-controlled, 2026-08-19 (overall, coding, math, creative writing), rounded to tens. Five are
-# not listed and take the nearest relative that is: codegemma-7b gemma-1.1-7b-it, the two chatqa the Llama 3 that they
-# were tuned from, mistral v0.3 its v0.2, qwen2.5-7b qwen1.5-14b-chat; mathematics of super-49b-v1 are v1.5's less 15.
-# USD: list prices in genai-prices 0.2.3 (OpenRouter, Novita, OVHcloud), 2026-11; codegemma-7b at gemma-2-9b's, 51b at
-# super-49b's, chatqa at their Llama 3's.
-MODELS = (
-    Model("codegemma-7b", 1180, 1220, 1160, 1150, (0.07, 0.07)),
-    Model("gemma-2-9b-it", 1270, 1270, 1220, 1260, (0.07, 0.07)),
-    Model("llama-3.1-8b-instruct", 1210, 1260, 1190, 1180, (0.05, 0.08)),
-    Model("llama-3.1-nemotron-51b-instruct", 1290, 1310, 1270, 1260, (0.13, 0.40)),
-    Model("llama-3.3-nemotron-super-49b-v1", 1330, 1360, 1370, 1300, (0.13, 0.40)),
-    Model("llama3-chatqa-1.5-70b", 1280, 1310, 1260, 1250, (0.51, 0.74)),
-    Model("llama3-chatqa-1.5-8b", 1220, 1250, 1190, 1200, (0.04, 0.04)),
-    Model("mistral-7b-instruct-v0.3", 1150, 1190, 1130, 1100, (0.11, 0.11)),
-    Model("qwen2.5-7b-instruct", 1190, 1240, 1170, 1140, (0.10, 0.20)),
-)
-
-PROFILES = {
-    "know": (TaskFamily.JUDGE, Depth.STANDARD),
-    "qa": (TaskFamily.JUDGE, Depth.STANDARD),
-    "expert": (TaskFamily.JUDGE, Depth.HARD),
-    "reason": (TaskFamily.JUDGE, Depth.HARD),
-    "math": (TaskFamily.MATH, Depth.STANDARD),
-    "code": (TaskFamily.CODE, Depth.STANDARD),
-    "creative": (TaskFamily.CREATIVE, Depth.STANDARD),
-}
-"""Our family and depth for each of the file's families."""
-CHARS_A_TOKEN = 4
-ANSWER_TOKENS = 200
-"""Assumed for every answer; the file counts none."""
-OUTCOMES = 50
-QUALITY_ALONE = np.array([float(name == "quality") for name in FACTORS])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Graded:
-    """R prompts: the file's family, and the score of each of M models, shape (R, M)."""
-
-    family: npt.NDArray[np.str_]
-    profiles: ProfileBatch
-    score: Floats
-
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Graded:
-        return Graded(self.family[rows], self.profiles[rows], self.score[rows])
-
-
-def read_outcomes(path: Path) -> Graded:
-    """The outcomes in a file."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    families = np.array([row["family"] for row in rows])
-    profiles = [
-        RequestProfile(
-            *PROFILES[row["family"]],
-            input_tokens=int(row["prompt_chars"]) // CHARS_A_TOKEN,
-            output_tokens=ANSWER_TOKENS,
-        )
-        for row in rows
-    ]
-    scores = np.array([[float(row[model.name]) for model in MODELS] for row in rows])
-    return Graded(families, ProfileBatch.of(profiles), scores)
-
-
-def models_snapshot() -> Snapshot:
-    """The nine models as endpoints of one provider, alike but for ability and price; in the order of `MODELS`."""
-
-    def figure(value: float) -> Figure:
-        return Figure(value, value, value, "published", "benchmark", "2026-11")
-
-    endpoints = [
-        Endpoint(
-            id=f"nine/{model.name}",
-            provider="nine",
-            model=model.name,
-            effort=None,
-            upstream_model=model.name,
-            price=FixedPrice(model.usd[0], model.usd[0], model.usd[1]),
-            context_tokens=1_000_000,
-            max_output_tokens=1_000_000,
-            capabilities=frozenset(),
-            free_tier=False,
-            abilities={name: figure(getattr(model, name, model.general)) for name in ABILITIES},
-            first_token_s=figure(0.5),
-            tokens_per_s=figure(100.0),
-            thinking_tokens=figure(0.0),
-        )
-        for model in MODELS
-    ]
-    provider = Provider("nine", "nine", "http://127.0.0.1:9", None)
-    return catalogue_snapshot(Catalogue({"nine": provider}, tuple(endpoints)), NOON)
-
-
-def taught(snapshot: Snapshot, learning: Graded, random: np.random.Generator) -> dict[str, Snapshot]:
-    """The snapshot after 50 graded outcomes of each endpoint, for each of the file's families."""
-    found = {}
-    for family, (ours, depth) in PROFILES.items():
-        rows, lessons = np.flatnonzero(learning.family == family), Lessons(snapshot)
-        for model in range(len(MODELS)):
-            expected = catalogue_quality(snapshot, model, ours, depth)
-            for row in random.choice(rows, OUTCOMES, replace=False):
-                lessons.record("quality", ours.value, model, learning.score[row, model], expected=expected)
-        found[family] = replace(snapshot, learned=lessons.learned())
-    return found
-
-
-def chosen(by_family: Mapping[str, Snapshot], graded: Graded, exponents: Floats) -> tuple[float, float]:
-    """Mean score, and mean USD a request, of what the core chooses on the snapshot of each family."""
-    score, usd = np.empty(len(graded.family)), np.empty(len(graded.family))
-    for family, snapshot in by_family.items():
-        rows = np.flatnonzero(graded.family == family)
-        choice = choose(evaluate(snapshot, graded.profiles[rows]), exponents)
-        score[rows], usd[rows] = graded.score[rows, choice.endpoint], choice.cost_usd
-    return float(score.mean()), float(usd.mean())
-
-
-def baselines(test: Graded) -> dict[str, float]:
-    """What needs no router; the best single model and the family oracle know the answers that count."""
-    by_family = [test.score[test.family == family] for family in PROFILES]
-    cheapest = min(range(len(MODELS)), key=lambda m: sum(MODELS[m].usd))
-    return {
-        "random": float(test.score.mean()),
-        "cheapest": float(test.score[:, cheapest].mean()),
-        "best_single": float(test.score.mean(axis=0).max()),
-        "family_oracle": sum(float(s.sum(axis=0).max()) for s in by_family) / len(test.family),
-        "oracle": float(test.score.max(axis=1).mean()),
-    }
-
-
-def run(graded: Graded, snapshot: Snapshot, seed: int) -> dict[str, float]:
-    """One split."""
-    random = np.random.default_rng(seed)
-    rows = random.permutation(len(graded.family))
-    learning, test = graded[rows[: len(rows) // 2]], graded[rows[len(rows) // 2 :]]
-    learned, untaught = taught(snapshot, learning, random), dict.fromkeys(PROFILES, snapshot)
-    balanced = PREFERENCE_EXPONENTS[BALANCED]
-    score, usd = chosen(learned, test, balanced)
-    singles_usd = evaluate(snapshot, test.profiles).cost_usd.mean(axis=0)
-    better = (singles_usd < usd) & (test.score.mean(axis=0) > score)
-    found = baselines(test)
-    found |= {
-        "acc_prior": chosen(untaught, test, QUALITY_ALONE)[0],
-        "acc_50_outcomes": chosen(learned, test, QUALITY_ALONE)[0],
-        "balanced_acc_prior": chosen(untaught, test, balanced)[0],
-        "balanced_acc_50_outcomes": score,
-        "balanced_usd_per_1000": usd * 1000,
-        "cheapest_usd_per_1000": float(singles_usd.min()) * 1000,
-        "balanced_beaten_by": float(better.sum()),
-        "balanced_beaten_by_cheapest": float(better[int(singles_usd.argmin())]),
-    }
-    found["gain_over_best_single"] = found["acc_50_outcomes"] - found["best_single"]
-    return found
-
-
-def outcomes(path: Path, seeds: int) -> list[dict[str, Any]]:
-    """Part two."""
-    graded, snapshot = read_outcomes(path), models_snapshot()
-    runs = [run(graded, snapshot, seed) for seed in range(seeds)]
-    mean = {name: float(np.mean([each[name] for each in runs])) for name in runs[0]}
-    error = {name: float(np.std([each[name] for each in runs], ddof=1) / np.sqrt(seeds)) for name in runs[0]}
-    print(f"\n{path.name}: mean and standard error over {seeds} splits", file=sys.stderr)
-    for name, value in mean.items():
-        print(f"  {name:28}{value:9.4f} ± {error[name]:.4f}", file=sys.stderr)
-    figures = [_figure(name, value, _UNITS.get(name, "mean score")) for name, value in mean.items()]
-    aims = {
-        "acc_50_outcomes": (0.63, mean["acc_50_outcomes"] >= 0.63),
-        "gain_over_best_single": (
-            "2 standard errors",
-            mean["gain_over_best_single"] > 2 * error["gain_over_best_single"],
-        ),
-        "balanced_beaten_by_cheapest": (0, max(each["balanced_beaten_by_cheapest"] for each in runs) == 0),
-    }
-    for figure in figures:
-        figure["aim"], figure["met"] = aims.get(figure["name"], (None, None))
-        figure["standard_error"] = round(error[figure["name"]], 4)
+def acceptance(data: Path | None) -> list[dict[str, Any]]:
+    """The winners of the cases on which people agree, and the share of them in the sets that people named."""
+    fleets = {"shipped catalogue": load_catalogue().endpoints}
+    if (path := _found(data, PROTOTYPE)) is not None:
+        fleets["prototype catalogue"] = tuple(prototype_endpoints(path))
+    figures = []
+    for label, endpoints in fleets.items():
+        suffix = "_prototype" if label.startswith("prototype") else ""
+        wide = [(case, preference, case) for case in CASES.values() for preference in RoutingPreference]
+        figures.append(_in_sets(f"acceptance_in_set{suffix}", label, endpoints, wide))
+        where = f"{label}, without google, free, self-hosted"
+        figures.append(_in_sets(f"acceptance_in_set{suffix}_narrow", where, narrower(endpoints), NARROW))
+        case = FILE["free_only"]
+        free = [(case, preference, {preference: case["all"]}) for preference in RoutingPreference]
+        tiers = [endpoint for endpoint in endpoints if endpoint.free_tier]
+        figures.append(_in_sets(f"acceptance_in_set{suffix}_free", f"{label}, free endpoints", tiers, free))
     return figures
 
 
-_UNITS = {
-    "balanced_usd_per_1000": "USD",
-    "cheapest_usd_per_1000": "USD",
-    "balanced_beaten_by": "models that are cheaper and better",
-    "balanced_beaten_by_cheapest": "1 where the cheapest is better",
-}
-
-
-# -- output
+def _in_sets(
+    name: str,
+    label: str,
+    endpoints: Sequence[Endpoint],
+    asked: Sequence[tuple[Mapping[str, Any], RoutingPreference, Mapping[str, Any]]],
+) -> dict[str, Any]:
+    """Print the winner of each case under each preference: "=" where only one about equal is in the set."""
+    snapshot = prototype_snapshot(list(endpoints))
+    print(f"\nwinners, {label}", file=sys.stderr)
+    hits = 0
+    for case, preference, sets in asked:
+        decision = decide(snapshot, profile_of(case), decision_id="d", tenant_preference=preference)
+        winner, wanted = decision.row(0), sets[preference]
+        hit = named(winner.endpoint, wanted)
+        near = any(row.about_equal and named(row.endpoint, wanted) for row in decision.ranking)
+        mark = " " if hit else "=" if near else "!"
+        print(f"{mark} {case['name']:24}{preference:20}{winner.endpoint}", file=sys.stderr)
+        hits += hit
+    return figure(name, hits / len(asked), "share")
 
 
 def main() -> None:
@@ -488,25 +326,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="how many splits into learning and counting rows")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
-    figures = preferences_differ(arguments.data) + constants_tried(arguments.data)
-    if arguments.data is not None:
-        figures += outcomes(arguments.data / "router-outcomes-9" / "outcomes.csv", arguments.seeds)
+    figures = preferences_differ(arguments.data) + constants_tried(arguments.data) + acceptance(arguments.data)
+    if (graded := _found(arguments.data, OUTCOMES)) is not None:
+        figures += outcomes(graded, arguments.seeds)
     if arguments.json:
         print(json.dumps(figures))
         return
-    for figure in figures:
-        print(f"{figure['name']}: {figure['value']} {figure['unit']} (aim {figure['aim']}, met {figure['met']})")
+    for each in figures:
+        print(f"{each['name']}: {each['value']} {each['unit']} (aim {each['aim']}, met {each['met']})")
+
+
+def _found(data: Path | None, name: str) -> Path | None:
+    """A file of the data, or None where there are no data or not this one, which is said."""
+    if data is None:
+        return None
+    path = data / name
+    if not path.is_file():
+        print(f"skipped, as there is no {path}", file=sys.stderr)
+        return None
+    return path
 
 
 def _print(title: str, values: Mapping[str, float]) -> None:
     print(f"\n{title}", file=sys.stderr)
     for name, value in values.items():
         print(f"  {name:28}{value:9.3f}", file=sys.stderr)
-
-
-def _figure(name: str, value: float, unit: str, at_most: float | None = None) -> dict[str, Any]:
-    met = None if at_most is None else value <= at_most
-    return {"name": name, "value": round(value, 4), "unit": unit, "aim": at_most, "met": met}
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from datetime import UTC, datetime
 from pathlib import Path
 
 from freerelay_core.catalogue import ABILITIES, Catalogue, Endpoint, Figure, FixedPrice, Provider
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from tests.builders import NOON
 
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FILE = Path(__file__).parents[2] / "shared/data/catalogue-proto-2026-11/endpoints.csv"
 
 _FLAGS = {"v": "vision", "t": "tools", "s": "structured_output", "j": "json_mode", "p": "confidential"}
