@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_object
 from freerelay_core.clock import SystemClock, new_id
@@ -89,7 +90,7 @@ def _draw(decision: Decision) -> None:
                 str(position),
                 row.endpoint,
                 f"{row.score:.1f}",
-                f"{row.cost_usd * 1000:,.2f}",
+                usd_figure(row.cost_usd * 1000),
                 f"{row.latency_p50_s:.1f}",
                 f"{row.latency_p95_s:.1f}",
                 f"{row.quality:.0%}",

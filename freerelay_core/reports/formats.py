@@ -44,8 +44,8 @@ class ReportFormat(StrEnum):
         if found is None:
             *others, last = (f".{form}" for form in cls)
             raise InvalidRequest(
-                f"{path}: its name does not tell the format of the report: let it end in {', '.join(others)} or {last}, "
-                "or say which with --format.",
+                f"{path}: its name does not tell the format of the report: let it end in {', '.join(others)} or "
+                f"{last}, or say which with --format.",
                 param="format",
             )
         return found

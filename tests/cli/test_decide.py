@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -40,6 +41,22 @@ def test_a_scenario_is_compared_with_the_present(tmp_path):
     run = freerelay("simulate", trace, "--scenario", example)
     assert run.status == 0, run.stderr
     assert "First choices that change" in run.stdout
+
+
+def test_amounts_below_a_cent_keep_two_digits(tmp_path):
+    trace, scenario = tmp_path / "trace.csv", tmp_path / "twice.yaml"
+    trace.write_text(TRACE)
+    scenario.write_text("name: Twice\nchanges: [{traffic: {times: 2}}]")
+    drawn = shell.printed("simulate", trace, "--scenario", scenario)
+    told = printed("simulate", trace, "--scenario", scenario)
+    more = told["scenario"]["cost_usd"] - told["baseline"]["cost_usd"]
+    assert 0 < more < 0.005
+    (figure,) = re.findall(r"Cost in all: (\S+) USD", drawn)
+    assert figure.startswith("+0.00")
+    assert float(figure) == pytest.approx(more, rel=0.05)
+    cheap = REQUEST | {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    shown = shell.printed("decide", "-", "--preference", "cost-optimized", stdin=json.dumps(cheap))
+    assert " 0.00 " not in shown
 
 
 def test_a_scenario_that_cannot_be_meant_is_refused_in_one_line(tmp_path):

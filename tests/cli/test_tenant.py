@@ -69,6 +69,9 @@ def test_a_budget_is_set_listed_and_taken_away(database):
     printed("tenant", "add", "ann@example.com", DATABASE_URL=database)
     shown = printed("tenant", "budget", "ann@example.com", "50", DATABASE_URL=database)
     assert shown == "ann@example.com: budget 50.00 USD a month\n"
+    assert "budget 0.0045 USD" in printed("tenant", "budget", "ann@example.com", "0.0045", DATABASE_URL=database)
+    assert "budget 1,234.56 USD" in printed("tenant", "budget", "ann@example.com", "1234.56", DATABASE_URL=database)
+    printed("tenant", "budget", "ann@example.com", "50", DATABASE_URL=database)
     (listed,) = json.loads(printed("tenant", "list", "--json", DATABASE_URL=database))
     assert listed["budget_usd"] == 50.0
     assert "budget none" in printed("tenant", "budget", "ann@example.com", "none", DATABASE_URL=database)
