@@ -37,7 +37,8 @@ def add(
 ) -> None:
     """Add a tenant; it can send nothing before it has a key."""
     made = with_accounts(
-        lambda accounts: accounts.create_tenant(OPERATOR, email, tier=tier, allow_override=allow_override)
+        lambda accounts: accounts.create_tenant(OPERATOR, email, tier=tier, allow_override=allow_override),
+        may_create=True,
     )
     if as_json:
         typer.echo(orjson.dumps(_shape(made), option=orjson.OPT_INDENT_2))

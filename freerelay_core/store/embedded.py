@@ -41,7 +41,7 @@ from freerelay_core.store.embedded_process import (
     open_private,
 )
 
-__all__ = ["Database", "DatabaseLease", "acquire_database"]
+__all__ = ["Database", "DatabaseLease", "acquire_database", "has_database"]
 
 DATABASE = "freerelay"
 
@@ -129,6 +129,18 @@ class DatabaseLease:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+def has_database(home: Path) -> bool:
+    """Whether the folder `home` holds a database; also True where it cannot be looked into, which `acquire_database`
+    explains. Changes nothing.
+    """
+    try:
+        return any(_Files(home).data.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def acquire_database(home: Path, *, require_ownership: bool = False) -> DatabaseLease:

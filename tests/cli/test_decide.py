@@ -139,8 +139,23 @@ def test_by_the_live_snapshot_decide_prints_what_the_endpoint_says(running, requ
     assert command["excluded"] == answer["excluded"]
 
 
-def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing(request_file, home):
-    assert "freerelay serve" in refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
+def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing_and_where(request_file, home, database):
+    printed("tenant", "add", "ann@example.com", FREERELAY_HOME=str(home))
+    line = refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
+    for word in ("No server has published a snapshot", str(home), "FREERELAY_HOME", "freerelay serve"):
+        assert word in line
+    elsewhere = refused("decide", request_file, "--snapshot", "live", DATABASE_URL=database)
+    assert "DATABASE_URL" in elsewhere
+    assert "password" not in elsewhere
+
+
+@pytest.mark.parametrize("name", ["decide", "simulate", "report"])
+def test_a_live_snapshot_makes_no_database_where_there_is_none(request_file, trace_file, home, name):
+    asked = request_file if name == "decide" else trace_file
+    line = refused(name, asked, "--snapshot", "live", FREERELAY_HOME=str(home))
+    for word in ("no database", str(home), "FREERELAY_HOME", "freerelay serve"):
+        assert word in line
+    assert not home.exists()
 
 
 def test_a_model_that_is_named_is_the_only_one_ranked():
