@@ -45,7 +45,7 @@ class Configuration:
             if published is None:
                 raise Unavailable(
                     f"No server has published a snapshot yet {place_of_store(self.settings)}: start `freerelay serve`, "
-                    "name the place where it runs, or leave out --snapshot."
+                    "name the database of the one that runs, or leave out --snapshot."
                 )
             return Snapshot.load(published.payload)
         return catalogue_snapshot(

@@ -38,8 +38,8 @@ def with_store(
     if settings.local and not has_database(settings.home):
         if not may_create:
             raise ConfigurationError(
-                f"There is no database {place_of_store(settings)}: set FREERELAY_HOME to the folder in which FreeRelay "
-                "runs, or start it with `freerelay serve`.",
+                f"There is no database {place_of_store(settings)}: set FREERELAY_HOME to the home of the FreeRelay "
+                "that is meant (.freerelay where it was started), or start one with `freerelay serve`.",
                 param="FREERELAY_HOME",
             )
         typer.echo(f"A new database is made {place_of_store(settings)}.", err=True)
