@@ -31,7 +31,9 @@ _NUMBERS = [
 
 
 def decide(
-    request: Annotated[Path, typer.Argument(help="File with the body of a chat completion; - is standard input.")],
+    request: Annotated[
+        Path, typer.Argument(help="File with the body of a chat completion; - is standard input.", readable=False)
+    ],
     preference: Annotated[RoutingPreference | None, typer.Option(help="Rank under this routing preference.")] = None,
     task: Annotated[str | None, typer.Option(help="Task family, where the request does not tell.")] = None,
     depth: Annotated[str | None, typer.Option(help="How hard the request is, where it does not tell.")] = None,

@@ -21,7 +21,9 @@ __all__ = ["report"]
 
 
 def report(
-    trace: Annotated[Path, typer.Argument(help="CSV file with the time and the tokens of each request.")],
+    trace: Annotated[
+        Path, typer.Argument(help="CSV file with the time and the tokens of each request.", readable=False)
+    ],
     *,
     form: Annotated[
         ReportFormat | None, typer.Option("--format", help="Of the file; by default as --out ends, html without --out.")

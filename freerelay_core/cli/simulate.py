@@ -43,13 +43,18 @@ _NUMBERS = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,00
 
 
 def simulate(
-    trace: Annotated[Path, typer.Argument(help="CSV or Parquet file with the time and the tokens of each request.")],
+    trace: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file with the time and the tokens of each request.", readable=False)
+    ],
     seed: Annotated[int, typer.Option(help="Seed of the sampled durations.", min=0)] = 0,
     snapshot: Annotated[
         SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
     ] = SnapshotChoice.CATALOGUE,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML file of changes: compare the trace as it is now with what they would do.")
+        Path | None,
+        typer.Option(
+            help="YAML file of changes: compare the trace as it is now with what they would do.", readable=False
+        ),
     ] = None,
     preference: Annotated[
         RoutingPreference, typer.Option(help="Preference in force at present, for --scenario.")
@@ -96,7 +101,8 @@ def _simulate_file(
     if scenario is not None or configuration.policy:
         what = "scenario" if scenario is not None else "rules of FREERELAY_RULES"
         raise UnprocessableRequest(f"{path.name}: a Parquet file is ranked without {what}; use CSV.", param="trace")
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(path.name)
         result = rank_file(
             path,

@@ -42,15 +42,19 @@ def with_store(
                 "that is meant (.freerelay where it was started), or start one with `freerelay serve`.",
                 param="FREERELAY_HOME",
             )
-        typer.echo(f"A new database is made {place_of_store(settings)}.", err=True)
+        return asyncio.run(_on_the_store(settings, clock, work, is_new=True))
     return asyncio.run(_on_the_store(settings, clock, work))
 
 
-async def _on_the_store(settings: Settings, clock: Clock, work: Callable[[Store], Awaitable[T]]) -> T:
+async def _on_the_store(
+    settings: Settings, clock: Clock, work: Callable[[Store], Awaitable[T]], *, is_new: bool = False
+) -> T:
     store = store_elsewhere(settings, clock)
     if store is not None:
         return await _opened(store, work)
     with acquire_database(settings.home) as lease:
+        if is_new:
+            typer.echo(f"A new database was made {place_of_store(settings)}.", err=True)
         return await _opened(PostgresStore(lease.dsn, clock=clock), work)
 
 

@@ -263,6 +263,10 @@ class _Lock:
 
 
 def _make_home(home: Path) -> None:
+    if any("\udc80" <= character <= "\udcff" for character in str(home)):  # bytes that are no UTF-8
+        raise ConfigurationError(
+            f"FREERELAY_HOME {home} cannot hold the database: its name must be UTF-8 text.", param="FREERELAY_HOME"
+        )
     try:
         home.mkdir(parents=True)
     except FileExistsError:
