@@ -9,6 +9,8 @@
 -- is on for every table, and every privilege is taken away before any is given.
 
 begin;
+-- Another start that applies this file needs a moment; a session that keeps the lock would stop every start without a word.
+set local lock_timeout = '2s';
 select pg_advisory_xact_lock(hashtext('freerelay.schema'));
 -- Shorter than `deadlock_timeout`: where live traffic and this file want each other's tables, this file gives way (run it
 -- again), and nobody waits behind it for long.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-__all__ = ["MarkedContent", "NotYaml", "read_marked"]
+__all__ = ["MarkedContent", "NotYaml", "plain_reason", "read_marked"]
+
+_NO_MAPPING = {"dict_type", "model_type", "model_attributes_type"}
+"""What pydantic calls it, with names of classes in its message."""
 
 
 class NotYaml(Exception):
@@ -43,7 +46,11 @@ class MarkedContent:
 
 
 def read_marked(text: str) -> MarkedContent:
-    """The content of a YAML text, an empty mapping for an empty one. Raises `NotYaml`."""
+    """The content of a YAML text, an empty mapping for one of comments alone. Raises `NotYaml`, for an empty one too:
+    that is what a write that failed leaves.
+    """
+    if not text.strip():
+        raise NotYaml(None, "is empty.")
     loader = yaml.CSafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -52,10 +59,21 @@ def read_marked(text: str) -> MarkedContent:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise NotYaml(None if mark is None else mark.line + 1, f"is not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise NotYaml(None, f"is not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # 2026-13-45 is a date by its looks, and none by its month
+        raise NotYaml(None, f"is not YAML: {str(error).splitlines()[0]}") from None
     finally:
         loader.dispose()
+
+
+def plain_reason(problem: Mapping[str, Any]) -> str:
+    """What is wrong in an error of pydantic's, without the library's own words."""
+    if problem["type"] == "extra_forbidden":
+        return "there is no field of that name"
+    if problem["type"] in _NO_MAPPING:
+        return "must be a mapping of names to values"
+    if problem["type"] in {"list_type", "tuple_type"}:
+        return "must be a list"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:

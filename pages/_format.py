@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.scoring.explain import SAME_RATIO, SAME_SECONDS
 
 __all__ = [
@@ -43,17 +44,9 @@ def usd(amount: float | None) -> str:
     """An amount of USD: "$1,234", "$1.64", and below one dollar two significant digits, "$0.0031"."""
     if amount is None or math.isnan(amount):
         return UNKNOWN
-    size, sign = abs(amount), "-" if amount < 0 else ""
-    if size == 0:
-        return "$0"
-    if size < 1e-7:
-        return f"{sign}<{_JOIN}$0.0000001"
-    if size >= 999.995:
-        return f"{sign}${size:,.0f}"
-    if size >= 0.995:
-        return f"{sign}${size:.2f}"
-    digits = 1 - math.floor(math.log10(size))
-    return f"{sign}${size:.{digits}f}"
+    figure, sign = usd_figure(abs(amount)), "-" if amount < 0 else ""
+    least = f"<{_JOIN}" if figure.startswith("<") else ""
+    return f"{sign}{least}${figure.removeprefix('<')}"
 
 
 def usd_per_1000(amount: float | None) -> str:

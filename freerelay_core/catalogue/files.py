@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from freerelay_core.catalogue.shapes import TAGS, RawFile
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, plain_reason, read_marked
 
 __all__ = ["CatalogueFile", "Problem", "read_file", "validated"]
 
@@ -79,8 +79,7 @@ def validated(
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             field = (*under, *(str(part) for part in each["loc"] if part not in TAGS))
-            reason = each["msg"].removeprefix("Value error, ")
-            problems.append(Problem(path, _line(path, field), ".".join(field), reason))
+            problems.append(Problem(path, _line(path, field), ".".join(field), plain_reason(each)))
         return None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from freerelay_core import __version__
 from freerelay_core.errors import FreeRelayError
 
 __all__ = ["main"]
@@ -42,8 +43,19 @@ class _Commands(TyperGroup):
 cli = typer.Typer(cls=_Commands, pretty_exceptions_enable=False, add_completion=False)
 
 
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - so it is called
+    if asked:
+        typer.echo(f"freerelay {__version__}")
+        raise typer.Exit
+
+
 @cli.callback()
-def freerelay() -> None:
+def freerelay(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
     """FreeRelay, an LLM router whose routing its tenants can choose, see and predict."""
 
 

@@ -15,7 +15,10 @@ __all__ = ["with_accounts"]
 T = TypeVar("T")
 
 
-def with_accounts(work: Callable[[Accounts], Awaitable[T]]) -> T:
-    """The result of `work` on them. Running servers hear of every change from the database."""
+def with_accounts(work: Callable[[Accounts], Awaitable[T]], *, may_create: bool = False) -> T:
+    """The result of `work` on them. Running servers hear of every change from the database.
+
+    Raises `ConfigurationError` where there is no database yet, unless it `may_create` one.
+    """
     clock = SystemClock()
-    return with_store(load_settings(), clock, lambda store: work(Accounts(store, clock)))
+    return with_store(load_settings(), clock, lambda store: work(Accounts(store, clock)), may_create=may_create)

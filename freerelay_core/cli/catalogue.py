@@ -50,7 +50,9 @@ _SORTS = {
 def check(
     file: Annotated[
         Path | None,
-        typer.Argument(help="A catalogue file of your own; the one in FREERELAY_CATALOGUE where left out."),
+        typer.Argument(
+            help="A catalogue file of your own; the one in FREERELAY_CATALOGUE where left out.", readable=False
+        ),
     ] = None,
 ) -> None:
     """Check the shipped catalogue with your file above it. Exit status 1 where something is wrong."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from freerelay_core.catalogue import Catalogue, load_catalogue
-from freerelay_core.cli.store import with_store
+from freerelay_core.cli.store import place_of_store, with_store
 from freerelay_core.clock import Clock
 from freerelay_core.config import Settings, load_settings
 from freerelay_core.errors import Unavailable
 from freerelay_core.policy import Policy, load_policy
 from freerelay_core.providers import VendorKeys, find_vendor_keys
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store import Store
 
 __all__ = ["Configuration", "SnapshotChoice", "load_configuration"]
 
@@ -38,23 +37,23 @@ class Configuration:
     def snapshot(self, choice: SnapshotChoice, clock: Clock) -> Snapshot:
         """The fleet as the catalogue alone describes it, or as a running server saw it last.
 
-        Only `live` needs the store. Raises `Unavailable` when no server has left a snapshot there.
+        Only `live` needs the store. Raises `ConfigurationError` when there is none, and `Unavailable` when no server
+        has left a snapshot there.
         """
         if choice is SnapshotChoice.LIVE:
-            return with_store(self.settings, clock, _published_snapshot)
+            published = with_store(self.settings, clock, lambda store: store.latest_snapshot())
+            if published is None:
+                raise Unavailable(
+                    f"No server has published a snapshot yet {place_of_store(self.settings)}: start `freerelay serve`, "
+                    "name the database of the one that runs, or leave out --snapshot."
+                )
+            return Snapshot.load(published.payload)
         return catalogue_snapshot(
             self.catalogue,
             clock.now(),
             real_providers=self.vendor_keys.enabled,
             allow_simulated=self.settings.simulated == "allow",
         )
-
-
-async def _published_snapshot(store: Store) -> Snapshot:
-    published = await store.latest_snapshot()
-    if published is None:
-        raise Unavailable("No server has published a snapshot yet: start `freerelay serve`, or leave out --snapshot.")
-    return Snapshot.load(published.payload)
 
 
 def load_configuration(**overrides: object) -> Configuration:

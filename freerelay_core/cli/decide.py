@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_object
 from freerelay_core.clock import SystemClock, new_id
@@ -30,7 +31,9 @@ _NUMBERS = [
 
 
 def decide(
-    request: Annotated[Path, typer.Argument(help="File with the body of a chat completion; - is standard input.")],
+    request: Annotated[
+        Path, typer.Argument(help="File with the body of a chat completion; - is standard input.", readable=False)
+    ],
     preference: Annotated[RoutingPreference | None, typer.Option(help="Rank under this routing preference.")] = None,
     task: Annotated[str | None, typer.Option(help="Task family, where the request does not tell.")] = None,
     depth: Annotated[str | None, typer.Option(help="How hard the request is, where it does not tell.")] = None,
@@ -89,7 +92,7 @@ def _draw(decision: Decision) -> None:
                 str(position),
                 row.endpoint,
                 f"{row.score:.1f}",
-                f"{row.cost_usd * 1000:,.2f}",
+                usd_figure(row.cost_usd * 1000),
                 f"{row.latency_p50_s:.1f}",
                 f"{row.latency_p95_s:.1f}",
                 f"{row.quality:.0%}",

@@ -34,7 +34,9 @@ def _decision() -> None:
 def replay(
     identifier: Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of a decision in the log.")] = None,
     *,
-    file: Annotated[Path | None, typer.Option(help="A decision or a request's report as JSON; - is stdin.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A decision or a request's report as JSON; - is stdin.", readable=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Rank again from the log alone; exit status 1 where order or bits differ."""

@@ -1,4 +1,7 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options that several commands take.
+
+Files are taken with `readable=False`: whether one can be read shows where it is read, which says so in one line.
+"""
 
 from __future__ import annotations
 

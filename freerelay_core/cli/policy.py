@@ -38,7 +38,9 @@ def schema() -> None:
 
 @policy.command("test")
 def try_rules(
-    file: Annotated[Path, typer.Argument(help="The rules file; its examples are tried.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The rules file; its examples are tried.", show_default=False, readable=False)
+    ],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

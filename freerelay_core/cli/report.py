@@ -21,10 +21,12 @@ __all__ = ["report"]
 
 
 def report(
-    trace: Annotated[Path, typer.Argument(help="CSV file with the time and the tokens of each request.")],
+    trace: Annotated[
+        Path, typer.Argument(help="CSV file with the time and the tokens of each request.", readable=False)
+    ],
     *,
     form: Annotated[
-        ReportFormat | None, typer.Option("--format", help="Of the file; by default as --out ends, else html.")
+        ReportFormat | None, typer.Option("--format", help="Of the file; by default as --out ends, html without --out.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; by default ranking-<date>.<format>, here.")] = None,
     preference: Annotated[RoutingPreference | None, typer.Option(help="Only this preference, not all three.")] = None,
@@ -35,6 +37,8 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
 ) -> None:
     """Write the ranking of a trace, with all that it rests on, to a file."""
+    if form is None:
+        form = ReportFormat.HTML if out is None else ReportFormat.of_file(out)
     clock = SystemClock()
     configuration = load_configuration()
     simulation = simulate_trace(
@@ -45,16 +49,9 @@ def report(
         seed=seed,
     )
     made = report_of_simulation(simulation, made_at=clock.now())
-    form = form or _format_of(out)
     path = out or Path(file_name(made, form))
     _write(path, form.write(made), force=force)
     typer.echo(path)
-
-
-def _format_of(out: Path | None) -> ReportFormat:
-    """As the file's name ends; HTML where that says nothing."""
-    suffix = "" if out is None else out.suffix.removeprefix(".").lower()
-    return next((form for form in ReportFormat if form == suffix), ReportFormat.HTML)
 
 
 def _write(path: Path, content: bytes, *, force: bool) -> None:

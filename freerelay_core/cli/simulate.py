@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import Configuration, SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
 from freerelay_core.clock import SystemClock
@@ -42,13 +43,18 @@ _NUMBERS = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,00
 
 
 def simulate(
-    trace: Annotated[Path, typer.Argument(help="CSV or Parquet file with the time and the tokens of each request.")],
+    trace: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file with the time and the tokens of each request.", readable=False)
+    ],
     seed: Annotated[int, typer.Option(help="Seed of the sampled durations.", min=0)] = 0,
     snapshot: Annotated[
         SnapshotChoice, typer.Option(help="Rank by the catalogue alone, or by what a running server saw last.")
     ] = SnapshotChoice.CATALOGUE,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML file of changes: compare the trace as it is now with what they would do.")
+        Path | None,
+        typer.Option(
+            help="YAML file of changes: compare the trace as it is now with what they would do.", readable=False
+        ),
     ] = None,
     preference: Annotated[
         RoutingPreference, typer.Option(help="Preference in force at present, for --scenario.")
@@ -95,7 +101,8 @@ def _simulate_file(
     if scenario is not None or configuration.policy:
         what = "scenario" if scenario is not None else "rules of FREERELAY_RULES"
         raise UnprocessableRequest(f"{path.name}: a Parquet file is ranked without {what}; use CSV.", param="trace")
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(path.name)
         result = rank_file(
             path,
@@ -115,7 +122,7 @@ def _simulate_file(
     for preference, figures in result["preferences"].items():
         table.add_row(
             preference,
-            f"{figures['cost_usd_per_1000']:,.2f}",
+            usd_figure(figures["cost_usd_per_1000"]),
             f"{figures['latency_s']['mean']:.1f}",
             f"{figures['quality']:.0%}",
             f"{figures['unserved']:,}",
@@ -139,7 +146,7 @@ def _draw_what_if(result: WhatIf) -> None:
     moved, unserved = result.first_choices_changed, result.changed.unserved - result.baseline.unserved
     cost = result.total_usd(result.changed) - result.total_usd(result.baseline)
     share = moved / len(result.traffic)
-    console.print(f"First choices that change: {moved:,} ({share:.1%}). Cost in all: {cost:+,.2f} USD.")
+    console.print(f"First choices that change: {moved:,} ({share:.1%}). Cost in all: {_change(cost)} USD.")
     if unserved:
         console.print(f"Requests that no endpoint can serve: {unserved:+,}.")
 
@@ -173,12 +180,16 @@ def _draw(simulation: Simulation) -> None:
 
 def _figures(result: PreferenceResult) -> tuple[str, ...]:
     return (
-        f"{result.cost_usd_per_1000:,.2f}",
+        usd_figure(result.cost_usd_per_1000),
         f"{result.latency_p50_s:.1f}",
         f"{result.latency_p95_s:.1f}",
         f"{result.quality:.0%}",
         _most_chosen(result.share),
     )
+
+
+def _change(usd: float) -> str:
+    return f"{'+' if usd > 0 else ''}{usd_figure(usd)}"
 
 
 def _most_chosen(share: Mapping[str, float]) -> str:

@@ -4,7 +4,7 @@
                                                 -> second signal: the server ends at once -> database stopped
 
 The server is in a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which passes it on
-once. A database that dies is started again; a server that dies ends everything.
+once. A database that dies is started again; one whose folder is removed, and a server that dies, end everything.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from freerelay_core.errors import FreeRelayError
+from freerelay_core.errors import ConfigurationError, FreeRelayError
 from freerelay_core.store.embedded import DatabaseLease, acquire_database
 
 __all__ = ["Plan", "supervise"]
@@ -54,24 +55,30 @@ class Plan:
 async def supervise(plan: Plan, on_ready: Callable[[], None]) -> None:
     """Run the plan until a stop signal; `on_ready` is called once the server answers.
 
-    Returns when a signal asked for the stop. Raises `ConfigurationError` when the database does not start and
-    `FreeRelayError` when the server ends by itself. Nothing is left running either way.
+    Returns when a signal asked for the stop. Raises `ConfigurationError` when the database does not start or its folder
+    is removed, and `FreeRelayError` when the server ends by itself. Nothing is left running either way.
     """
     signals = _StopSignals()
     asked = asyncio.create_task(signals.first.wait())
-    async with _database(plan.database_home):
+    async with _database(plan.database_home) as lost:
         if asked.done():
             return
         async with _server(plan, signals) as server:
             ended = asyncio.create_task(server.wait())
             ready = asyncio.create_task(_until_ready(plan.host, plan.port))
-            await asyncio.wait({ready, ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(ready, ended, asked, lost)
             if ready.done():
                 on_ready()
-                await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+                await _first_of(ended, asked, lost)
             ready.cancel()
+            if lost.done():
+                raise lost.result()
             if not asked.done():
                 raise FreeRelayError(f"The server ended by itself ({_how_it_ended(ended.result())}).")
+
+
+async def _first_of(*awaited: asyncio.Future[Any]) -> None:
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
 
 class _StopSignals:
@@ -162,30 +169,45 @@ async def _is_ready(host: str, port: int) -> bool:
 
 
 @asynccontextmanager
-async def _database(home: Path | None) -> AsyncIterator[None]:
-    """The embedded database of `home`, owned and kept alive."""
+async def _database(home: Path | None) -> AsyncIterator[asyncio.Future[ConfigurationError]]:
+    """The embedded database of `home`, owned and kept alive. Gives what is done once it is lost for good."""
+    lost = asyncio.get_running_loop().create_future()
     if home is None:
-        yield
+        yield lost
         return
     lease = await asyncio.to_thread(acquire_database, home, require_ownership=True)
     stopping = asyncio.Event()
-    keeper = asyncio.create_task(_keep_alive(lease, stopping))
+    keeper = asyncio.create_task(_keep_alive(lease, stopping, lost))
     try:
-        yield
+        yield lost
     finally:
         stopping.set()
         await asyncio.wait({keeper})  # not cancelled: it may be in the middle of a restart
         await asyncio.to_thread(lease.release)
 
 
-async def _keep_alive(lease: DatabaseLease, stopping: asyncio.Event) -> None:
-    """Start the database again whenever it has died. A failed attempt is reported once and tried again."""
+async def _keep_alive(lease: DatabaseLease, stopping: asyncio.Event, lost: asyncio.Future[ConfigurationError]) -> None:
+    """Start the database again whenever it has died. A failed attempt is reported once and tried again.
+
+    Ends with the word in `lost` where its folder is gone: then it lives on for a minute, and answers no more.
+    """
     reported, pause_s = "", _DATABASE_POLL_S
     while not stopping.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause_s)
         pause_s = _DATABASE_POLL_S
-        if stopping.is_set() or lease.alive():
+        if stopping.is_set():
+            return
+        if lease.folder_gone():
+            lost.set_result(
+                ConfigurationError(
+                    f"The folder {lease.folder} was removed while FreeRelay ran, and the database in it: start again "
+                    "for a fresh install, or put the folder back first.",
+                    param="FREERELAY_HOME",
+                )
+            )
+            return
+        if lease.alive():
             continue
         try:
             await asyncio.to_thread(lease.restart)

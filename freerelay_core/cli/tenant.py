@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.accounts import with_accounts
 from freerelay_core.cli.options import AsJson, Email
 from freerelay_core.composition.accounts import OPERATOR, Accounts
@@ -36,7 +37,8 @@ def add(
 ) -> None:
     """Add a tenant; it can send nothing before it has a key."""
     made = with_accounts(
-        lambda accounts: accounts.create_tenant(OPERATOR, email, tier=tier, allow_override=allow_override)
+        lambda accounts: accounts.create_tenant(OPERATOR, email, tier=tier, allow_override=allow_override),
+        may_create=True,
     )
     if as_json:
         typer.echo(orjson.dumps(_shape(made), option=orjson.OPT_INDENT_2))
@@ -82,7 +84,9 @@ def _amount(usd: str) -> float | None:
 
 
 def _budget(usd: float | None) -> str:
-    return "none" if usd is None else f"{usd:,.2f} USD a month"
+    if usd is None:
+        return "none"
+    return f"{usd_figure(usd) if usd < 1 else f'{usd:,.2f}'} USD a month"  # a large one keeps its cents
 
 
 def _draw(found: list[Tenant]) -> None:

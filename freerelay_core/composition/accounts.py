@@ -80,7 +80,8 @@ class Accounts:
         """The tenant with this address, however it is capitalised. Raises `NotFound`."""
         _require_operator(who)
         # Somebody else's rows, in a database that we share, may have been written with capitals.
-        for address in dict.fromkeys((email.strip(), email.strip().lower())):
+        given = email.strip()
+        for address in dict.fromkeys((given, given.lower()) if given.isprintable() else ()):
             tenant = await self._store.tenant_by_email(address)
             if tenant is not None:
                 return tenant

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import Field, ValidationError
 
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
-from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, plain_reason, read_marked
 from freerelay_core.policy.condition import Condition, PolicyError
 from freerelay_core.policy.directive import matching
 from freerelay_core.policy.example import Example
@@ -84,7 +84,7 @@ def _checked(marked: MarkedContent, endpoint_ids: tuple[str, ...], source: str) 
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         path = tuple(problem["loc"])
-        raise _wrong(marked, source, path, _plain(problem)) from None
+        raise _wrong(marked, source, path, f"{plain_reason(problem)}.") from None
     checker = _Checker(marked, source, endpoint_ids)
     checker.refuse_namesakes(content)
     rules = [(rule, checker.condition(number, rule)) for number, rule in enumerate(content.rules)]
@@ -155,18 +155,3 @@ def _place(content: Any, path: _Path) -> str:
     name = item.get("name") if isinstance(item, dict) else None
     who = f"{str(kind).removesuffix('s')} {name!r}" if isinstance(name, str) else f"{kind}.{number}"
     return f"{who}: {'.'.join(map(str, field))}: " if field else f"{who}: "
-
-
-_SHAPES = {
-    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
-    **dict.fromkeys(("dict_type", "model_type"), "a mapping of names to values"),
-}
-
-
-def _plain(problem: Mapping[str, Any]) -> str:
-    """The reason without the library's own words."""
-    if problem["type"] == "extra_forbidden":
-        return "there is no field of that name."
-    if problem["type"] in _SHAPES:
-        return f"must be {_SHAPES[problem['type']]}."
-    return f"{str(problem['msg']).removeprefix('Value error, ')}."

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import version
 
 from freerelay_core import __version__
+from freerelay_core.amounts import usd_figure
 from freerelay_core.decision import Decision
 from freerelay_core.preference import FACTORS
 from freerelay_core.reports import request_tables, trace_tables, what_if_tables
@@ -138,7 +139,7 @@ def _what_if_finding(what_if: WhatIf) -> str:
     share = moved / len(what_if.traffic) * 100
     if what_if.serves_nobody:
         return f"{moved:,} first choices change ({share:.1f} %): nobody would be served."
-    return f"{before:,.4f} USD become {after:,.4f} USD; {moved:,} first choices change ({share:.1f} %)."
+    return f"{usd_figure(before)} USD become {usd_figure(after)} USD; {moved:,} first choices change ({share:.1f} %)."
 
 
 @cache

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Self
 
+from freerelay_core.errors import InvalidRequest
 from freerelay_core.reports.csv_report import write_csv
 from freerelay_core.reports.html_report import write_html
 from freerelay_core.reports.json_report import write_json
@@ -33,6 +35,20 @@ class ReportFormat(StrEnum):
         member.media_type = media_type
         member.write = write
         return member
+
+    @classmethod
+    def of_file(cls, path: PurePath) -> ReportFormat:
+        """The format that the name of a file ends in. Raises `InvalidRequest` naming those there are."""
+        ending = path.suffix.removeprefix(".").lower()
+        found = next((form for form in cls if form == ending), None)
+        if found is None:
+            *others, last = (f".{form}" for form in cls)
+            raise InvalidRequest(
+                f"{path}: its name does not tell the format of the report: let it end in {', '.join(others)} or "
+                f"{last}, or say which with --format.",
+                param="format",
+            )
+        return found
 
 
 def file_name(report: RankingReport, form: ReportFormat) -> str:

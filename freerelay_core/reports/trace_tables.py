@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.reports.model import BarChart, Figure, ReportColumn, ReportTable
@@ -26,7 +27,9 @@ def finding(simulation: Simulation) -> str:
     served = {preference: result for preference, result in simulation.results.items() if result.share}
     if not served:
         return "No endpoint can serve these requests."
-    costs = ", ".join(f"{preference} {result.cost_usd_per_1000:,.2f} USD" for preference, result in served.items())
+    costs = ", ".join(
+        f"{preference} {usd_figure(result.cost_usd_per_1000)} USD" for preference, result in served.items()
+    )
     leaders: dict[str, list[str]] = {}
     for preference, result in served.items():
         leaders.setdefault(next(iter(result.share)), []).append(preference.value)

@@ -24,6 +24,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
+from freerelay_core.marked_yaml import plain_reason
 from freerelay_core.policy import Policy, matching, read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.snapshot import WITHDRAWN, Snapshot
@@ -269,14 +270,13 @@ def read_scenario(content: bytes | str | Mapping[str, Any], *, source: str = "sc
         if not isinstance(content, Mapping):
             raise UnprocessableRequest(f"{source}: must be a mapping with name and changes.", param="scenario")
         return Scenario.model_validate(content)
-    except (yaml.YAMLError, UnicodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark else ""
-        raise UnprocessableRequest(f"{source}: is not YAML{line}.", param="scenario") from None
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
         raise UnprocessableRequest(
-            f"{source}: {where or 'as a whole'}: {message}.", param=where or "scenario"
+            f"{source}: {where or 'as a whole'}: {plain_reason(problem)}.", param=where or "scenario"
         ) from None
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, or what looks like a date and is none
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        raise UnprocessableRequest(f"{source}: is not YAML{line}.", param="scenario") from None

@@ -211,6 +211,8 @@ def _open(path: Path) -> Any:
         return pq.ParquetFile(path)
     except FileNotFoundError:
         raise UnprocessableRequest(f"{path}: there is no such file.", param="trace") from None
+    except UnicodeEncodeError:
+        raise UnprocessableRequest(f"{path}: a Parquet file needs a name that is UTF-8 text.", param="trace") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UnprocessableRequest(f"{path.name}: is no Parquet file: {str(error)[:200]}", param="trace") from None
 

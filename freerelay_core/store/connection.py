@@ -126,7 +126,7 @@ def server_away() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deadline(connection: Connection, seconds: float) -> Iterator[None]:
+def deadline(connection: psycopg.AsyncConnection[Any], seconds: float) -> Iterator[None]:
     """End whatever the connection waits for after `seconds`, by ending the connection.
 
     A cancel request would not do: a server that has stalled does not answer that either.
@@ -138,7 +138,7 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _cut(connection: Connection) -> None:
+def _cut(connection: psycopg.AsyncConnection[Any]) -> None:
     with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as peer:
         peer.shutdown(socket.SHUT_RDWR)
 

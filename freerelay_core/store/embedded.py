@@ -41,7 +41,7 @@ from freerelay_core.store.embedded_process import (
     open_private,
 )
 
-__all__ = ["Database", "DatabaseLease", "acquire_database"]
+__all__ = ["Database", "DatabaseLease", "acquire_database", "has_database"]
 
 DATABASE = "freerelay"
 
@@ -92,6 +92,23 @@ class DatabaseLease:
         status = psycopg.pq.PGconn.ping(make_conninfo(self.dsn, connect_timeout=_CONNECT_S).encode())
         return status != psycopg.pq.Ping.NO_RESPONSE
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the owned database lies; None for a guest, and after the release."""
+        lock = self._lock
+        return None if lock is None else lock.files.data
+
+    def folder_gone(self) -> bool:
+        """Whether somebody has removed the owned database's folder: no restart will bring it back."""
+        folder = self.folder
+        if folder is None:
+            return False
+        try:
+            folder.stat()
+        except OSError as error:  # any other reason may pass
+            return isinstance(error, FileNotFoundError)
+        return False
+
     def restart(self) -> None:
         """Start the owned server again with the same connection string, after it died or instead of the living one.
 
@@ -101,7 +118,12 @@ class DatabaseLease:
             if self._server is None:
                 raise ConfigurationError("Only the process that owns the embedded database can restart it.")
             self._server.stop()
-            self._server.start()
+            try:
+                self._server.start()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"PostgreSQL cannot be started again: {error.strerror or error} ({error.filename or self.folder})."
+                ) from error
 
     def release(self) -> None:
         """Owner: stop the server, then let others own the folder. Guest: nothing. May be called again.
@@ -129,6 +151,18 @@ class DatabaseLease:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
+
+
+def has_database(home: Path) -> bool:
+    """Whether the folder `home` holds a database; also True where it cannot be looked into, which `acquire_database`
+    explains. Changes nothing.
+    """
+    try:
+        return any(_Files(home).data.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def acquire_database(home: Path, *, require_ownership: bool = False) -> DatabaseLease:
@@ -229,6 +263,10 @@ class _Lock:
 
 
 def _make_home(home: Path) -> None:
+    if any("\udc80" <= character <= "\udcff" for character in str(home)):  # bytes that are no UTF-8
+        raise ConfigurationError(
+            f"FREERELAY_HOME {home} cannot hold the database: its name must be UTF-8 text.", param="FREERELAY_HOME"
+        )
     try:
         home.mkdir(parents=True)
     except FileExistsError:

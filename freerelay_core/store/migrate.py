@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import time  # waits for real sessions: no simulation ever runs this on a virtual clock
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from freerelay_core.errors import ConfigurationError, StoreUnavailable
-from freerelay_core.store.connection import CONNECT_PARAMETERS, check_dsn
+from freerelay_core.store.connection import CONNECT_PARAMETERS, check_dsn, deadline
+from freerelay_core.store.lock_holders import LockHolder, lock_holders
 
 __all__ = ["SCHEMA", "apply_schema"]
 
@@ -23,7 +25,12 @@ _PRELUDE = Path(__file__).with_name("prelude.sql")
 
 _OLDEST_VERSION = 15
 _CONNECT_S = 10
-_ATTEMPTS = 20
+_ANSWER_S = 10.0
+"""How long the server may take to tell what it offers."""
+_PATIENCE_S = 15.0
+"""How long other sessions may be in the way, s; an attempt that has begun then adds up to two."""
+_QUIET_S = 2.0
+"""In a rolling restart that passes within this time."""
 _PAUSE_S = 0.5
 _BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 """Live traffic or a backup uses the tables: it goes first."""
@@ -53,36 +60,64 @@ async def apply_schema(dsn: str) -> None:
     """Apply the schema, and before it the prelude where the database lacks what Supabase supplies.
 
     May be called by any number of processes at once. A database that had this very schema and whose tables are in use
-    (by a backup, say) is taken as it is. Raises `StoreUnavailable` when the server does not answer or the tables of an
-    older release stay in use, `ConfigurationError` when the login may not do it or old rows stand in the way.
+    (by a backup, say) is taken as it is. Who is in the way is logged after 2 s.
+
+    Raises `StoreUnavailable` when the server does not answer, and, naming the sessions, when for 15 s others keep the
+    tables of an older release or the lock that keeps changes of the schema apart; `ConfigurationError` when the login
+    may not do it or old rows stand in the way.
     """
     check_dsn(dsn)
-    for attempt in range(_ATTEMPTS):
-        try:
-            parameters = {**CONNECT_PARAMETERS, "connect_timeout": _CONNECT_S}
-            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, **parameters) as connection:
+    began, told = time.monotonic(), False
+    while (holders := await _try(dsn)) is not None:
+        waited = time.monotonic() - began
+        if waited >= _PATIENCE_S:
+            raise StoreUnavailable(_held_up(holders))
+        if waited >= _QUIET_S and not told:
+            told = True
+            _log.warning("the schema waits for other sessions: %s", _named(holders))
+        await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+
+
+async def _try(dsn: str) -> list[LockHolder] | None:
+    """Apply it once. None where that is done, else who was in the way, as far as they still are."""
+    try:
+        parameters = {**CONNECT_PARAMETERS, "connect_timeout": _CONNECT_S}
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, **parameters) as connection:
+            try:
                 await _apply(connection)
-        except _BUSY as error:
-            _log.info("schema not applied yet (attempt %d): %s", attempt + 1, error)
-            await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
-        except psycopg.OperationalError as error:
-            raise StoreUnavailable(f"The database cannot be reached: {_first_line(error)}.") from error
-        except psycopg.Error as error:
-            raise ConfigurationError(
-                f"The database cannot be brought to this release: {_first_line(error)}."
-            ) from error
-        else:
-            return
-    raise StoreUnavailable(
-        "The database's tables stay in use by other sessions, so it cannot be brought to this release."
+            except _BUSY:
+                await connection.execute("rollback")
+                return await lock_holders(connection)
+    except psycopg.errors.QueryCanceled as error:
+        raise StoreUnavailable(
+            f"The database took too long to be brought to this release: {_first_line(error)}."
+        ) from error
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(f"The database cannot be reached: {_first_line(error)}.") from error
+    except psycopg.Error as error:
+        raise ConfigurationError(f"The database cannot be brought to this release: {_first_line(error)}.") from error
+    return None
+
+
+def _held_up(holders: list[LockHolder]) -> str:
+    what = f"The database stays in use, so it cannot be brought to this release: {_named(holders)}."
+    if not holders:
+        return f"{what} Start again."
+    return (
+        f"{what} Wait until it ends, or end it with `select pg_terminate_backend({holders[0].pid})`, and start again."
     )
+
+
+def _named(holders: list[LockHolder]) -> str:
+    return "; ".join(map(str, holders)) or "sessions that have just ended"
 
 
 async def _apply(connection: psycopg.AsyncConnection) -> None:
     version = connection.info.server_version // 10_000
     if version < _OLDEST_VERSION:
         raise ConfigurationError(f"PostgreSQL {_OLDEST_VERSION} or newer is needed; this server is version {version}.")
-    state = await _state(connection, may="SET" if version >= 16 else "MEMBER")
+    with deadline(connection, _ANSWER_S):
+        state = await _state(connection, may="SET" if version >= 16 else "MEMBER")
     try:
         if not state.complete:
             await connection.execute(_PRELUDE.read_bytes())
@@ -107,7 +142,9 @@ async def _apply_file(connection: psycopg.AsyncConnection) -> None:
             raise
         _log.warning("tables are in use; the database had this schema already, so it is taken as it is")
     else:
-        await connection.execute(sql.SQL("comment on table public.users is {}").format(mark))
+        async with connection.transaction():
+            await connection.execute("set local lock_timeout = '500ms'")  # a VACUUM would hold it up without end
+            await connection.execute(sql.SQL("comment on table public.users is {}").format(mark))
 
 
 async def _state(connection: psycopg.AsyncConnection, *, may: str) -> _State:

@@ -4,6 +4,8 @@
 -- Supabase since 2026); the schema grants what is needed.
 
 begin;
+set local lock_timeout = '2s';
+set local statement_timeout = '1min';
 select pg_advisory_xact_lock(hashtext('freerelay.schema'));
 set local client_min_messages = warning;
 

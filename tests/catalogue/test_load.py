@@ -246,7 +246,7 @@ endpoints:
         ("endpoints: {openai/gpt-4o-mini: {capabilities: [parallel_tools]}}", "needs tools"),
         ("endpoints: {openai/gpt-4o-mini: {price: cheap}}", "price"),
         ("sources: {s: {title: t, date: yesterday, kind: prior}}", "sources.s.date"),
-        ("- a list", "dictionary"),
+        ("- a list", "must be a mapping"),
         ("endpoints: {openai/gpt-4o-mini: {rows: {bb: gpt-4o-mini}}}", "rows.bb"),
         ("endpoints: {openai/gpt-4o-mini: {context_tokens: 1, context_tokens: 2}}", "'context_tokens' is stated twice"),
         ("endpoints: {openai/gpt-4o-mini: {price: {input: -1, output: 1}}}", "price"),

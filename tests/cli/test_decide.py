@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -40,6 +41,22 @@ def test_a_scenario_is_compared_with_the_present(tmp_path):
     run = freerelay("simulate", trace, "--scenario", example)
     assert run.status == 0, run.stderr
     assert "First choices that change" in run.stdout
+
+
+def test_amounts_below_a_cent_keep_two_digits(tmp_path):
+    trace, scenario = tmp_path / "trace.csv", tmp_path / "twice.yaml"
+    trace.write_text(TRACE)
+    scenario.write_text("name: Twice\nchanges: [{traffic: {times: 2}}]")
+    drawn = shell.printed("simulate", trace, "--scenario", scenario)
+    told = printed("simulate", trace, "--scenario", scenario)
+    more = told["scenario"]["cost_usd"] - told["baseline"]["cost_usd"]
+    assert 0 < more < 0.005
+    (figure,) = re.findall(r"Cost in all: (\S+) USD", drawn)
+    assert figure.startswith("+0.00")
+    assert float(figure) == pytest.approx(more, rel=0.05)
+    cheap = REQUEST | {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    shown = shell.printed("decide", "-", "--preference", "cost-optimized", stdin=json.dumps(cheap))
+    assert " 0.00 " not in shown
 
 
 def test_a_scenario_that_cannot_be_meant_is_refused_in_one_line(tmp_path):
@@ -122,8 +139,23 @@ def test_by_the_live_snapshot_decide_prints_what_the_endpoint_says(running, requ
     assert command["excluded"] == answer["excluded"]
 
 
-def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing(request_file, home):
-    assert "freerelay serve" in refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
+def test_a_live_snapshot_that_nobody_published_is_said_to_be_missing_and_where(request_file, home, database):
+    printed("tenant", "add", "ann@example.com", FREERELAY_HOME=str(home))
+    line = refused("decide", request_file, "--snapshot", "live", FREERELAY_HOME=str(home))
+    for word in ("No server has published a snapshot", str(home), "FREERELAY_HOME", "freerelay serve"):
+        assert word in line
+    elsewhere = refused("decide", request_file, "--snapshot", "live", DATABASE_URL=database)
+    assert "DATABASE_URL" in elsewhere
+    assert "password" not in elsewhere
+
+
+@pytest.mark.parametrize("name", ["decide", "simulate", "report"])
+def test_a_live_snapshot_makes_no_database_where_there_is_none(request_file, trace_file, home, name):
+    asked = request_file if name == "decide" else trace_file
+    line = refused(name, asked, "--snapshot", "live", FREERELAY_HOME=str(home))
+    for word in ("no database", str(home), "FREERELAY_HOME", "freerelay serve"):
+        assert word in line
+    assert not home.exists()
 
 
 def test_a_model_that_is_named_is_the_only_one_ranked():

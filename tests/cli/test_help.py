@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
+from freerelay_core import __version__
 from freerelay_core.cli import COMMANDS
-from tests.cli.shell import printed
+from tests.cli.shell import in_a_process, printed
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 ORDINARY = {"COLUMNS": "80"}
@@ -14,6 +16,14 @@ ORDINARY = {"COLUMNS": "80"}
 def test_help_names_every_command():
     named = [line.strip("│ ").split(" ")[0] for line in printed("--help").splitlines()]
     assert [name for name in COMMANDS if name not in named] == []
+
+
+def test_the_version_is_told_and_stands_in_one_place():
+    run = in_a_process("--version")
+    assert (run.status, run.stdout, run.stderr) == (0, f"freerelay {__version__}\n", "")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "freerelay_core.__version__"}
 
 
 def test_eighty_columns_cut_no_figure_of_a_ranking(tmp_path):

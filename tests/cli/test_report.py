@@ -78,10 +78,20 @@ def test_without_a_name_the_file_is_called_by_the_day(freerelay, tmp_path):
 
 def test_the_name_of_the_file_tells_its_format_and_the_option_stands_above_it(freerelay, tmp_path):
     assert written(freerelay("report", "trace.csv", "--out", "a.JSON"), tmp_path).read_text().startswith("{")
-    page = written(freerelay("report", "trace.csv", "--out", "a.txt"), tmp_path)
+    page = written(freerelay("report", "trace.csv", "--out", "a.txt", "--format", "html"), tmp_path)
     assert page.read_text().startswith("<!doctype html>")
     table = written(freerelay("report", "trace.csv", "--out", "a.html", "--format", "csv"), tmp_path)
     assert table.read_text().startswith("section,item,field,value,unit,basis")
+
+
+@pytest.mark.parametrize("out", ["a.xls", "report", "html", "a.csv.gz"])
+def test_a_file_that_ends_as_no_format_is_refused_naming_those_there_are_and_not_written(freerelay, tmp_path, out):
+    run = freerelay("report", "trace.csv", "--out", out)
+    (line,) = run.stderr.splitlines()
+    assert (run.returncode, run.stdout) == (1, "")
+    for word in (out, ".csv", ".json", ".html", "--format"):
+        assert word in line
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.csv"]
 
 
 def test_one_preference_can_be_asked_for(freerelay, tmp_path):
@@ -106,7 +116,7 @@ def test_a_file_that_is_there_is_left_alone_unless_told(freerelay, tmp_path):
 @pytest.mark.parametrize(("out", "reason"), [("absent/a.html", "No such file"), ("folder", "directory")])
 def test_where_nothing_can_be_written_one_line_says_so_and_nothing_is_left(freerelay, tmp_path, out, reason):
     (tmp_path / "folder").mkdir()
-    run = freerelay("report", "trace.csv", "--out", out, "--force")
+    run = freerelay("report", "trace.csv", "--out", out, "--format", "html", "--force")
     (line,) = run.stderr.splitlines()
     assert (run.returncode, run.stdout) == (1, "")
     assert f"{out}: cannot be written" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -192,6 +193,18 @@ def test_a_database_that_dies_is_started_again(home):
         eventually(lambda: "PostgreSQL ended unexpectedly and was started again." in it.errors)
         assert it.stop() == 0
         assert processes_of(it.home) == []
+
+
+def test_a_home_deleted_meanwhile_ends_everything_with_one_line(home):
+    with serving(home, FREERELAY_DEMO_WEEK="false") as it:
+        away = home.rename(home.with_name("away"))  # at once: PostgreSQL may write while a tree is being removed
+        shutil.rmtree(away, ignore_errors=True)
+        assert it.ends() == 1
+        (line,) = it.errors.splitlines()
+        for word in ("freerelay: ", str(home / "postgres"), "start again"):
+            assert word in line
+        assert processes_of(home) == []
+        assert not home.exists()
 
 
 # -- what it keeps

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from serving import processes_of
 
-from tests.cli.shell import printed, refused
+from tests.cli.shell import freerelay, printed, refused
 
 
 @pytest.fixture
@@ -69,9 +69,43 @@ def test_a_budget_is_set_listed_and_taken_away(database):
     printed("tenant", "add", "ann@example.com", DATABASE_URL=database)
     shown = printed("tenant", "budget", "ann@example.com", "50", DATABASE_URL=database)
     assert shown == "ann@example.com: budget 50.00 USD a month\n"
+    assert "budget 0.0045 USD" in printed("tenant", "budget", "ann@example.com", "0.0045", DATABASE_URL=database)
+    assert "budget 1,234.56 USD" in printed("tenant", "budget", "ann@example.com", "1234.56", DATABASE_URL=database)
+    printed("tenant", "budget", "ann@example.com", "50", DATABASE_URL=database)
     (listed,) = json.loads(printed("tenant", "list", "--json", DATABASE_URL=database))
     assert listed["budget_usd"] == 50.0
     assert "budget none" in printed("tenant", "budget", "ann@example.com", "none", DATABASE_URL=database)
     for wrong in ("plenty", "nan", "1e12"):
         assert "budget" in refused("tenant", "budget", "ann@example.com", wrong, DATABASE_URL=database)
     assert "no tenant" in refused("tenant", "budget", "eve@example.com", "5", DATABASE_URL=database)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenant", "list"),
+        ("tenant", "budget", "ann@example.com", "5"),
+        ("key", "list", "ann@example.com"),
+        ("key", "create", "ann@example.com"),
+        ("key", "revoke", "ann@example.com", "fr_live_x"),
+        ("learned",),
+        ("decision", "replay", "01a21381-ebe3-7cea-81da-200f4055f1a6"),
+    ],
+    ids=" ".join,
+)
+def test_where_there_is_no_database_one_line_says_so_and_none_is_made(home, command):
+    line = refused(*command, home=home)
+    for word in ("no database", str(home), "FREERELAY_HOME"):
+        assert word in line
+    assert not home.exists()
+    home.write_text("mine")
+    assert f"{home} is a file" in refused(*command, home=home)
+
+
+def test_the_first_tenant_makes_the_database_and_says_where(home):
+    first = freerelay("tenant", "add", "ann@example.com", home=home)
+    assert first.status == 0
+    (line,) = first.stderr.splitlines()
+    for word in ("new", str(home), "FREERELAY_HOME"):
+        assert word in line
+    assert freerelay("tenant", "add", "bob@example.com", home=home).stderr == ""

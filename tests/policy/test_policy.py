@@ -162,7 +162,7 @@ rules:
             "examples: [{name: a, profile: {}, expect: {endpoint: x/*}}]",
             "example 'a': expect.endpoint.0: 'x/\\*' matches no endpoint",
         ),
-        ("- a", "a mapping of names"),
+        ("- a", "must be a mapping"),
         ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
         ("rules: [{name: a}]", "asks for nothing"),
         ("rules: [{name: a, when: 'task ==', prefer: ['groq/*']}]", "rule 'a'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,15 @@ def test_a_killed_servers_pid_that_now_belongs_to_a_stranger_does_not_hinder(any
         assert stranger.poll() is None
     finally:
         stranger.communicate(b"\n")
+
+
+def test_a_restart_without_its_folder_is_refused_in_words(home: Path) -> None:
+    with acquire_database(home) as lease:
+        assert not lease.folder_gone()
+        shutil.rmtree(home)
+        assert lease.folder_gone()
+        with pytest.raises(ConfigurationError, match="postgres"):
+            lease.restart()
 
 
 def test_restart_replaces_a_living_server(home: Path) -> None:

@@ -18,6 +18,7 @@ from freerelay_core.store import TIERS, PostgresStore, apply_schema, new_key
 from freerelay_core.store.decision_rows import DECISION_COLUMNS
 from freerelay_core.store.embedded import acquire_database
 from tests.store.helpers import Sql, decision, run
+from tests.store.line import line_to_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
@@ -201,14 +202,58 @@ async def test_a_start_during_a_backup_takes_the_schema_as_it_is(database):
 
 
 async def test_an_upgrade_during_a_backup_is_unavailable_and_succeeds_afterwards(blank, monkeypatch):
-    monkeypatch.setattr("freerelay_core.store.migrate._ATTEMPTS", 2)
+    monkeypatch.setattr("freerelay_core.store.migrate._PATIENCE_S", 1)
     run(blank, ORIGIN_FIRST)
-    with psycopg.connect(blank) as backup:
+    with psycopg.connect(blank, application_name="pg_dump") as backup:
         backup.execute("lock table users in access share mode")
-        with pytest.raises(StoreUnavailable, match="in use"):
+        with pytest.raises(StoreUnavailable, match="in use") as refused:
             await apply_schema(blank)
+        assert f"process {backup.info.backend_pid} (pg_dump, login postgres, for " in refused.value.message
+        assert f"pg_terminate_backend({backup.info.backend_pid})" in refused.value.message
 
     await apply_schema(blank)
+
+
+HOLD_SCHEMA = "select pg_advisory_lock(hashtext('freerelay.schema'))"
+
+
+async def test_a_start_while_another_holds_the_lock_of_the_schema_is_unavailable_and_names_it(blank, monkeypatch):
+    monkeypatch.setattr("freerelay_core.store.migrate._PATIENCE_S", 0)
+    with psycopg.connect(blank, application_name="stuck", autocommit=True) as other:
+        other.execute(HOLD_SCHEMA)
+        with pytest.raises(StoreUnavailable, match="in use") as refused:
+            await apply_schema(blank)
+        assert f"process {other.info.backend_pid} (stuck, login postgres" in refused.value.message
+        assert "password" not in refused.value.message
+
+    await apply_schema(blank)
+
+
+async def test_a_start_while_another_holds_the_lock_takes_the_schema_as_it_is(database):
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(HOLD_SCHEMA)
+
+        await apply_schema(database)
+
+
+async def test_who_holds_it_up_is_said_while_it_waits(blank, caplog):
+    run(blank, ORIGIN_FIRST)
+    with psycopg.connect(blank) as other:
+        other.execute("lock table users in access share mode")
+        waiting = asyncio.create_task(apply_schema(blank))
+        while not caplog.records:
+            assert not waiting.done()
+            await asyncio.sleep(0.05)
+        assert f"process {other.info.backend_pid} " in caplog.text
+    await waiting
+
+
+async def test_a_server_that_says_no_more_is_unavailable(database, monkeypatch):
+    monkeypatch.setattr("freerelay_core.store.migrate._ANSWER_S", 0.2)
+    async with line_to_database(database) as line:
+        line.hold_at = b"pg_has_role"
+        with pytest.raises(StoreUnavailable):
+            await apply_schema(line.address)
 
 
 async def test_applying_it_under_traffic_disturbs_nobody(database, store):
