@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from freerelay_core.preference import EXPONENTS, EffectivePreference, RoutingPreference
+from freerelay_core.preference import EXPONENTS, LEVELS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.store.values import SettingsChange
 from pages._format import count, difference, moment, percent, quality, seconds, times, usd
 from pages._outlook import DAYS, Figures, Outlook
 
 __all__ = ["answer", "basis_line", "cards", "change_sentence", "changes_table", "history", "purpose_of", "title_of"]
-
-LEVELS = ("default", "tenant", "request", "rule")
-"""Who may decide, the later the stronger."""
 
 _WISHES = {"cost": "cost", "quality": "quality", "latency": "speed"}
 """The factors among which the preferences choose, as people call them."""

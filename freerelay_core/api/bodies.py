@@ -27,7 +27,10 @@ class SettingsChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    routing_preference: Any = Field(json_schema_extra={"type": "string", "enum": list(RoutingPreference)})
+    routing_preference: Any = Field(
+        description="null takes the choice back: the default applies.",
+        json_schema_extra={"type": ["string", "null"], "enum": [*RoutingPreference, None]},
+    )
     settings_version: int | None = Field(None, strict=True, ge=0, lt=2**63)
 
 

@@ -75,7 +75,7 @@ async def read_settings(identity: Caller) -> Response:
 
 @routes.post("/v1/tenant/settings")
 async def write_settings(identity: Caller, body: JsonBody) -> Response:
-    """Save the routing preference; the next request follows it."""
+    """Save the routing preference, null for the default; the next request follows it."""
     tenant = require_tenant(identity)
     change = read_as(SettingsChange, body)
     view = await current().set_preference(

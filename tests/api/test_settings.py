@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from api_server import OPERATOR_KEY
+from api_server import BODY, OPERATOR_KEY
 
 PATH = "/v1/tenant/settings"
 
@@ -45,6 +45,28 @@ def test_what_is_saved_is_read_back_and_in_force(tenant):
     assert {**again, "budget": None} == {**saved.json(), "budget": None}
 
 
+def test_null_takes_the_choice_back_and_the_default_decides(server, tenant):
+    save(tenant, routing_preference="cost-optimized")
+    back = save(tenant, routing_preference=None)
+    assert back.status_code == 200
+    shown = tenant.get(PATH).json()
+    assert shown["routing_preference"] == "balanced"
+    assert shown["effective"] == {"value": "balanced", "level": "default", "rule": None}
+    assert shown["settings_version"] == back.json()["settings_version"]
+    asked = tenant.post("/v1/router/decide", json=BODY)
+    assert asked.json()["preference"]["level"] == "default"
+    change, _ = server.run(server.application.store.settings_history(tenant.tenant.id))
+    assert (change.old_value, change.new_value) == ("cost-optimized", None)
+
+
+def test_null_on_a_stale_version_conflicts_and_changes_nothing(tenant):
+    version = tenant.tenant.settings_version
+    save(tenant, routing_preference="cost-optimized")
+    stale = save(tenant, routing_preference=None, settings_version=version)
+    assert stale.status_code == 409
+    assert tenant.get(PATH).json()["effective"]["level"] == "tenant"
+
+
 def test_a_change_is_audited_with_the_key_that_made_it(server, tenant):
     save(tenant, routing_preference="performance-first")
     (change,) = server.run(server.application.store.settings_history(tenant.tenant.id))
@@ -64,7 +86,6 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
     ("body", "param", "words"),
     [
         ({"routing_preference": "turbo"}, "routing_preference", "cost-optimized, balanced, performance-first"),
-        ({"routing_preference": None}, "routing_preference", "cost-optimized, balanced, performance-first"),
         ({"routing_preference": ["balanced"]}, "routing_preference", "cost-optimized, balanced, performance-first"),
         ({}, "routing_preference", "required"),
         ({"routing_preference": "balanced", "tier": "gold"}, "tier", "not known"),
