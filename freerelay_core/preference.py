@@ -20,11 +20,13 @@ __all__ = [
     "DEFAULT_PREFERENCE",
     "EXPONENTS",
     "FACTORS",
+    "LEVELS",
     "PREFERENCE_EXPONENTS",
     "EffectivePreference",
     "RoutingPreference",
     "effective_preference",
     "exponent_array",
+    "parse_choice",
     "parse_preference",
 ]
 
@@ -81,9 +83,21 @@ def parse_preference(value: object, *, param: str = "routing_preference") -> Rou
         raise UnprocessableRequest(f"{param} must be one of {allowed}.", param=param) from None
 
 
+def parse_choice(value: object) -> RoutingPreference | None:
+    """What a tenant chooses: one of the names, or None to take its choice back, so that the default applies.
+
+    Raises `UnprocessableRequest` naming the three allowed values.
+    """
+    return None if value is None else parse_preference(value)
+
+
+LEVELS = ("default", "tenant", "request", "rule")
+"""Who may decide, the later the stronger."""
+
+
 @dataclass(frozen=True, slots=True)
 class EffectivePreference:
-    """The preference in force and the level that decided it (`default`, `tenant`, `request` or `rule`)."""
+    """The preference in force and the level that decided it, one of `LEVELS`."""
 
     value: RoutingPreference
     level: str

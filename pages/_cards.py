@@ -6,16 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from freerelay_core.preference import EXPONENTS, EffectivePreference, RoutingPreference
+from freerelay_core.preference import EXPONENTS, LEVELS, EffectivePreference, RoutingPreference
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.store.values import SettingsChange
 from pages._format import count, difference, moment, percent, quality, seconds, times, usd
 from pages._outlook import DAYS, Figures, Outlook
 
-__all__ = ["answer", "basis_line", "cards", "change_sentence", "changes_table", "history", "purpose_of", "title_of"]
-
-LEVELS = ("default", "tenant", "request", "rule")
-"""Who may decide, the later the stronger."""
+__all__ = [
+    "answer",
+    "basis_line",
+    "cards",
+    "change_sentence",
+    "change_words",
+    "changes_table",
+    "history",
+    "purpose_of",
+    "title_of",
+]
 
 _WISHES = {"cost": "cost", "quality": "quality", "latency": "speed"}
 """The factors among which the preferences choose, as people call them."""
@@ -243,12 +250,21 @@ def basis_line(outlook: Outlook) -> str:
     )
 
 
+def change_words(change: SettingsChange) -> str:
+    """A change of a tenant's settings as plain text: "default → balanced", "budget: no budget → $50.00"."""
+    if change.field == "budget_usd":
+        before, after = (
+            "no budget" if value is None else usd(float(value)) for value in (change.old_value, change.new_value)
+        )
+        return f"budget: {before} → {after}"
+    name = "" if change.field == "routing_preference" else f"{change.field}: "
+    return f"{name}{change.old_value or 'default'} → {change.new_value or 'default'}"
+
+
 def history(changes: Sequence[SettingsChange]) -> str:
     """The changes of a tenant's settings, newest first."""
     rows = "".join(
-        f"<tr><td>{moment(change.at)}</td><td>{escape(change.actor)}</td>"
-        f"<td>{'' if change.field == 'routing_preference' else f'{escape(change.field)}: '}"
-        f"{escape(change.old_value or 'default')} → {escape(change.new_value or 'default')}</td></tr>"
+        f"<tr><td>{moment(change.at)}</td><td>{escape(change.actor)}</td><td>{escape(change_words(change))}</td></tr>"
         for change in changes
     )
     return (

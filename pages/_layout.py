@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ __all__ = [
     "account",
     "brand",
     "failure",
+    "left_out",
     "main_button",
     "page_title",
     "revision_mark",
@@ -63,6 +65,12 @@ def failure(error: FreeRelayError) -> None:
     if isinstance(error, StoreUnavailable):
         st.write("The database does not answer. Live requests go on with the settings last known; nothing is lost.")
     st.button("Try again")
+
+
+def left_out(unusable: Iterable[str]) -> None:
+    """Say which parts of the page's link ("provider=nope") cannot be used, where there are any."""
+    if parts := list(unusable):
+        st.warning(markdown(f"Not usable in this link, so left out: {'; '.join(parts)}."))
 
 
 def main_button(label: str, *, key: str, ready: bool, width: Literal["content", "stretch"] = "content") -> bool:

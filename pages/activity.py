@@ -15,7 +15,7 @@ from freerelay_core.store.values import DecisionFilter, DecisionLine, Identity
 from pages import _format as fmt
 from pages._activity_decision import show_decision
 from pages._format import markdown
-from pages._layout import page_title, revision_mark, simulated_notice
+from pages._layout import left_out, page_title, revision_mark, simulated_notice
 from pages._session import application, fleet_snapshot, identity, run
 from pages._simulator_tables import Column, Table, show_table
 
@@ -70,9 +70,7 @@ def _many(app: Application) -> None:
 def _complain(options: Mapping[str, Sequence[str]]) -> None:
     """Say which filters in the URL cannot be used; their widgets fall back by themselves."""
     asked = {name: st.query_params.get(name) for name in options}
-    bad = [f"{name}={value[:60]}" for name, value in asked.items() if value and value not in options[name]]
-    if bad:
-        st.warning(markdown(f"Not usable in this link, so left out: {', '.join(bad)}."))
+    left_out(f"{name}={value[:60]}" for name, value in asked.items() if value and value not in options[name])
 
 
 def _filters(options: Mapping[str, Sequence[str]]) -> _Chosen:

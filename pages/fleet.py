@@ -41,9 +41,18 @@ LIMIT_WORDS = {
 def render() -> None:
     """The page: what needs a look first, then every endpoint and its quotas."""
     _layout.page_title("Fleet")
+    _complain()
     st.fragment(_now, run_every=POLL_S)()
     _layout.simulated_notice(_session.fleet_snapshot())
     _layout.revision_mark()
+
+
+def _complain() -> None:
+    """Say which filters in the URL cannot be used; their widgets fall back by themselves."""
+    providers = {ALL, *(each.provider for each in _session.application().catalogue.endpoints)}
+    known = {"provider": providers, "state": set(STATES.values())}
+    asked = {name: st.query_params.get(name) for name in known}
+    _layout.left_out(f"{name}={value[:60]}" for name, value in asked.items() if value and value not in known[name])
 
 
 def _now() -> None:
@@ -157,7 +166,7 @@ def _draw_quotas(chosen: Sequence[EndpointState], quotas: Sequence[QuotaFigure])
     if not figures:
         st.write("None of these endpoints has a known limit.")
         return
-    st.subheader("Quotas", anchor=False)
+    st.header("Quotas", anchor=False)
     columns = (
         Column("Quota group", width=225),
         Column("Limit", width=160),

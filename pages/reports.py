@@ -47,8 +47,7 @@ def main() -> None:
         )
         form = _choice("Format", _FORMATS, "format", "The same numbers in each, with all their digits.")
     with left:
-        if unusable:
-            st.warning(markdown(f"Not usable in this link, so left out: {'; '.join(unusable)}."))
+        _layout.left_out(unusable)
         if question == TRACE and file is None:
             _ask_for_a_file()
         else:

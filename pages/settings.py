@@ -1,7 +1,8 @@
 """Routing settings: which preference is in force, what each would mean, and changing it.
 
-Choosing a preference only previews it. Saving compares the version of the settings that the page showed with the
-stored one, so that nobody overwrites a change that they have not seen.
+Choosing a preference only previews it. Saving compares the version of the settings that the reader knows with the
+stored one, so that nobody overwrites a change that they have not seen. Each choice draws the page anew, and what has
+changed elsewhere meanwhile is easily overlooked there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _CHOICE = "preference"
 _RESULT = "settings_result"
 """Where a save leaves what came of it, until the reader chooses again: (kind, words)."""
 
+_KNOWN = "settings_known"
+"""Where the version of the settings is kept that the reader knows: as the page was opened, as the reader left them, or
+as a conflict said that they are."""
+
 _BY_KEY = "key:"
 """How the log of changes begins the id of the key that made one."""
 
@@ -45,13 +50,13 @@ def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  #
     return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier, demo=demo)
 
 
-def _save(preference: RoutingPreference, shown_version: int) -> None:
+def _save(preference: RoutingPreference) -> None:
     """Save, and leave what came of it."""
     try:
         tenant = _tenant()
-        _session.run(
+        saved = _session.run(
             _session.application().set_preference(
-                tenant.id, preference, expected_version=shown_version, actor=_actor(tenant)
+                tenant.id, preference, expected_version=st.session_state[_KNOWN], actor=_actor(tenant)
             )
         )
     except Conflict:
@@ -59,16 +64,17 @@ def _save(preference: RoutingPreference, shown_version: int) -> None:
     except FreeRelayError as error:
         st.session_state[_RESULT] = ("error", f"Not saved. {markdown(error.message)}")
     else:
+        st.session_state[_KNOWN] = saved.tenant.settings_version
         st.session_state[_RESULT] = ("saved", preference.value)
 
 
-def _undo(shown_version: int) -> None:
+def _undo() -> None:
     """Take back the newest change of the preference, and leave what came of it."""
     try:
         who = _session.identity()
         changed = _session.run(
             _session.application().accounts.undo_preference(
-                who, expected_version=shown_version, actor=_actor(_tenant())
+                who, expected_version=st.session_state[_KNOWN], actor=_actor(_tenant())
             )
         )
     except Conflict:
@@ -76,6 +82,7 @@ def _undo(shown_version: int) -> None:
     except FreeRelayError as error:
         st.session_state[_RESULT] = ("error", f"Not undone. {markdown(error.message)}")
     else:
+        st.session_state[_KNOWN] = changed.settings_version
         st.session_state[_CHOICE] = _in_force(changed).value
         st.session_state[_RESULT] = ("undone", _in_force(changed).value)
 
@@ -122,7 +129,7 @@ def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
             icon=":material/check_circle:",
         )
         if kind == "saved" and _undoable(changes) is not None:
-            st.button("Undo", on_click=_undo, args=(tenant.settings_version,))
+            st.button("Undo", on_click=_undo)
     elif kind == "error":
         st.error(words, icon=":material/error:")
     elif kind == "conflict":
@@ -130,13 +137,17 @@ def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
 
 
 def _draw_conflict(work: str, tenant: Tenant, changes: list[SettingsChange]) -> None:
-    """Say who was quicker than this `work` (save or undo), and what may be done now."""
-    last = changes[0] if changes else None
-    by = "" if last is None else f" by {markdown(last.actor)} on {markdown(moment(last.at))}"
-    done, again = ("saved", "save again to replace that change") if work == "save" else ("undone", "undo that change")
+    """Say who was quicker than this `work` (save or undo), how the settings are now, and what may be done."""
+    st.session_state[_KNOWN] = tenant.settings_version
+    by = chosen = ""
+    if changes:
+        last = changes[0]
+        by = f" by {markdown(f'{last.actor} on {moment(last.at)} ({_cards.change_words(last)})')}"
+        chosen = "" if last.field == "routing_preference" else f" {markdown(_chosen_by(tenant, changes))}"
+    done, again = ("saved", "Save again to replace it") if work == "save" else ("undone", "Undo again to change it")
     st.warning(
-        f"Not {done}: these settings were changed meanwhile{by}. This page now shows them as they are: {again}, "
-        "or reload to keep it.",
+        f"Not {done}: these settings were changed meanwhile{by}. The preference is **{_in_force(tenant)}** now."
+        f"{chosen} {again}, or reload to keep it.",
         icon=":material/sync_problem:",
     )
     st.button("Reload", on_click=_choose, args=(_in_force(tenant),))
@@ -191,7 +202,7 @@ def _draw_preview(view: Outlook, tenant: Tenant, chosen: RoutingPreference) -> N
         st.header(f"What {chosen} would change", anchor=False)
         st.write(markdown(_cards.change_sentence(view, in_force, chosen)))
         with st.container(horizontal=True):
-            st.button(f"Save {chosen}", type="primary", on_click=_save, args=(chosen, tenant.settings_version))
+            st.button(f"Save {chosen}", type="primary", on_click=_save, args=(chosen,))
             st.button(f"Keep {in_force}", on_click=_choose, args=(in_force,))
         st.html(_cards.changes_table(view, in_force, chosen))
 
@@ -225,13 +236,13 @@ def _draw_budget(spending: Spending) -> None:
     counts = "simulated and generated cost, as no real endpoint serves" if spending.simulated else "measured cost"
     st.caption(
         markdown(
-            f"{spending.words} Basis: {counts}, calendar month (UTC); eight of ten forecasts lie in the interval. "
-            "Only the operator sets a budget."
+            f"{spending.words_with(usd)} Basis: {counts}, calendar month (UTC); eight of ten forecasts lie in the "
+            "interval. Only the operator sets a budget."
         )
     )
 
 
-def _draw_history(tenant: Tenant, changes: list[SettingsChange]) -> None:
+def _draw_history(changes: list[SettingsChange]) -> None:
     st.header("History of changes", anchor=False)
     if not changes:
         st.caption("No change yet. Each one will stand here with who made it, when, and from what to what.")
@@ -240,7 +251,7 @@ def _draw_history(tenant: Tenant, changes: list[SettingsChange]) -> None:
     last = _undoable(changes)
     if last is not None:
         before = last.old_value or f"the default ({DEFAULT_PREFERENCE})"
-        st.button(f"Undo the last change: back to {before}", on_click=_undo, args=(tenant.settings_version,))
+        st.button(f"Undo the last change: back to {before}", on_click=_undo)
 
 
 def main() -> None:
@@ -251,6 +262,8 @@ def main() -> None:
     changes = _changes(tenant)
     view = _outlook_of(tenant.id, tenant.tier, tenant.settings_version)
     in_force = _in_force(tenant)
+    if _CHOICE not in st.session_state:  # the page is just opened: Streamlit forgets a choice that is not drawn
+        st.session_state[_KNOWN] = tenant.settings_version
     _layout.page_title("Routing settings")
     _draw_result(tenant, changes)
     st.html(_cards.answer(settings.effective, _chosen_by(tenant, changes), view, allow_override=tenant.allow_override))
@@ -262,7 +275,7 @@ def main() -> None:
     st.html(_cards.basis_line(view))
     _draw_budget(settings.spending)
     _draw_shell(chosen)
-    _draw_history(tenant, changes)
+    _draw_history(changes)
     _layout.simulated_notice(_session.fleet_snapshot())
     _layout.revision_mark()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -19,8 +19,7 @@ from pages import _simulator_body as body
 from pages import _simulator_input as inputs
 from pages import _simulator_request as request
 from pages import _simulator_trace as trace
-from pages._format import markdown
-from pages._layout import page_title, revision_mark, simulated_notice
+from pages._layout import left_out, page_title, revision_mark, simulated_notice
 from pages._session import application, fleet_snapshot, identity
 from pages._simulator_words import profile_words, snapshot_words
 
@@ -40,7 +39,7 @@ def render() -> None:
     with right:
         kind = _choice("Ask with a", inputs.INPUTS, "input")
     with left:
-        _complain([f"{bad.name}={bad.value[:60]} (can be {bad.allowed})" for bad in inputs.bad_parameters(asked)])
+        left_out([f"{bad.name}={bad.value[:60]} (can be {bad.allowed})" for bad in inputs.bad_parameters(asked)])
     if kind == "trace":
         _trace(app, who, (left, right, below))
     else:
@@ -68,7 +67,7 @@ def _request(
     decision = decisions[preference]
     basis_line = f"{profile_words(profile)}. {snapshot_words(snapshot, now)}."
     with left:
-        _complain(f"{name} (not in this ranking)" for name in request.unknown_endpoints(decision, asked))
+        left_out(f"{name} (not in this ranking)" for name in request.unknown_endpoints(decision, asked))
         request.ranking(decision, basis_line)
     with below:
         request.details(decision, decisions, basis_line)
@@ -132,12 +131,6 @@ def _choice(label: str, options: Sequence[str], key: str, explanation: str | Non
         label, options, default=options[0], required=True, key=key, bind="query-params", help=explanation
     )
     return chosen or options[0]
-
-
-def _complain(unusable: Iterable[str]) -> None:
-    """Say which parts of the link could not be used."""
-    if found := list(unusable):
-        st.warning(markdown(f"Not usable in this link, so left out: {'; '.join(found)}."))
 
 
 render()

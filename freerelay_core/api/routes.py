@@ -9,21 +9,20 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, FastAPI, Request, Response
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from freerelay_core.api import health, observe, session
 from freerelay_core.api.answers import error_headers, rate_headers
 from freerelay_core.api.auth import caller, require_tenant
-from freerelay_core.api.bodies import Feedback, SettingsChange
+from freerelay_core.api.bodies import Feedback, SettingsChange, read_as
 from freerelay_core.api.border import JsonObject, read_object
 from freerelay_core.api.document import openapi_document
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.admission import Rate
 from freerelay_core.composition.wishes import AUTO
-from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound, UnprocessableRequest
+from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound
 from freerelay_core.store import Identity
 
 __all__ = ["routes"]
@@ -76,12 +75,9 @@ async def read_settings(identity: Caller) -> Response:
 
 @routes.post("/v1/tenant/settings")
 async def write_settings(identity: Caller, body: JsonBody) -> Response:
-    """Save the routing preference; the next request follows it."""
+    """Save the routing preference, null for the default; the next request follows it."""
     tenant = require_tenant(identity)
-    try:
-        change = SettingsChange.model_validate(body)
-    except ValidationError as error:
-        raise _unprocessable(error) from None
+    change = read_as(SettingsChange, body)
     view = await current().set_preference(
         tenant.id,
         change.routing_preference,
@@ -120,10 +116,7 @@ async def read_decision(decision_id: str, identity: Caller) -> Response:
 async def grade_decision(decision_id: str, identity: Caller, body: JsonBody) -> Response:
     """Grade the answer to a request of this tenant, once; routing learns the endpoint's quality from it."""
     tenant = require_tenant(identity)
-    try:
-        feedback = Feedback.model_validate(body)
-    except ValidationError as error:
-        raise _unprocessable(error) from None
+    feedback = read_as(Feedback, body)
     return _json(asdict(await current().grade(tenant, decision_id, feedback.score)))
 
 
@@ -184,15 +177,6 @@ def _allowed(request: Request, error: HTTPException) -> set[str]:
     named = set((error.headers or {}).get("Allow", "").split(", "))
     found = [route for route in routes.routes if route.matches(request.scope)[0] is not Match.NONE]
     return named.union(*(getattr(route, "methods", None) or () for route in found)) - {""}
-
-
-def _unprocessable(error: ValidationError) -> UnprocessableRequest:
-    """The first problem, without what was sent."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if problem["type"] == "extra_forbidden":
-        return UnprocessableRequest("The body has a field that is not known.")
-    name = ".".join(str(part) for part in problem["loc"])[:60]
-    return UnprocessableRequest(f"{name}: {problem['msg']}.", param=name)
 
 
 def _error(error: FreeRelayError) -> Response:

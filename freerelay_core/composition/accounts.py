@@ -14,7 +14,7 @@ from typing import Literal
 
 from freerelay_core.clock import Clock
 from freerelay_core.errors import Conflict, NotFound, PermissionDenied, UnprocessableRequest
-from freerelay_core.preference import parse_preference
+from freerelay_core.preference import parse_choice
 from freerelay_core.store import TIERS, Identity, KeyInfo, Store, Tenant, new_key
 
 __all__ = [
@@ -180,7 +180,7 @@ class Accounts:
             raise NotFound("There is no change of the routing preference that could be undone.")
         tenant = await self._store.set_routing_preference(
             who.tenant.id,
-            None if last.old_value is None else parse_preference(last.old_value),
+            parse_choice(last.old_value),
             actor=actor,
             expected_version=expected_version,
         )

@@ -31,7 +31,7 @@ from freerelay_core.decision import Decision, decide
 from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, Unavailable, UnprocessableRequest
 from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
-from freerelay_core.preference import EffectivePreference, effective_preference, parse_preference
+from freerelay_core.preference import EffectivePreference, effective_preference, parse_choice
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
 from freerelay_core.router import Router, have_to_wait
@@ -301,12 +301,12 @@ class Application:
     async def set_preference(
         self, tenant_id: str, value: object, *, actor: str, expected_version: int | None = None
     ) -> SettingsView:
-        """Save the tenant's routing preference; the next request on this worker follows it.
+        """Save the tenant's routing preference, None for the default; the next request on this worker follows it.
 
         Raises `UnprocessableRequest` naming the three values, `NotFound`, `Conflict`, `StoreUnavailable`.
         """
         tenant = await self.store.set_routing_preference(
-            tenant_id, parse_preference(value), actor=actor, expected_version=expected_version
+            tenant_id, parse_choice(value), actor=actor, expected_version=expected_version
         )
         self.identities.remember(tenant)
         return await self._view(tenant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -58,24 +58,29 @@ class Spending:
     @property
     def words(self) -> str:
         """The forecast and what it means for the budget, in a sentence or two."""
+        return self.words_with(_usd)
+
+    def words_with(self, money: Callable[[float], str]) -> str:
+        """`words`, their amounts (USD) written by `money` with its unit."""
         told, budget = self.forecast, self.budget_usd
         if budget is not None and self.spent_usd >= budget:
-            return f"The budget of {_usd(budget)} USD is used up. The operator can raise it."
+            return f"The budget of {money(budget)} is used up. The operator can raise it."
         if told is None:
             return "Too early for a forecast: it needs three whole days with traffic."
         pace = (
-            f"At this pace {_usd(told.expected_usd)} USD ({_usd(told.low_usd)} to {_usd(told.high_usd)}) "
+            f"At this pace {money(told.expected_usd)} ({money(told.low_usd)} to {money(told.high_usd)}) "
             f"by the end of {self.month}"
         )
         if budget is None:
-            return f"{pace}; no budget is set."
+            return f"{pace}."
         if told.runs_out is not None:
-            return f"{pace}; the budget of {_usd(budget)} USD runs out about {told.runs_out.day} {told.runs_out:%B}."
-        return f"{pace}; the budget of {_usd(budget)} USD {'lasts' if told.high_usd <= budget else 'may not last'}."
+            return f"{pace}; the budget of {money(budget)} runs out about {told.runs_out.day} {told.runs_out:%B}."
+        return f"{pace}; the budget of {money(budget)} {'lasts' if told.high_usd <= budget else 'may not last'}."
 
 
 def _usd(amount: float) -> str:
-    return f"{amount:,.0f}" if amount >= 10 else f"{amount:.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
+    digits = f"{amount:,.0f}" if amount >= 10 else f"{amount:.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
+    return f"{digits} USD"
 
 
 async def spending_of(store: Store, tenant: Tenant, now: datetime, *, simulated: bool) -> Spending:

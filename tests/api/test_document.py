@@ -71,6 +71,20 @@ def _served(found):
             yield from ((method, route.path) for method in route.methods)
 
 
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        ({"routing_preference": "balanced"}, True),
+        ({"routing_preference": None}, True),
+        ({"routing_preference": None, "settings_version": 3}, True),
+        ({"routing_preference": "turbo"}, False),
+        ({}, False),
+    ],
+)
+def test_a_change_of_settings_may_say_null_and_nothing_else_besides_the_names(body, allowed):
+    assert Draft202012Validator(schema("SettingsChange")).is_valid(body) is allowed
+
+
 def test_the_server_hands_it_out(server):
     with server.http("") as client:
         assert client.get("/openapi.json").json() == DOCUMENT
@@ -81,7 +95,11 @@ def test_answers_and_errors_are_as_it_says(server, key):
     bodies = {
         "/v1/chat/completions": [BODY, BODY | {"stream": True}, BODY | {"model": "no/such"}, {"model": 1}, []],
         "/v1/router/decide": [BODY, {"messages": []}],
-        "/v1/tenant/settings": [{"routing_preference": "balanced"}, {"routing_preference": 1}],
+        "/v1/tenant/settings": [
+            {"routing_preference": "balanced"},
+            {"routing_preference": None},
+            {"routing_preference": 1},
+        ],
         "/v1/decisions/{decision_id}/feedback": [{"score": 0.5}, {"score": 0.5}, {"score": "x"}],
     }
     decision_id, _ = asked(server)

@@ -28,4 +28,20 @@ def test_the_fleet_is_readable_and_keeps_its_filter(
     expect(age).not_to_have_text(before)
     expect(page.get_by_role("combobox", name="Provider")).to_have_value("groq")
     assert "provider=groq" in page.url
+    assert page.get_by_test_id("stAlert").count() == 0
     assert page.evaluate("document.scrollingElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_what_the_link_asks_in_vain_is_named_and_stands_while_the_page_refreshes(
+    new_page: Any, sign_in: Any, product: Any, wait_ready: Any, violations: Any
+) -> None:
+    page = new_page()
+    sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"], "/fleet")
+    page.goto("/fleet?provider=nope&state=foo")
+    wait_ready(page)
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_have_text("Not usable in this link, so left out: provider=nope; state=foo.")
+    assert violations(page) == []
+    age = page.get_by_text("This worker: version")
+    expect(age).not_to_have_text(age.inner_text())
+    expect(alert).to_be_visible()

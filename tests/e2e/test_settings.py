@@ -156,6 +156,18 @@ def test_two_tabs_do_not_overwrite_each_other_unseen(
     save(second, "performance-first")
 
 
+def test_a_choice_in_a_tab_left_open_is_not_saved_over_a_change_unseen(tenant_page: Page, caller: Caller) -> None:
+    caller.write_settings("cost-optimized")
+    choose(tenant_page, "performance-first")
+    tenant_page.get_by_role("button", name="Save performance-first").click()
+    alert = tenant_page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("Not saved: these settings were changed meanwhile by API key test")
+    expect(alert).to_contain_text("The preference is cost-optimized now. Save again to replace it")
+    assert caller.ask()[0] == "cost-optimized; level=tenant"
+    save(tenant_page, "performance-first")
+    assert caller.ask()[0] == "performance-first; level=tenant"
+
+
 def test_a_change_by_the_api_is_on_the_page(tenant_page: Page, caller: Caller) -> None:
     caller.write_settings("performance-first")
     tenant_page.reload()

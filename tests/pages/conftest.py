@@ -110,6 +110,11 @@ class Reader:
             app._page_hash = _page_hash(page)
         return app.run()
 
+    def go(self, app: AppTest, page: str) -> AppTest:
+        """The page at this path, drawn for somebody who was on another one."""
+        app._page_hash = _page_hash(page)
+        return app.run()
+
 
 def _page_hash(page: str) -> str:
     from streamlit.util import calc_hash

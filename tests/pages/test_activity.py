@@ -69,7 +69,7 @@ def test_decisions_are_listed_newest_first_and_filtered_by_the_url(running, read
 def test_a_filter_that_cannot_be_used_is_said_to_be_left_out(running, reader, tenant):
     send(running, tenant, endpoint="first/m")
     page = reader.open("activity", status="nonsense", range="2 years", endpoint="<b>*x*</b>")
-    assert r"range=2 years, status=nonsense, endpoint=\<b\>\*x\*" in page.warning[0].value
+    assert r"range=2 years; status=nonsense; endpoint=\<b\>\*x\*" in page.warning[0].value
     assert listed(page) == ["first/m"]
 
 

@@ -53,6 +53,33 @@ def test_filters_narrow_the_table_and_an_empty_one_says_so(operator_reader: Any)
     assert "No endpoint is of this provider" in app.info[0].value
 
 
+def test_filters_in_the_url_that_cannot_be_used_are_named_in_one_line(operator_reader: Any, running: Any) -> None:
+    app = operator_reader.open("fleet", provider="nope](x)" + "a" * 500, state="foo")
+    (warning,) = app.warning
+    assert warning.value.replace("\\", "") == (
+        f"Not usable in this link, so left out: provider=nope](x){'a' * 52}; state=foo."
+    )
+    assert "](" not in warning.value
+    assert len(endpoints(app)) == len(running.application.catalogue.endpoints)
+
+
+def test_only_the_filter_that_cannot_be_used_is_left_out(operator_reader: Any) -> None:
+    app = operator_reader.open("fleet", provider="groq", state="foo")
+    assert [each.value.replace("\\", "") for each in app.warning] == [
+        "Not usable in this link, so left out: state=foo."
+    ]
+    assert {name.partition("/")[0] for name in endpoints(app)} == {"groq"}
+
+
+def test_filters_in_the_url_that_can_be_used_are_used_without_a_word(operator_reader: Any, running: Any) -> None:
+    held, other = (each.id for each in running.application.catalogue.endpoints[:2])
+    hold(running, held)
+    app = operator_reader.open("fleet", provider=held.partition("/")[0], state="asked us to wait")
+    assert held in endpoints(app)
+    assert other not in endpoints(app)
+    assert not [each for each in app.warning if "link" in each.value]
+
+
 def test_the_quotas_of_the_chosen_endpoints_are_listed_the_tightest_first(operator_reader: Any, running: Any) -> None:
     application = running.application
     index = next(n for n, each in enumerate(application.catalogue.endpoints) if each.limits.rpd)

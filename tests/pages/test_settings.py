@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from builders import logged_decision
 from streamlit.testing.v1 import AppTest
 
+from freerelay_core.clock import id_at
 from freerelay_core.composition.accounts import OPERATOR
 from freerelay_core.preference import RoutingPreference
 
@@ -16,6 +20,11 @@ COST, BALANCED, PERFORMANCE = RoutingPreference
 
 def html(app: AppTest) -> str:
     return "\n".join(part.proto.body for part in app.get("html") if not part.proto.body.startswith("<style"))
+
+
+def told(app: AppTest) -> str:
+    """The page's words, without its own HTML."""
+    return "\n".join(part.value for part in (*app.header, *app.markdown, *app.caption))
 
 
 def choose(app: AppTest, preference: str) -> AppTest:
@@ -80,6 +89,59 @@ def test_a_save_over_a_change_not_seen_is_refused_and_says_whose_it_was(tenant_r
     assert app.warning[0].value.startswith("Not saved: these settings were changed meanwhile by key fr\\_live\\_other")
     assert stored(running) is PERFORMANCE
     assert "<strong>Performance-first</strong> is in force" in html(app)
+
+
+def test_a_change_made_before_the_choice_is_told_before_it_is_overwritten(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="other"))
+    app = press(choose(app, "cost-optimized"), "Save cost-optimized")
+    assert stored(running) is PERFORMANCE
+    said = app.warning[0].value.replace("\\", "")
+    assert said.startswith("Not saved: these settings were changed meanwhile by other on ")
+    assert "(default → performance-first). The preference is **performance-first** now. Save again" in said
+    running.run(running.application.set_preference(tenant.id, "balanced", actor="a third"))
+    app = press(app, "Save cost-optimized")
+    assert "changed meanwhile by a third" in app.warning[0].value, "each change is told"
+    app = press(app, "Save cost-optimized")
+    assert app.success[0].value.startswith("Saved. **cost-optimized** is in force")
+    assert stored(running) is COST
+    press(choose(app, "balanced"), "Save balanced")
+    assert stored(running) is BALANCED, "one's own change is no conflict"
+
+
+def test_a_change_of_the_tier_meanwhile_is_told_as_what_it_is(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    tier = "silver" if tenant.tier != "silver" else "bronze"
+    running.run(running.application.accounts.update_tenant(OPERATOR, tenant.id, tier=tier))
+    app = press(choose(app, "cost-optimized"), "Save cost-optimized")
+    said = app.warning[0].value.replace("\\", "")
+    assert "by operator on " in said
+    assert f"(tier: {tenant.tier} → {tier}). The preference is **balanced** now. Nobody has chosen" in said
+    press(app, "Save cost-optimized")
+    assert stored(running) is COST
+
+
+def test_an_undo_of_a_change_that_came_with_another_choice_is_told_first(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="other"))
+    undo = "Undo the last change: back to the default (balanced)"
+    app = press(choose(app, "cost-optimized"), undo)
+    assert app.warning[0].value.startswith("Not undone: these settings were changed meanwhile by other")
+    assert stored(running) is PERFORMANCE
+    press(app, undo)
+    assert stored(running) is None
+
+
+def test_a_page_opened_anew_shows_the_change_and_saves_at_once(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="other"))
+    app = tenant_reader.go(tenant_reader.go(app, "keys"), "settings")
+    press(choose(app, "cost-optimized"), "Save cost-optimized")
+    assert stored(running) is COST
 
 
 def test_after_a_conflict_one_may_reload_or_save_again(tenant_reader: Any, running: Any) -> None:
@@ -186,12 +248,31 @@ class TestRules:
 def test_the_budget_is_told_with_what_is_left_or_that_there_is_none(tenant_reader: Any, running: Any) -> None:
     app = tenant_reader.open("settings")
     assert any(part.value.startswith("No budget is set") for part in app.markdown)
+    assert told(app).count("o budget is set") == 1
     application = running.application
     tenant = running.run(application.store.tenant_by_email("demo@freerelay.local"))
     running.run(application.accounts.set_budget(OPERATOR, tenant.id, 50.0))
     app = tenant_reader.open("settings")
     assert any("50\\.00 left" in part.value for part in app.markdown)
     assert any("Only the operator sets a budget" in part.value for part in app.caption)
+    assert "<td>budget: no budget → $50.00</td>" in html(app), "not a default, and an amount as everywhere"
+
+
+@pytest.mark.parametrize("budget", [None, 50.0, 0.5])
+def test_what_the_forecast_says_is_in_dollars_like_the_rest(
+    tenant_reader: Any, running: Any, budget: float | None
+) -> None:
+    application = running.application
+    tenant = running.run(application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(application.accounts.set_budget(OPERATOR, tenant.id, budget))
+    today = logged_decision(application.clock, tenant.id, cost_usd=1.25, basis="simulated")
+    week = [replace(today, id=id_at(today.created_at - timedelta(days=day), day)) for day in range(6)]
+    running.run(application.store.append_decisions(week))
+    app = tenant_reader.open("settings")
+    (forecast,) = (part.value for part in app.caption if part.value.startswith(("At this pace", "The budget of")))
+    assert "\\$" in forecast
+    assert "USD" not in told(app)
+    assert told(app).count("o budget is set") == (budget is None)
 
 
 def test_a_change_by_a_key_names_the_key_as_the_page_of_keys_does(tenant_reader: Any, running: Any) -> None:

@@ -77,7 +77,7 @@ PATHS: Object = {
         ),
         "post": _operation(
             "writeSettings",
-            "Save the routing preference; the next request follows it",
+            "Save the routing preference, null for the default; the next request follows it",
             _answer("The settings as they are now.", _content("Settings")),
             error_answers(*_KEYED, *BODY, 403, 404, 409),
             requestBody=_takes("SettingsChange"),

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from freerelay_core.api.bodies import Feedback, SettingsChange
 from freerelay_core.composition import RouterState
 from freerelay_core.composition.application import GradedDecision
-from freerelay_core.preference import RoutingPreference
+from freerelay_core.preference import LEVELS, RoutingPreference
 
 __all__ = ["SHAPES"]
 
@@ -38,7 +38,10 @@ def _object(description: str = "", /, *, optional: dict[str, Any] | None = None,
 
 _PREFERENCE = {"type": "string", "enum": list(RoutingPreference)}
 _EFFECTIVE = _object(
-    "The preference in force, and which level named it.", value=_PREFERENCE, level=_TEXT, rule=_TEXT_OR_NULL
+    "The preference in force, and which level named it.",
+    value=_PREFERENCE,
+    level={"type": "string", "enum": list(LEVELS)},
+    rule=_TEXT_OR_NULL,
 )
 _SECONDS = _object(p50=_NUMBER, p95=_NUMBER)
 _EXCLUDED = _list(_object(endpoint=_TEXT, reason=_TEXT, detail=_TEXT))
