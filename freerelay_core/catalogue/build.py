@@ -165,10 +165,13 @@ class _Figures:
         return raw.kind or source.kind, source
 
     def _bounded(self, field: str, raw: RawFigure, kind: Kind, source: RawSource, spread: float) -> Figure:
-        low = raw.value - spread if raw.low is None else raw.low
-        high = raw.value + spread if raw.high is None else raw.high
+        usual_low, usual_high = raw.value - spread, raw.value + spread
+        low = usual_low if raw.low is None else raw.low
+        high = usual_high if raw.high is None else raw.high
         if not low <= raw.value <= high:
             raise ConfigurationError("low ≤ value ≤ high must hold.", param=field)
+        if raw.via is not None:  # what is known of another endpoint narrows no assumption about this one
+            low, high = min(low, usual_low), max(high, usual_high)
         row, of_mode = self._row(raw, source)
         if kind != "prior" and of_mode not in (None, self._mode):
             raise ConfigurationError(

@@ -197,14 +197,12 @@ def _assumed(base: Fields, start: str, names: Iterable[str]) -> Fields:
     """Figures taken over from `start` as assumptions.
 
     Speeds belong to the server that was measured, the figures of a model to that model: on another one they are priors.
-    An interval that was stated for the other one does not hold here.
     """
     taken: Fields = {}
     for name in names:
         figure = base.get(name)
         if isinstance(figure, dict):
-            taken[name] = {key: part for key, part in figure.items() if key not in ("low", "high")}
-            taken[name] |= {"via": start} | ({} if name == "ability" else {"kind": "prior"})
+            taken[name] = figure | {"via": start} | ({} if name == "ability" else {"kind": "prior"})
     return taken
 
 

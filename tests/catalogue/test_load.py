@@ -138,10 +138,22 @@ def test_a_successor_takes_over_figures_as_wide_assumptions_and_enters_at_their_
     assert after.price is None
     for (name, _, old), (_, _, new) in zip(figures_of(before), figures_of(after), strict=True):
         assert (new.value, new.kind, new.via) == (old.value, "prior", before.id), name
-        assert new.high - new.low > old.high - old.low, name
+        assert old.kind == "prior" or new.high - new.low > old.high - old.low, name
     snapshot = catalogue_snapshot(catalogue, NOON)
     index = snapshot.endpoint_ids.index(after.id)
     assert snapshot.abilities[:, index].tolist() == [after.abilities[name].low for name in ABILITIES]
+
+
+STATED = "{value: 100, source: aa-2026-08, kind: prior, low: 99, high: 400}"
+
+
+@pytest.mark.parametrize("how", ["like", "successor_of"])
+def test_an_interval_that_is_taken_over_may_widen_an_assumption_and_never_narrows_it(file, how):
+    before = "openai/gpt-4o-mini: {first_token_s: STATED, tokens_per_s: STATED, thinking_tokens: STATED}"
+    after = f"novita/new: {{{how}: openai/gpt-4o-mini, upstream_model: new}}"
+    new = load_catalogue(file(f"endpoints: {{{before.replace('STATED', STATED)}, {after}}}")).endpoint("novita/new")
+    figures = [new.first_token_s, new.tokens_per_s] + [new.thinking_tokens] * (how == "successor_of")
+    assert {(figure.low, figure.value, figure.high) for figure in figures} == {(50, 100, 400)}
 
 
 def test_the_order_of_endpoints_in_a_file_does_not_matter(file):
