@@ -46,4 +46,17 @@ def test_first_token_speed_and_thinking_are_those_of_the_row():
         if thinking.value and thinking.source == OF_THE_LIST:
             silent = until_answer - (until_token if apart else first.value)
             assert thinking.value == pytest.approx(silent * per_s, rel=0.05, abs=1), endpoint.id
+        if thinking.value and not apart:
+            assert first.kind == "prior", endpoint.id
+            assert first.via or first.high <= until_answer, endpoint.id
     assert seen > 30
+
+
+def test_published_thinking_is_not_moved_out_of_its_interval_by_what_is_assumed_of_the_first_token():
+    split = [e for e in load_catalogue().endpoints if e.first_token_s.kind == "prior" != e.thinking_tokens.kind]
+    assert len(split) > 10
+    for endpoint in split:
+        first, thinking = endpoint.first_token_s, endpoint.thinking_tokens
+        if thinking.value and first.source == thinking.source:
+            moved = (first.high - first.value) * endpoint.tokens_per_s.value
+            assert moved <= thinking.high - thinking.value, endpoint.id
