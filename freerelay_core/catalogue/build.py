@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
 
 from freerelay_core.catalogue.endpoint import (
     ABILITIES,
@@ -35,8 +37,8 @@ __all__ = ["build_endpoint", "build_wire"]
 _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, "prior": 0.5}
 _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
 
-PRICE_LIST = Origin("published", "genai-prices, list price now", "")
-
+_PRICE_LIST = "genai-prices"
+"""The distribution that list prices come from."""
 
 _UNLESS_REFUSED = frozenset({"choices", "logit_bias"})
 """What every endpoint can do whose provider does not refuse it."""
@@ -107,8 +109,17 @@ def _price(raw: object) -> ListedPrice | FixedPrice | None:
 
 def _origin(name: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Origin:
     if name == "price" and isinstance(raw.price, RawListedPrice):
-        return PRICE_LIST
+        return _price_list(sources)
     return _origin_in(raw.facts, name, sources)
+
+
+def _price_list(sources: Mapping[str, RawSource]) -> Origin:
+    """The list as it is installed. It names no day itself: the source of its title does, where there is one."""
+    title = f"{_PRICE_LIST} {_installed(_PRICE_LIST)}"
+    return Origin("published", title, next((each.date for each in sources.values() if each.title == title), ""))
+
+
+_installed = cache(version)
 
 
 def _origin_in(facts: str | Mapping[str, str], name: str, sources: Mapping[str, RawSource]) -> Origin:
