@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
 
 from freerelay_core.catalogue.endpoint import (
     ABILITIES,
@@ -35,8 +37,8 @@ __all__ = ["build_endpoint", "build_wire"]
 _RELATIVE_INTERVAL: Mapping[Kind, float] = {"measured": 0.1, "published": 0.25, "prior": 0.5}
 _ELO_INTERVAL: Mapping[Kind, float] = {"measured": 10.0, "published": 20.0, "prior": 60.0}
 
-PRICE_LIST = Origin("published", "genai-prices, list price now", "")
-
+_PRICE_LIST = "genai-prices"
+"""The distribution that list prices come from."""
 
 _UNLESS_REFUSED = frozenset({"choices", "logit_bias"})
 """What every endpoint can do whose provider does not refuse it."""
@@ -107,8 +109,17 @@ def _price(raw: object) -> ListedPrice | FixedPrice | None:
 
 def _origin(name: str, raw: RawEndpoint, sources: Mapping[str, RawSource]) -> Origin:
     if name == "price" and isinstance(raw.price, RawListedPrice):
-        return PRICE_LIST
+        return _price_list(sources)
     return _origin_in(raw.facts, name, sources)
+
+
+def _price_list(sources: Mapping[str, RawSource]) -> Origin:
+    """The list as it is installed. It names no day itself: the source of its title does, where there is one."""
+    title = f"{_PRICE_LIST} {_installed(_PRICE_LIST)}"
+    return Origin("published", title, next((each.date for each in sources.values() if each.title == title), ""))
+
+
+_installed = cache(version)
 
 
 def _origin_in(facts: str | Mapping[str, str], name: str, sources: Mapping[str, RawSource]) -> Origin:
@@ -165,10 +176,13 @@ class _Figures:
         return raw.kind or source.kind, source
 
     def _bounded(self, field: str, raw: RawFigure, kind: Kind, source: RawSource, spread: float) -> Figure:
-        low = raw.value - spread if raw.low is None else raw.low
-        high = raw.value + spread if raw.high is None else raw.high
+        usual_low, usual_high = raw.value - spread, raw.value + spread
+        low = usual_low if raw.low is None else raw.low
+        high = usual_high if raw.high is None else raw.high
         if not low <= raw.value <= high:
             raise ConfigurationError("low ≤ value ≤ high must hold.", param=field)
+        if raw.via is not None:  # what is known of another endpoint narrows no assumption about this one
+            low, high = min(low, usual_low), max(high, usual_high)
         row, of_mode = self._row(raw, source)
         if kind != "prior" and of_mode not in (None, self._mode):
             raise ConfigurationError(

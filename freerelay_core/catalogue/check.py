@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from freerelay_core.catalogue.describe import figures_of
-from freerelay_core.catalogue.endpoint import Catalogue, Endpoint
+from freerelay_core.catalogue.describe import facts_of, figures_of
+from freerelay_core.catalogue.endpoint import ABILITIES, Catalogue, Endpoint, Kind
 from freerelay_core.catalogue.files import Problem, read_file
 from freerelay_core.catalogue.load import SHIPPED, try_load
 from freerelay_core.catalogue.prices import compile_prices
@@ -21,7 +21,10 @@ __all__ = ["STALE_DAYS", "Caution", "Report", "check_catalogue"]
 STALE_DAYS = 90
 """Speeds and limits change within a quarter; older figures are worth another look."""
 
+_ABILITY = "ability."
+
 Sort = Literal["stale", "unpriced", "mode", "prior"]
+_What = Literal["figures", "facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Caution:
 
     sort: Sort
     subject: str
-    """An endpoint or a source."""
+    """An endpoint, a source, or `in all`."""
     text: str
 
 
@@ -76,26 +79,48 @@ def _unpriced(catalogue: Catalogue, operator_file: Path | None, at: datetime, pr
 
 
 def _stale(catalogue: Catalogue, today: date) -> Iterator[Caution]:
-    """Sources that are older than they should be, with how much rests on them."""
+    """Sources that are older than they should be with how much rests on them, then by endpoint the fields that do."""
     dates: dict[str, str] = {}
     resting: dict[str, set[str]] = defaultdict(set)
+    endpoints = []
     for endpoint in catalogue.endpoints:
-        for source, stated in _sources(endpoint):
-            dates[source] = stated
-            resting[source].add(endpoint.id)
+        old = [cell for cell in _cells(endpoint) if cell.date and (today - _earliest(cell.date)).days > STALE_DAYS]
+        for cell in old:
+            dates[cell.source] = cell.date
+            resting[cell.source].add(endpoint.id)
+        by_date = {day: [cell for cell in old if cell.date == day] for day in sorted({cell.date for cell in old})}
+        if old:
+            text = "; ".join(f"{day}: {_fields(cells)}" for day, cells in by_date.items())
+            endpoints.append(Caution("stale", endpoint.id, text))
     for source in sorted(dates, key=lambda name: (dates[name], name)):
-        days = (today - _earliest(dates[source])).days if dates[source] else 0
-        if days > STALE_DAYS:
-            count = len(resting[source])
-            names = "1 endpoint rests" if count == 1 else f"{count} endpoints rest"
-            yield Caution("stale", source, f"is of {dates[source]}, over {STALE_DAYS} days ago; {names} on it")
+        count = len(resting[source])
+        names = "1 endpoint rests" if count == 1 else f"{count} endpoints rest"
+        yield Caution("stale", source, f"is of {dates[source]}, over {STALE_DAYS} days ago; {names} on it")
+    yield from endpoints
 
 
-def _sources(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
-    for _, _, figure in figures_of(endpoint):
-        yield figure.source, figure.date
-    for origin in endpoint.origins.values():
-        yield origin.source, origin.date
+class _Cell(NamedTuple):
+    """One field of one endpoint and what it rests on."""
+
+    field: str
+    kind: Kind
+    source: str
+    date: str
+    what: _What
+
+
+def _cells(endpoint: Endpoint) -> list[_Cell]:
+    facts = [_Cell(name, at.kind, at.source, at.date, what="facts") for name, at in facts_of(endpoint)]
+    return facts + [_Cell(name, f.kind, f.source, f.date, what="figures") for name, _, f in figures_of(endpoint)]
+
+
+def _fields(cells: Sequence[_Cell]) -> str:
+    """The fields of these cells of one endpoint in few words."""
+    names = [cell.field for cell in cells if not cell.field.startswith(_ABILITY)]
+    abilities = [cell.field.removeprefix(_ABILITY) for cell in cells if cell.field.startswith(_ABILITY)]
+    if abilities:
+        names.append("ability" if len(abilities) == len(ABILITIES) else f"ability ({', '.join(abilities)})")
+    return ", ".join(names)
 
 
 def _earliest(stated: str) -> date:
@@ -116,8 +141,24 @@ def _modes(catalogue: Catalogue) -> Iterator[Caution]:
 
 
 def _priors(catalogue: Catalogue) -> Iterator[Caution]:
-    """How much of each endpoint is assumed."""
-    for endpoint in catalogue.endpoints:
-        kinds = [figure.kind for _, _, figure in figures_of(endpoint)]
-        if "prior" in kinds:
-            yield Caution("prior", endpoint.id, f"{kinds.count('prior')} of {len(kinds)} figures are assumptions")
+    """How much is assumed in all, then by endpoint the fields that are."""
+    cells = {endpoint.id: _cells(endpoint) for endpoint in catalogue.endpoints}
+    every = [cell for of in cells.values() for cell in of]
+    if not any(cell.kind == "prior" for cell in every):
+        return
+    yield Caution(
+        "prior", "in all", f"{_assumed(every, 'figures')[1]} and {_assumed(every, 'facts')[1]} are assumptions"
+    )
+    for name, of in cells.items():
+        (figures, count), (facts, _) = _assumed(of, "figures"), _assumed(of, "facts")
+        parts = [f"{count} are assumptions: {_fields(figures)}"] if figures else []
+        parts += [f"facts: {_fields(facts)}"] if facts else []
+        if parts:
+            yield Caution("prior", name, "; ".join(parts))
+
+
+def _assumed(cells: Sequence[_Cell], what: _What) -> tuple[list[_Cell], str]:
+    """The assumptions among the figures or facts of these cells, and how many they are of how many."""
+    every = [cell for cell in cells if cell.what == what]
+    assumed = [cell for cell in every if cell.kind == "prior"]
+    return assumed, f"{len(assumed):,} of {len(every):,} {what}"

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
-from freerelay_core.catalogue.endpoint import ABILITIES, UNSOURCED, Endpoint, Figure, Kind, Limits, Provider
+from freerelay_core.catalogue.endpoint import ABILITIES, UNSOURCED, Endpoint, Figure, Kind, Limits, Origin, Provider
 from freerelay_core.catalogue.prices import PriceTable
 
-__all__ = ["FieldRow", "UsdPerMillion", "describe", "describe_wire", "figures_of", "stated", "usd_per_million"]
+__all__ = [
+    "FieldRow",
+    "UsdPerMillion",
+    "describe",
+    "describe_wire",
+    "facts_of",
+    "figures_of",
+    "stated",
+    "usd_per_million",
+]
 
 _LIMIT_UNITS = {"rpm": "requests/min", "tpm": "tokens/min", "rpd": "requests/day", "tpd": "tokens/day"}
 
@@ -55,6 +64,14 @@ def figures_of(endpoint: Endpoint) -> Iterator[tuple[str, str, Figure]]:
     yield "thinking_tokens", "tokens", endpoint.thinking_tokens
     for name in ABILITIES:
         yield f"ability.{name}", "Elo", endpoint.abilities[name]
+
+
+def facts_of(endpoint: Endpoint) -> Iterator[tuple[str, Origin]]:
+    """Every stated fact that is no figure, as (field, where it comes from)."""
+    absent = {"price": endpoint.price is None, "limits": not stated(endpoint.limits)}
+    for name in ("price", "context_tokens", "max_output_tokens", "capabilities", "limits"):
+        if not absent.get(name):
+            yield name, endpoint.origins.get(name, UNSOURCED)
 
 
 def describe(endpoint: Endpoint, price: UsdPerMillion | None) -> list[FieldRow]:

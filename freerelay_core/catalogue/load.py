@@ -16,7 +16,7 @@ from typing import Any
 from freerelay_core.catalogue.build import build_endpoint, build_wire
 from freerelay_core.catalogue.endpoint import Catalogue, Endpoint, Origin, Provider
 from freerelay_core.catalogue.files import CatalogueFile, Problem, read_file, validated
-from freerelay_core.catalogue.shapes import RawEndpoint, RawSource
+from freerelay_core.catalogue.shapes import FACTS, RawEndpoint, RawSource
 from freerelay_core.catalogue.waits import Waits
 from freerelay_core.catalogue.wire import Wire
 from freerelay_core.errors import ConfigurationError
@@ -168,7 +168,8 @@ class _Layer:
         like, before = own.pop("like", None), own.pop("successor_of", None)
         start = like if before is None else before
         if start is None:
-            return self._below.get(endpoint_id, {}) | own
+            below = self._below.get(endpoint_id, {})
+            return below | _facts_beside(own, below) | own
         field = ("endpoints", endpoint_id, "like" if before is None else "successor_of")
         if like is not None and before is not None:
             self._problems.append(file.problem(field, "like and successor_of exclude each other."))
@@ -182,7 +183,8 @@ class _Layer:
         if before is not None or start.partition("/")[0] != endpoint_id.partition("/")[0]:
             left.update(_TERMS)
         taken = {name: value for name, value in base.items() if name not in left}
-        return taken | _assumed(base, start, _TIMES if before is None else _FIGURES) | own
+        taken |= _assumed(base, start, _TIMES if before is None else _FIGURES)
+        return taken | _facts_beside(own, taken) | own
 
     def _base(self, endpoint_id: str, start: Any) -> Fields | None:
         """The fields of the endpoint to start from, its effort among them as `mode`; None where there is none."""
@@ -193,18 +195,27 @@ class _Layer:
         return base | {"mode": effort} if base and effort else base
 
 
+def _facts_beside(own: Fields, base: Fields) -> Fields:
+    """The sources of the facts of `base` that `own` leaves as they are: they do not speak for what `own` states."""
+    facts, left = base.get("facts"), [name for name in FACTS if name not in own]
+    if isinstance(facts, str):
+        facts = {"rest": facts}
+    if not isinstance(facts, dict) or len(left) == len(FACTS):
+        return {}
+    sources = {name: facts.get(name, facts.get("rest")) for name in left}
+    return {"facts": {name: source for name, source in sources.items() if source is not None}}
+
+
 def _assumed(base: Fields, start: str, names: Iterable[str]) -> Fields:
     """Figures taken over from `start` as assumptions.
 
     Speeds belong to the server that was measured, the figures of a model to that model: on another one they are priors.
-    An interval that was stated for the other one does not hold here.
     """
     taken: Fields = {}
     for name in names:
         figure = base.get(name)
         if isinstance(figure, dict):
-            taken[name] = {key: part for key, part in figure.items() if key not in ("low", "high")}
-            taken[name] |= {"via": start} | ({} if name == "ability" else {"kind": "prior"})
+            taken[name] = figure | {"via": start} | ({} if name == "ability" else {"kind": "prior"})
     return taken
 
 

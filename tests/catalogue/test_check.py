@@ -62,12 +62,55 @@ def test_figures_older_than_ninety_days_are_stale_by_the_earliest_day_their_date
 
 
 def test_a_stale_source_says_how_much_rests_on_it(report):
-    (text,) = said(report(own(date="2026-01-01")), "stale")
+    text, _ = said(report(own(date="2026-01-01")), "stale")
     assert text == "own tests: is of 2026-01-01, over 90 days ago; 1 endpoint rests on it"
 
 
-def test_assumptions_are_counted_by_endpoint(report):
-    assert said(report(own(speed="guess")), "prior") == ["p/m: 1 of 12 figures are assumptions"]
+OLD_SOURCES = """sources:
+  old: {title: old, date: "2026-03", kind: measured}
+  older: {title: older, date: "2026", kind: measured}
+"""
+
+
+def test_stale_fields_are_named_by_endpoint_and_date(report):
+    text = own().replace("sources:\n", OLD_SOURCES).replace("facts: mine", "facts: older")
+    text = text.replace("value: 50, source: mine", "value: 50, source: old")
+    text = text.replace("code: 1300", "code: {value: 1300, source: old}")
+    text = text.replace("agent: 1300", "agent: {value: 1300, source: older}")
+    oldest = "2026: price, context_tokens, max_output_tokens, capabilities, ability (agent)"
+    assert said(report(text), "stale") == [
+        "older: is of 2026, over 90 days ago; 1 endpoint rests on it",
+        "old: is of 2026-03, over 90 days ago; 1 endpoint rests on it",
+        f"p/m: {oldest}; 2026-03: tokens_per_s, ability (code)",
+    ]
+
+
+def test_limits_and_a_price_that_nobody_stated_are_no_fields(report):
+    text = own(date="2026-01-01", price="null")
+    assert "price" not in said(report(text), "stale")[-1]
+    assert "limits" not in said(report(text), "stale")[-1]
+    assert "limits" in said(report(text.replace("facts:", "limits: {rpm: 5}\n    facts:")), "stale")[-1]
+
+
+def test_assumptions_are_counted_in_all_and_named_by_endpoint(report):
+    assert said(report(own(speed="guess")), "prior") == [
+        "in all: 1 of 12 figures and 0 of 4 facts are assumptions",
+        "p/m: 1 of 12 figures are assumptions: tokens_per_s",
+    ]
+    both = own(speed="guess").replace("preference: mine", "preference: guess")
+    figures = "tokens_per_s, ability (chat, multilingual, creative)"
+    facts = "context_tokens, max_output_tokens, capabilities"
+    assert said(report(both.replace("facts: mine", "facts: {price: mine}")), "prior") == [
+        "in all: 4 of 12 figures and 3 of 4 facts are assumptions",
+        f"p/m: 4 of 12 figures are assumptions: {figures}; facts: {facts}",
+    ]
+    one_fact = own().replace("facts: mine", "facts: {capabilities: guess, rest: mine}")
+    assert said(report(one_fact), "prior")[1:] == ["p/m: facts: capabilities"]
+
+
+def test_abilities_that_are_all_assumed_are_named_as_one(report):
+    text = own().replace("preference: mine, tests: mine", "preference: guess, tests: guess")
+    assert said(report(text), "prior")[1:] == ["p/m: 9 of 12 figures are assumptions: ability"]
 
 
 def test_an_endpoint_without_a_price_is_named(report):

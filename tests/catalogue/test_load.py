@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from builders import NOON, request
 
 from freerelay_core import catalogue as package
-from freerelay_core.catalogue import ABILITIES, FixedPrice, Limits, ListedPrice, load_catalogue
+from freerelay_core.catalogue import ABILITIES, FixedPrice, Limits, ListedPrice, build, load_catalogue
 from freerelay_core.catalogue.describe import describe, figures_of
 from freerelay_core.catalogue.endpoint import UNSOURCED
 from freerelay_core.decision import decide
@@ -50,7 +51,7 @@ def test_the_shipped_catalogue_has_sixty_endpoints_of_fifteen_providers_and_ever
             assert row.source, row
             assert row.source != UNSOURCED.source, row
             assert row.kind in ("measured", "published", "prior"), row
-            assert row.date or row.field.startswith("price."), row
+            assert row.date, row
         assert set(endpoint.abilities) == set(ABILITIES)
         assert endpoint.free_tier or isinstance(endpoint.price, ListedPrice)
 
@@ -138,10 +139,22 @@ def test_a_successor_takes_over_figures_as_wide_assumptions_and_enters_at_their_
     assert after.price is None
     for (name, _, old), (_, _, new) in zip(figures_of(before), figures_of(after), strict=True):
         assert (new.value, new.kind, new.via) == (old.value, "prior", before.id), name
-        assert new.high - new.low > old.high - old.low, name
+        assert old.kind == "prior" or new.high - new.low > old.high - old.low, name
     snapshot = catalogue_snapshot(catalogue, NOON)
     index = snapshot.endpoint_ids.index(after.id)
     assert snapshot.abilities[:, index].tolist() == [after.abilities[name].low for name in ABILITIES]
+
+
+STATED = "{value: 100, source: aa-2026-08, kind: prior, low: 99, high: 400}"
+
+
+@pytest.mark.parametrize("how", ["like", "successor_of"])
+def test_an_interval_that_is_taken_over_may_widen_an_assumption_and_never_narrows_it(file, how):
+    before = "openai/gpt-4o-mini: {first_token_s: STATED, tokens_per_s: STATED, thinking_tokens: STATED}"
+    after = f"novita/new: {{{how}: openai/gpt-4o-mini, upstream_model: new}}"
+    new = load_catalogue(file(f"endpoints: {{{before.replace('STATED', STATED)}, {after}}}")).endpoint("novita/new")
+    figures = [new.first_token_s, new.tokens_per_s] + [new.thinking_tokens] * (how == "successor_of")
+    assert {(figure.low, figure.value, figure.high) for figure in figures} == {(50, 100, 400)}
 
 
 def test_the_order_of_endpoints_in_a_file_does_not_matter(file):
@@ -185,6 +198,26 @@ endpoints:
     assert mixed["context_tokens"].kind == "prior"
     assert {all_mine[name].source for name in ("context_tokens", "max_output_tokens", "capabilities")} == {"own tests"}
     assert all_mine["price"].kind == "published"
+
+
+def test_a_list_price_names_the_list_as_it_is_installed_and_its_day(monkeypatch):
+    row = describe(load_catalogue().endpoint("openai/gpt-4o-mini"), None)[0]
+    assert (row.source, row.kind) == (f"genai-prices {version('genai-prices')}", "published")
+    assert row.date, "sources.yaml has a source of this title"
+    monkeypatch.setattr(build, "_installed", lambda _: "99.0")
+    newer = describe(load_catalogue().endpoint("openai/gpt-4o-mini"), None)[0]
+    assert (newer.source, newer.date) == ("genai-prices 99.0", ""), "nobody said of which day this one is"
+
+
+@pytest.mark.parametrize("how", ["", "like: openai/gpt-4o-mini, "])
+def test_the_source_of_a_shipped_fact_does_not_speak_for_what_a_file_states_in_its_place(file, how):
+    changed = "openai/new" if how else "openai/gpt-4o-mini"
+    own = f"{{{how}price: {{input: 1, output: 2}}, context_tokens: 9000}}"
+    shipped = load_catalogue().endpoint("openai/gpt-4o-mini").origins
+    origins = load_catalogue(file(f"endpoints: {{{changed}: {own}}}")).endpoint(changed).origins
+    assert (origins["price"], origins["context_tokens"]) == (UNSOURCED, UNSOURCED)
+    assert origins["max_output_tokens"] == shipped["max_output_tokens"]
+    assert origins["capabilities"] == shipped["capabilities"] != UNSOURCED
 
 
 def test_an_operators_file_adds_a_local_server_and_changes_a_price(file):
