@@ -19,7 +19,9 @@ __all__ = ["Settings", "load_settings"]
 class Settings(BaseSettings):
     """Everything an operator may set. Each field is the environment variable `FREERELAY_<NAME>` unless it says so."""
 
-    model_config = SettingsConfigDict(env_prefix="FREERELAY_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FREERELAY_", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
 
     home: Path = Path(".freerelay")
     """Folder that holds all local state: database, credentials, connection file. Deleting it gives a fresh install."""

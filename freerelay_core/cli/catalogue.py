@@ -165,7 +165,9 @@ def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> Non
     table = Table(
         Column("field", no_wrap=True),
         Column("value", justify="right"),
-        *("unit", "interval", "kind", "date", "source"),
+        *("unit", "interval", "kind"),
+        Column("date", no_wrap=True),
+        "source",
         box=SIMPLE_HEAD,
         padding=0,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from freerelay_core.config import Settings, load_settings
 from tests.cli.shell import freerelay
 
 COMMANDS = {
@@ -108,3 +109,8 @@ def test_a_home_whose_name_is_no_text_is_refused_in_one_line(tmp_path):
 def test_a_parquet_file_whose_name_is_no_text_is_refused_in_one_line(tmp_path):
     assert ".parquet" in refusal("simulate", tmp_path / "\udcff.parquet")
     assert "no such file" in refusal("simulate", tmp_path / "none.parquet")
+
+
+def test_an_empty_setting_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREERELAY_HOME", "")
+    assert load_settings().home == Settings.model_fields["home"].default
