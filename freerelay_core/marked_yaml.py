@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +42,43 @@ class MarkedContent:
         return line + 1
 
 
+_ADVICE: Mapping[str, str] = {
+    "',' or ']'": "a list that [ begins lacks a comma or its ].",
+    "',' or '}'": "a mapping that { begins lacks a comma or its }.",
+    "expected node content": "a value is missing, or a bracket is not closed.",
+    "mapping values are not allowed": "a colon stands where none can; put a text that holds a colon in quotes.",
+    "cannot start any token": "put a text that begins with @, % or ` in quotes, and indent with spaces, not tabs.",
+    "alphabetic or numeric character": 'put a text that begins with * or & in quotes, as in "*/model".',
+    "undefined alias": 'put a text that begins with * in quotes, as in "*/model".',
+    "unexpected end of stream": "a quote is not closed.",
+    "expected key": "it is indented otherwise than the lines that it belongs to.",
+    "'-' indicator": "it is indented as an item of the list above, and does not begin with -.",
+    "could not find expected ':'": "a colon is missing behind the name of a field.",
+    "another document": "--- begins a second document, and there can be but one.",
+}
+"""What to write, by a part of the parser's words."""
+
+
+def _plain(problem: str) -> str:
+    """What the parser says, in words that help; its own where there are none better."""
+    return next((advice for words, advice in _ADVICE.items() if words in problem), f"{problem}.")
+
+
 def read_marked(text: str) -> MarkedContent:
     """The content of a YAML text, an empty mapping for an empty one. Raises `NotYaml`."""
-    loader = yaml.CSafeLoader(text)
+    try:
+        loader = yaml.CSafeLoader(text)
+    except UnicodeError:
+        raise NotYaml(None, "is not YAML: it holds half of a character.") from None
     try:
         root = loader.get_single_node()
         _refuse_repeated_keys(root)
         return MarkedContent({} if root is None else loader.construct_document(root), root)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise NotYaml(None if mark is None else mark.line + 1, f"is not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+        mark, problem = error.problem_mark, _plain(error.problem or str(error))
+        last = len(text.rstrip().splitlines())  # where the text breaks off the parser names the line behind it
+        raise NotYaml(None if mark is None else min(mark.line + 1, last), f"is not YAML: {problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise NotYaml(None, f"is not YAML: {error}") from None
     finally:
         loader.dispose()

@@ -89,14 +89,41 @@ def test_a_change_can_be_removed_again(running, operator):
     assert running.run(running.application.store.scenarios()) == []
 
 
-@pytest.mark.parametrize("text", ["changes: [{outage: 1}]", "changes: ["])
-def test_yaml_that_cannot_be_meant_is_refused_and_nothing_is_lost(running, operator, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "changes: [{outage: 1}]",
+            r"scenario\:1\: change 1\: outage\: there is no field of that name",
+        ),
+        ("changes: [", r"scenario\:1\: is not YAML\: a value is missing"),
+        ("changes:\n- withdraw: {endpoints: 'grok/*'}", "matches no endpoint of the catalogue; did you mean 'groq/"),
+        (
+            "changes:\n- rules:\n  - name: r\n    when: hour = 6\n    exclude: ['groq/*']",
+            r"scenario\:4\: change 1\: r",
+        ),
+    ],
+)
+def test_yaml_that_cannot_be_meant_is_refused_as_soon_as_it_is_entered_and_nothing_is_lost(
+    running, operator, text, said
+):
     saved = running.run(running.application.store.save_scenario(RISE["name"], RISE))
     page = operator.open("what-if", scenario=saved.id)
-    page.text_area[0].set_value(text)
+    page.text_area[0].set_value(text).run()
+    assert said in page.error[0].value
     page.button(key="what_if_take_over").click().run()
-    assert page.error
+    assert said in page.error[0].value
     assert r"deepseek/\* costs 3 times as much" in texts(page)
+
+
+def test_a_kept_scenario_that_fits_no_more_says_so_before_it_is_run(running, operator):
+    gone = {"name": "Gone", "changes": [{"withdraw": {"endpoints": "gone/model"}}]}
+    saved = running.run(running.application.store.save_scenario("Gone", gone))
+    page = operator.open("what-if", scenario=saved.id)
+    assert r"Gone\: change 1\: withdraw\.endpoints\: 'gone/model' matches no endpoint" in page.error[0].value
+    assert "cannot be run as it stands" in texts(page)
+    page.button(key="remove_change_0").click().run()
+    assert not page.error
 
 
 def test_yaml_is_taken_over(operator):
@@ -107,13 +134,22 @@ def test_yaml_is_taken_over(operator):
     assert page.text_input(key="what_if_name").value == "By hand"
 
 
-def test_rules_are_added_as_text_and_refused_where_they_are_none(operator):
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [
+        ("name: [", r"Rules\:1\: is not YAML\: a value is missing"),
+        ("name: r", "rules\\: must be a list"),
+        ("[{name: r, when: 'task = 1', exclude: ['groq/*']}]", "to compare write ==, as in"),
+    ],
+)
+def test_rules_are_added_as_text_and_refused_as_soon_as_they_are_entered(operator, entered, said):
     page = operator.open("what-if")
     page.selectbox(key="change_kind").set_value("Rules").run()
-    page.text_area(key="change_rules").set_value("name: [")
-    page.button(key="change_add").click().run()
-    assert page.error
-    page.text_area(key="change_rules").set_value("[{name: r, exclude: ['groq/*']}]")
+    page.text_area(key="change_rules").set_value(entered).run()
+    assert said in page.error[0].value
+    assert page.button(key="change_add").disabled
+    page.text_area(key="change_rules").set_value("[{name: r, exclude: ['groq/*']}]").run()
+    assert not page.error
     page.button(key="change_add").click().run()
     assert "1 rule in place of the present ones" in texts(page)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import builders
 import numpy as np
@@ -135,9 +136,9 @@ rules:
         ("rules: [{name: a, policy_weight: 2, exclude: ['groq/*']}]", "no effect without prefer"),
         ("rules: [{name: a, fallback: none, exclude: ['groq/*']}]", "no effect without require"),
         ("rules: [{name: a, require: ['x/*']}]", "matches no endpoint"),
-        ("rules: [{name: a, max_cost_usd: 0}]", "max_cost_usd: Input should be greater than 0"),
+        ("rules: [{name: a, max_cost_usd: 0}]", "max_cost_usd: must be a number above 0"),
         ("rules: [{name: a, max_cost_usd: .inf}]", "finite"),
-        ("rules: [{name: a, set_temperature: 3}]", "less than or equal to 2"),
+        ("rules: [{name: a, set_temperature: 3}]", "must be a number up to 2"),
         ("rules: [{name: a, enforce_mode: xml}]", "'json' or 'strict'"),
         (
             "rules: [{name: a, when: 'duration(\"1s\") == duration(task)', prefer: ['groq/*']}]",
@@ -162,7 +163,7 @@ rules:
             "examples: [{name: a, profile: {}, expect: {endpoint: x/*}}]",
             "example 'a': expect.endpoint.0: 'x/\\*' matches no endpoint",
         ),
-        ("- a", "valid dictionary"),
+        ("- a", "must be a mapping"),
         ("rules: [{name: a, prefer: ['x/*']}]", "matches no endpoint"),
         ("rules: [{name: a}]", "asks for nothing"),
         ("rules: [{name: a, when: 'task ==', prefer: ['groq/*']}]", "rule 'a'"),
@@ -254,8 +255,45 @@ def test_an_example_that_says_little_is_an_ordinary_request_at_noon(tmp_path):
     assert example.budget_left == 1
 
 
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("", "is empty; write a condition such as hour < 6"),
+        ("hour = 6", "cannot be read at character 6: to compare write ==, as in"),
+        ("task === 'chat'", "to compare write =="),
+        ("hour => 6", "write >= and <="),
+        ("hour <> 6", "for unequal write !="),
+        ("tools and vision", "cannot be read at character 7: write && for and, || for or"),
+        ("tools | vision", "write && for and, || for or"),
+        ("not tools", "for not write !, as in !tools"),
+        ("task is 'chat'", "to compare write =="),
+        ("if tools then true", "write condition ? this : that"),
+        ("task == 'chat", "a quote is not closed"),
+        ("task == \u201cchat\u201d", "write straight quotes"),
+        ("task in ['a and b', 'is'", "a ] is missing"),
+        ("hour < 6)", "a ( is missing"),
+        ("hour 6", "cannot be read at character 6: something is missing or too much; write a condition such as"),
+        ("hour < 6\n&& task =", "cannot be read at character 9 of its line 2: "),
+        ("5 < hour < 8", "join two comparisons with &&, as in 5 < hour && hour < 8"),
+        ("task > 1", "values of different kinds; numbers stand without quotes, texts in quotes"),
+        ("1 / depth == 1", "divides by zero for some requests"),
+        ("['a', 'b'][depth] == 'a'", "asks for a place that a list does not have"),
+        ("startsWith(task, 'c')", "calls a function on what it does not take; write task.startsWith"),
+        ("int(task) == 1", "gives int what it cannot take"),
+        ("task == chat", "unknown variable 'chat'; a text stands in quotes, \"chat\"; known are task, "),
+        ("tools == True", "unknown variable 'True'; write true."),
+        ("hour", "must be true or false, not '0'; compare it with something"),
+    ],
+)
+def test_a_faulty_condition_is_refused_in_plain_words_with_what_to_write(when, said):
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy({"rules": [{"name": "a", "when": when, "exclude": ["groq/*"]}]}, IDS, source="test")
+    assert said in str(caught.value)
+    assert not re.search(r"ERROR|<input>|EOF|overload", str(caught.value)), "not in the parser's words"
+
+
 def test_content_that_stands_in_no_file_has_no_line():
-    with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name\.$"):
+    with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name; .*"):
         read_policy({"rules": [{"name": "a", "exclude": ["groq/*"], "hedge": True}]}, IDS, source="stored")
 
 
