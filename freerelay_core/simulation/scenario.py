@@ -28,6 +28,7 @@ from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
 from freerelay_core.plain_words import plain_reason
 from freerelay_core.policy import Policy, matching, read_policy, unmatched
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
+from freerelay_core.simulation.place import Place
 from freerelay_core.snapshot import WITHDRAWN, Snapshot
 
 __all__ = ["Scenario", "TenantWish", "World", "read_scenario"]
@@ -38,30 +39,6 @@ MAX_BYTES = 256 * 1024
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A place in a scenario. Its errors are worded as those of a rules file: source, line, change, field, reason."""
-
-    source: str
-    marked: MarkedContent
-    path: tuple[str | int, ...] = ()
-
-    def wrong(self, reason: str, *more: str | int, named: bool = True) -> UnprocessableRequest:
-        """The error for what stands `more` below this place; not `named` where the reason itself says so."""
-        path = (*self.path, *more)
-        line = self.marked.line(path)
-        where = self.source if line is None else f"{self.source}:{line}"
-        words = self._words(path if named else path[:2])
-        return UnprocessableRequest(f"{where}: {words}{reason}", param=".".join(map(str, path)) or "scenario")
-
-    @staticmethod
-    def _words(path: tuple[str | int, ...]) -> str:
-        change, field = "", path
-        if len(path) > 1:
-            change, field = f"change {int(path[1]) + 1}: ", path[2:]
-        return change + (f"{'.'.join(map(str, field))}: " if field else "")
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +47,7 @@ class _Named(_Model):
     endpoints: str = Field(min_length=1, max_length=200)
     """A pattern: an id, a provider (`groq/*`), a model everywhere (`*/llama-*`)."""
 
-    def mask(self, ids: tuple[str, ...], place: _Place) -> npt.NDArray[np.bool_]:
+    def mask(self, ids: tuple[str, ...], place: Place) -> npt.NDArray[np.bool_]:
         mask = matching((self.endpoints,), ids)
         if not mask.any():
             raise place.wrong(unmatched(self.endpoints, ids), "endpoints")
@@ -98,7 +75,7 @@ class _Price(_Named):
             raise ValueError("state either times, a factor, or usd, new prices per million tokens")
         return self
 
-    def apply(self, world: World, place: _Place) -> World:
+    def apply(self, world: World, place: Place) -> World:
         mask, prices = self.mask(world.snapshot.endpoint_ids, place), world.snapshot.prices
         if self.usd is None:
             changed = replace(prices, rates=np.where(mask, prices.rates * (self.times or 0.0), prices.rates))
@@ -116,7 +93,7 @@ class _Price(_Named):
 
 
 class _Withdrawal(_Named):
-    def apply(self, world: World, place: _Place) -> World:
+    def apply(self, world: World, place: Place) -> World:
         snapshot = world.snapshot
         gone = self.mask(snapshot.endpoint_ids, place)
         availability = np.where(gone, np.int8(WITHDRAWN), snapshot.availability)
@@ -130,7 +107,7 @@ class _Preference(_Model):
     value: RoutingPreference
     tenant: str | None = Field(None, max_length=320)
 
-    def apply(self, world: World, place: _Place) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return world.wishing(self.tenant, TenantWish(preference=self.value))
 
     def sentence(self) -> str:
@@ -150,7 +127,7 @@ class _Exponents(_Model):
                 raise ValueError(f"the exponent of {name} must lie between 0 and 10")
         return self
 
-    def apply(self, world: World, place: _Place) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return world.wishing(self.tenant, TenantWish(exponents=self.values))
 
     def sentence(self) -> str:
@@ -161,7 +138,7 @@ class _Exponents(_Model):
 class _Traffic(_Model):
     times: float = Field(gt=0, le=1000)
 
-    def apply(self, world: World, place: _Place) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return replace(world, traffic=world.traffic * self.times)
 
     def sentence(self) -> str:
@@ -169,7 +146,7 @@ class _Traffic(_Model):
 
 
 class _Rules(RootModel[list[dict[str, Any]]]):
-    def apply(self, world: World, place: _Place) -> World:
+    def apply(self, world: World, place: Place) -> World:
         try:
             policy = read_policy({"rules": self.root}, world.snapshot.endpoint_ids, source="")
         except ConfigurationError as error:
@@ -274,7 +251,7 @@ class World:
 
         Raises `UnprocessableRequest` naming the change that does not fit and why.
         """
-        return _changed(self, scenario, _Place(scenario.name, MarkedContent(None)))
+        return _changed(self, scenario, Place(scenario.name, MarkedContent(None)))
 
     def wishing(self, tenant: str | None, wish: TenantWish) -> World:
         """This world with something said of a tenant, or of all, above what was said before."""
@@ -290,7 +267,7 @@ class World:
         return merged
 
 
-def _changed(world: World, scenario: Scenario, place: _Place) -> World:
+def _changed(world: World, scenario: Scenario, place: Place) -> World:
     for number, change in enumerate(scenario.changes):
         world = change.stated.apply(world, replace(place, path=("changes", number, change.kind)))
     return world
@@ -304,7 +281,7 @@ def read_scenario(
     Raises `UnprocessableRequest` naming the source, the line (of a text), the change, and what to write there.
     """
     marked = MarkedContent(content) if isinstance(content, Mapping) else _read_text(content, source)
-    place = _Place(source, marked)
+    place = Place(source, marked)
     if not isinstance(marked.content, Mapping):
         raise place.wrong("must be a mapping with name and changes.")
     try:
@@ -319,7 +296,7 @@ def read_scenario(
 
 
 def _read_text(content: bytes | str, source: str) -> MarkedContent:
-    refused = _Place(source, MarkedContent(None)).wrong
+    refused = Place(source, MarkedContent(None)).wrong
     if len(content) > MAX_BYTES:
         raise refused(f"is longer than {MAX_BYTES >> 10} KiB.")
     try:

@@ -6,7 +6,7 @@ import pytest
 from builders import NOON, endpoint, logged_decision, snapshot
 
 from freerelay_core.policy import NO_POLICY
-from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.reports import report_of_what_if
 from freerelay_core.simulation import World, read_scenario, read_trace, traffic_of_trace, what_if
 from pages import _what_if_job as jobs
@@ -214,3 +214,15 @@ def test_a_tenant_without_a_request_is_named_as_it_may_be_a_slip():
     assert "No request is of ghost@example.org" in sentence(rehearsed(wish))
     known = {"preference": {"value": "cost-optimized", "tenant": "all requests"}}
     assert "No request is of" not in sentence(rehearsed(known))
+
+
+def test_a_total_that_falls_although_a_price_rises_is_explained():
+    able = endpoint("a/able", usd=(5, 0.5, 25), ability=1500.0)
+    world = World(snapshot(able, endpoint("b/cheap", usd=(1, 0.1, 4), ability=1000.0)), NO_POLICY)
+    trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,200,50\n"
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=RoutingPreference.PERFORMANCE_FIRST)
+    rise = {"name": "s", "changes": [{"price": {"endpoints": "a/*", "times": 1000}}]}
+    said = sentence(what_if(traffic, world, read_scenario(rise)))
+    assert "because 2\u00a0requests move from a/able to b/cheap, which costs $" in said
+    assert "of\u00a0100 answers worse)" in said, "what it was not chosen for before"
+    assert "although prices rise" not in sentence(rehearsed({"price": {"endpoints": "*", "times": 2.0}}))
