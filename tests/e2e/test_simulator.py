@@ -88,6 +88,19 @@ def test_every_choice_of_a_row_is_seen_without_scrolling_sideways(simulator: Any
         assert cut == [], path
 
 
+@pytest.mark.parametrize("chosen", ["cost-optimized", "balanced", "performance-first"])
+def test_a_row_of_choices_that_wraps_draws_every_border(simulator: Any, chosen: str) -> None:
+    page = simulator(f"?under={chosen}", viewport={"width": 1200, "height": 900})
+    expect(page.get_by_role("radio", name=chosen)).to_be_checked()
+    segments = page.get_by_role("radiogroup", name="Preference").get_by_role("radio")
+    assert len({box["y"] for box in (segment.bounding_box() for segment in segments.all())}) == 2, "it wraps"
+    colours = segments.evaluate_all(
+        "all => all.flatMap(each => ['Top', 'Right', 'Bottom', 'Left'].map("
+        "side => getComputedStyle(each)[`border${side}Color`]))"
+    )
+    assert "rgba(0, 0, 0, 0)" not in colours
+
+
 def test_a_phone_shows_the_answer_first_and_never_scrolls_sideways(simulator: Any) -> None:
     page = simulator("?needs=vision", viewport=PHONE)
     heights = [
