@@ -19,10 +19,10 @@ _REASONS: Mapping[str, str] = {
     "string_too_long": "must have at most {max_length} characters.",
     "too_short": "must not be empty.",
     "too_long": "must have at most {max_length} entries.",
-    "greater_than": "must be a number above {gt:g}.",
-    "greater_than_equal": "must be a number from {ge:g} on.",
-    "less_than": "must be a number below {lt:g}.",
-    "less_than_equal": "must be a number up to {le:g}.",
+    "greater_than": "must be a number above {gt}.",
+    "greater_than_equal": "must be a number from {ge} on.",
+    "less_than": "must be a number below {lt}.",
+    "less_than_equal": "must be a number up to {le}.",
     "enum": "must be {expected}.",
     "literal_error": "must be {expected}.",
 }
@@ -42,5 +42,10 @@ def plain_reason(problem: Mapping[str, Any], known: Sequence[str] = ()) -> str:
         names = f"; known are {', '.join(known)}" if known else ""
         return f"there is no field of that name{names}."
     if kind in _REASONS:
-        return _REASONS[kind].format_map(context)
+        return _REASONS[kind].format_map({name: _shown(value) for name, value in context.items()})
     return _KINDS.get(kind.partition("_")[0], f"{str(problem['msg']).removeprefix('Value error, ')}.")
+
+
+def _shown(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:,.0f}" if whole or isinstance(value, int) else str(value)

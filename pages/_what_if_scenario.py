@@ -17,6 +17,7 @@ from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.simulation import Scenario, World, read_scenario
 from freerelay_core.store.base import Store
 from freerelay_core.store.values import SavedScenario
+from pages._factors import FACTOR_HELP
 from pages._format import markdown
 from pages._layout import main_button
 from pages._session import run
@@ -183,6 +184,7 @@ def _wish_form(kind: str, tenants: Sequence[str]) -> Mapping[str, Any]:
     if kind == "preference":
         return {**wish, "value": st.selectbox("Preference", [p.value for p in RoutingPreference], key="change_value")}
     factor = st.selectbox("Factor", FACTORS, index=FACTORS.index("cost"), key="change_factor")
+    st.caption(FACTOR_HELP[factor])
     usual = EXPONENTS[RoutingPreference.BALANCED][factor]
     return {**wish, "values": {factor: st.number_input("Exponent", 0.0, 10.0, usual, 0.25, key="change_exponent")}}
 

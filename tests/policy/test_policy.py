@@ -148,7 +148,7 @@ rules:
         ("rules: [{name: a, when: '[task].filter(task, true) == []', prefer: ['groq/*']}]", "may not use"),
         ("rules: [{name: a, when: '[1] . exists_one (task, true)', prefer: ['groq/*']}]", "may not use"),
         ("rules: [{name: a, when: 'task == \"legal\" && depth == 4 && tier > 3', prefer: ['groq/*']}]", "rule 'a'"),
-        ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2000 characters"),
+        ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2,000 characters"),
         ("rules: [{name: a, exclude: ['groq/*'], exclude: ['openai/*']}]", "'exclude' is stated twice"),
         ("rules: 3", "rules: "),
         ("rules: [3]", "rules.0: "),
