@@ -8,10 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["MarkedContent", "NotYaml", "plain_reason", "read_marked"]
-
-_NO_MAPPING = {"dict_type", "model_type", "model_attributes_type"}
-"""What pydantic calls it, with names of classes in its message."""
+__all__ = ["MarkedContent", "NotYaml", "read_marked"]
 
 
 class NotYaml(Exception):
@@ -45,35 +42,50 @@ class MarkedContent:
         return line + 1
 
 
+_ADVICE: Mapping[str, str] = {
+    "',' or ']'": "a list that [ begins lacks a comma or its ].",
+    "',' or '}'": "a mapping that { begins lacks a comma or its }.",
+    "expected node content": "a value is missing, or a bracket is not closed.",
+    "mapping values are not allowed": "a colon stands where none can; put a text that holds a colon in quotes.",
+    "cannot start any token": "put a text that begins with @, % or ` in quotes, and indent with spaces, not tabs.",
+    "alphabetic or numeric character": 'put a text that begins with * or & in quotes, as in "*/model".',
+    "undefined alias": 'put a text that begins with * in quotes, as in "*/model".',
+    "unexpected end of stream": "a quote is not closed.",
+    "expected key": "it is indented otherwise than the lines that it belongs to.",
+    "'-' indicator": "it is indented as an item of the list above, and does not begin with -.",
+    "could not find expected ':'": "a colon is missing behind the name of a field.",
+    "another document": "--- begins a second document, and there can be but one.",
+}
+"""What to write, by a part of the parser's words."""
+
+
+def _plain(problem: str) -> str:
+    """What the parser says, in words that help; its own where there are none better."""
+    return next((advice for words, advice in _ADVICE.items() if words in problem), f"{problem}.")
+
+
 def read_marked(text: str) -> MarkedContent:
     """The content of a YAML text, an empty mapping for one of comments alone. Raises `NotYaml`, for an empty one too:
     that is what a write that failed leaves.
     """
     if not text.strip():
         raise NotYaml(None, "is empty.")
-    loader = yaml.CSafeLoader(text)
+    try:
+        loader = yaml.CSafeLoader(text)
+    except UnicodeError:
+        raise NotYaml(None, "is not YAML: it holds half of a character.") from None
     try:
         root = loader.get_single_node()
         _refuse_repeated_keys(root)
         return MarkedContent({} if root is None else loader.construct_document(root), root)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise NotYaml(None if mark is None else mark.line + 1, f"is not YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:  # 2026-13-45 is a date by its looks, and none by its month
-        raise NotYaml(None, f"is not YAML: {str(error).splitlines()[0]}") from None
+        mark, problem = error.problem_mark, _plain(error.problem or str(error))
+        last = len(text.rstrip().splitlines())  # where the text breaks off the parser names the line behind it
+        raise NotYaml(None if mark is None else min(mark.line + 1, last), f"is not YAML: {problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+        raise NotYaml(None, f"is not YAML: {str(error).splitlines()[0]}.") from None
     finally:
         loader.dispose()
-
-
-def plain_reason(problem: Mapping[str, Any]) -> str:
-    """What is wrong in an error of pydantic's, without the library's own words."""
-    if problem["type"] == "extra_forbidden":
-        return "there is no field of that name"
-    if problem["type"] in _NO_MAPPING:
-        return "must be a mapping of names to values"
-    if problem["type"] in {"list_type", "tuple_type"}:
-        return "must be a list"
-    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:

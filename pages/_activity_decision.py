@@ -12,6 +12,7 @@ from freerelay_core.preference import FACTORS
 from freerelay_core.router.recompute import recompute
 from freerelay_core.store.values import DecisionRecord
 from pages import _format as fmt
+from pages._factors import FACTOR_HELP, factors_caption
 from pages._format import markdown
 from pages._simulator_input import RULE_AXES
 from pages._simulator_tables import Column, Table, show_table
@@ -29,6 +30,7 @@ def show_decision(record: DecisionRecord) -> None:
     show_table(_expectations(record))
     st.subheader(markdown(_ranking_title(record)), anchor=False)
     show_table(ranking_table(record), rows=_SHOWN_ROWS)
+    st.caption(factors_caption())
     _recompute(record)
     if record.outcome.attempts:
         st.subheader(f"Tried: {fmt.count(len(record.outcome.attempts), 'endpoint')}", anchor=False)
@@ -114,7 +116,10 @@ def ranking_table(record: DecisionRecord) -> Table:
             Column("USD", "%.3g", width=80),
             Column("p50, s", "%.1f", width=60),
             Column("p95, s", "%.1f", width=60),
-            *(Column(name, "%.3f", width=75, help=f"Exponent {record.exponents[name]}.") for name in FACTORS),
+            *(
+                Column(name, "%.3f", width=75, help=f"{FACTOR_HELP[name]} Exponent {record.exponents[name]}.")
+                for name in FACTORS
+            ),
         ),
         [
             (

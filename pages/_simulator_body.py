@@ -51,15 +51,17 @@ def body_widget(hour_now: int) -> None:
             st.session_state["_body_error"], st.session_state["_body_read"] = None, _as_read(found)
             st.session_state.update(_widget_values(found))
 
-    st.text_area(
-        "Chat-completions request body (JSON)",
-        key="body_text",
-        height=190,
-        max_chars=MAX_BODY,
-        placeholder=_PLACEHOLDER,
-        help="As sent to POST /v1/chat/completions. It is read here and not stored; the link holds the profile alone.",
-    )
-    st.button("Read this request", key="read_body", type="primary", on_click=read)
+    with st.form("body", border=False):  # so that Ctrl+Enter in the field reads it, too
+        st.text_area(
+            "Chat-completions request body (JSON)",
+            key="body_text",
+            height=190,
+            max_chars=MAX_BODY,
+            placeholder=_PLACEHOLDER,
+            help="As sent to POST /v1/chat/completions. It is read here and not stored; the link holds the profile "
+            "alone.",
+        )
+        st.form_submit_button("Read this request", key="read_body", type="primary", on_click=read)
     if error := st.session_state.get("_body_error"):
         st.error(markdown(error))
     elif read_as := st.session_state.get("_body_read"):

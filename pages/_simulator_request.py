@@ -12,6 +12,7 @@ from freerelay_core.preference import FACTORS, RoutingPreference
 from freerelay_core.reports import report_of_decision
 from pages import _charts
 from pages import _simulator_words as words
+from pages._factors import factors_caption
 from pages._format import basis, markdown
 from pages._report_download import download_row
 from pages._session import application
@@ -25,17 +26,6 @@ WINNER, RUNNER_UP = "the winner", "the runner-up"
 
 ROWS = 10
 """Rows of the ranking that are seen at once."""
-
-_QUESTIONS = {
-    "policy": "What does the operator say?",
-    "safety": "Does it meet the safety posture?",
-    "schema": "Will it keep the output contract?",
-    "quality": "Good enough for a request this hard?",
-    "cost": "What does this request cost?",
-    "success": "Will it answer at all?",
-    "headroom": "Is there quota left?",
-    "latency": "How long until it is done?",
-}
 
 
 def ranking(decision: Decision, basis_line: str) -> None:
@@ -129,8 +119,7 @@ def _explanations(decision: Decision, basis_line: str) -> None:
             chart = _charts.difference_bars(title, first.endpoint, second.endpoint, comparison.by_factor)
             _charts.show_chart(chart, key="difference")
             show_table(comparison_table(first, second, comparison.by_factor, basis_line))
-    with st.expander("What the factors ask"):
-        st.markdown("\n".join(f"- **{name}**: {_QUESTIONS[name]}" for name in FACTORS))
+    st.caption(factors_caption())
 
 
 def _chosen(decision: Decision, place: DeltaGenerator, label: str, key: str, default: str) -> int:

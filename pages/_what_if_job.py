@@ -92,7 +92,6 @@ def run_button(app: Application, scenario: Scenario, world: World, chosen: Chose
     if not main_button("Run", key="what_if_run", ready=ready, width="stretch"):
         return
     try:
-        world.under(scenario)
         job = JOBS.start(OWNER, scenario.name, lambda job: _rehearse(job, app, scenario, world, chosen))
     except FreeRelayError as error:
         st.error(markdown(error.message))

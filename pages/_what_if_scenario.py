@@ -5,18 +5,21 @@ Until it is saved a scenario lives in this browser session; a saved one is opene
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 import yaml
 
 from freerelay_core.errors import FreeRelayError, NotFound, UnprocessableRequest
+from freerelay_core.marked_yaml import NotYaml, read_marked
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
-from freerelay_core.simulation import Scenario, read_scenario
+from freerelay_core.simulation import Scenario, World, read_scenario
 from freerelay_core.store.base import Store
 from freerelay_core.store.values import SavedScenario
+from pages._factors import FACTOR_HELP
 from pages._format import markdown
+from pages._layout import main_button
 from pages._session import run
 
 __all__ = ["edit_scenario"]
@@ -39,10 +42,9 @@ KINDS = {
 }
 
 
-def edit_scenario(
-    store: Store, endpoints: Sequence[str], tenants: Sequence[str], shown: Scenario | None
-) -> Scenario | None:
-    """The scenario as it stands, drawn for editing; None while it cannot be meant, which is then said.
+def edit_scenario(store: Store, world: World, tenants: Sequence[str], shown: Scenario | None) -> Scenario | None:
+    """The scenario as it stands, drawn for editing; None while it cannot be meant or does not fit the present `world`,
+    which is then said.
 
     In a fresh browser it begins as the one whose answer is `shown`.
     """
@@ -52,20 +54,25 @@ def edit_scenario(
     _open_saved(store)
     st.text_input("Name of the scenario", key=_NAME, max_chars=80)
     changes: list[dict[str, Any]] = st.session_state.setdefault(_CHANGES, [])
+    name = st.session_state[_NAME].strip() or "Scenario"
+    scenario = read_scenario({"name": name, "changes": changes})
+    _rows(scenario, changes)
+    fits = _said(lambda: read_scenario(scenario.as_dict(), source=name, world=world)) is not None
+    with st.popover("Add a change", icon=":material/add:", width="stretch"):
+        _form(changes, name, world, tenants)
+    with st.expander("As YAML"):
+        _as_yaml(scenario, world)
+    _keep(store, scenario)
+    return scenario if fits else None
+
+
+def _said(read: Callable[[], Scenario]) -> Scenario | None:
+    """What `read` gives; where it refuses, None, and its words are drawn."""
     try:
-        scenario = read_scenario({"name": st.session_state[_NAME].strip() or "Scenario", "changes": changes})
+        return read()
     except FreeRelayError as error:
         st.error(markdown(error.message))
-        scenario = None
-    if scenario is not None:
-        _rows(scenario, changes)
-    with st.popover("Add a change", icon=":material/add:", width="stretch"):
-        _form(changes, endpoints, tenants)
-    with st.expander("As YAML"):
-        _as_yaml(scenario)
-    if scenario is not None:
-        _keep(store, scenario)
-    return scenario
+        return None
 
 
 def _open_saved(store: Store) -> None:
@@ -135,13 +142,13 @@ def _rows(scenario: Scenario, changes: list[dict[str, Any]]) -> None:
         )
 
 
-def _form(changes: list[dict[str, Any]], endpoints: Sequence[str], tenants: Sequence[str]) -> None:
+def _form(changes: list[dict[str, Any]], name: str, world: World, tenants: Sequence[str]) -> None:
+    """A change put together; what is wrong with it is said at once, not when it is added."""
     kind = KINDS[st.selectbox("What changes", list(KINDS), key="change_kind")]
     change: Mapping[str, Any] | str
     if kind in ("price", "withdraw"):
-        named = st.selectbox(
-            "Endpoint or provider", _patterns(endpoints), key="change_endpoints", accept_new_options=True
-        )
+        patterns = _patterns(world.snapshot.endpoint_ids)
+        named = st.selectbox("Endpoint or provider", patterns, key="change_endpoints", accept_new_options=True)
         change = {"endpoints": named}
         if kind == "price":
             times = st.number_input("New price, as a multiple", 0.0, 1000.0, 1.3, 0.1, key="change_times")
@@ -152,14 +159,10 @@ def _form(changes: list[dict[str, Any]], endpoints: Sequence[str], tenants: Sequ
         change = st.text_area("Rules in place of the present ones (YAML)", _RULES, height=200, key="change_rules")
     else:
         change = _wish_form(kind, tenants)
-    if st.button("Add", type="primary", key="change_add"):
-        try:
-            added = read_scenario(yaml.safe_dump({"changes": [{kind: _content(change)}]}))
-        except FreeRelayError as error:
-            st.error(markdown(error.message))
-        else:
-            changes += added.as_dict()["changes"]
-            st.rerun()
+    longer = _said(lambda: read_scenario({"changes": [*changes, {kind: _content(change)}]}, source=name, world=world))
+    if main_button("Add", key="change_add", ready=longer is not None) and longer is not None:
+        changes[:] = longer.as_dict()["changes"]
+        st.rerun()
 
 
 def _content(change: Mapping[str, Any] | str) -> Any:
@@ -167,9 +170,10 @@ def _content(change: Mapping[str, Any] | str) -> Any:
     if not isinstance(change, str):
         return change
     try:
-        return yaml.safe_load(change)
-    except yaml.YAMLError:
-        raise UnprocessableRequest("The rules are not YAML.", param="rules") from None
+        return read_marked(change).content
+    except NotYaml as error:
+        where = "" if error.line is None else f":{error.line}"
+        raise UnprocessableRequest(f"Rules{where}: {error.reason}", param="rules") from None
 
 
 def _wish_form(kind: str, tenants: Sequence[str]) -> Mapping[str, Any]:
@@ -180,6 +184,7 @@ def _wish_form(kind: str, tenants: Sequence[str]) -> Mapping[str, Any]:
     if kind == "preference":
         return {**wish, "value": st.selectbox("Preference", [p.value for p in RoutingPreference], key="change_value")}
     factor = st.selectbox("Factor", FACTORS, index=FACTORS.index("cost"), key="change_factor")
+    st.caption(FACTOR_HELP[factor])
     usual = EXPONENTS[RoutingPreference.BALANCED][factor]
     return {**wish, "values": {factor: st.number_input("Exponent", 0.0, 10.0, usual, 0.25, key="change_exponent")}}
 
@@ -189,15 +194,16 @@ def _patterns(endpoints: Sequence[str]) -> list[str]:
     return [*sorted({f"{endpoint.partition('/')[0]}/*" for endpoint in endpoints}), *sorted(endpoints)]
 
 
-def _as_yaml(scenario: Scenario | None) -> None:
-    """The scenario as a file, to read, to copy into `freerelay simulate --scenario`, or to change at will."""
-    shown = "" if scenario is None else yaml.safe_dump(scenario.as_dict(), sort_keys=False, allow_unicode=True)
+def _as_yaml(scenario: Scenario, world: World) -> None:
+    """The scenario as a file, to read, to copy into `freerelay simulate --scenario`, or to change at will.
+
+    What is wrong with a changed text is said as soon as it has been entered.
+    """
+    shown = yaml.safe_dump(scenario.as_dict(), sort_keys=False, allow_unicode=True)
     text = st.text_area("Scenario", shown, height=220, key=f"what_if_yaml_{hash(shown)}", label_visibility="collapsed")
-    if st.button("Take it over", key="what_if_take_over"):
-        try:
-            _put_later(read_scenario(text))
-        except FreeRelayError as error:
-            st.error(markdown(error.message))
+    entered = scenario if text == shown else _said(lambda: read_scenario(text, world=world))
+    if st.button("Take it over", key="what_if_take_over") and entered is not None:
+        _put_later(entered)
 
 
 def _put_later(scenario: Scenario) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from freerelay_core.reports import report_of_what_if
-from freerelay_core.simulation import TenantEffect, WhatIf
+from freerelay_core.simulation import CheaperMove, TenantEffect, WhatIf, fall_despite_rise
 from pages import _charts
 from pages import _format as fmt
 from pages._format import markdown
@@ -98,10 +98,27 @@ def sentence(result: WhatIf) -> str:
     if after.unserved > before.unserved:
         said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody")
         said[-1] += "." if result.serves_nobody else _LEFT_OUT
+    if move := fall_despite_rise(result):
+        said.append(_why_cheaper(move))
     if strangers := result.strangers:
         said.append(f"No request is of {', '.join(strangers)}, so what is said of it changes nothing.")
     changes = "; ".join(result.scenario.sentences()) or "nothing changes"
     return f"{' '.join(said)} The scenario: {changes}. Times are simulated."
+
+
+def _why_cheaper(move: CheaperMove) -> str:
+    """Why the total falls although prices rise, and why the cheaper endpoint was not the first choice before."""
+    before, after, others = move.before, move.after, move.moved - move.requests
+    quality = fmt.difference(after.quality, before.quality, "quality")
+    time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
+    worse = " and ".join(words for words in (quality, time) if words.endswith(("worse", "slower")))
+    return (
+        f"The total falls although prices rise, because {fmt.count(move.requests, 'request')} "
+        f"{'moves' if move.requests == 1 else 'move'} from {move.old} to {move.new}, which costs "
+        f"{fmt.usd(after.cost_usd_per_1000)} instead of {fmt.usd_per_1000(before.cost_usd_per_1000)}"
+        f"{f' ({worse})' if worse else ''}"
+        f"{f'; {fmt.count(others)} more move to something cheaper, too' if others else ''}."
+    )
 
 
 def _answers(result: WhatIf) -> str:

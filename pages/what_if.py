@@ -35,13 +35,14 @@ def render() -> None:
 def _ask(app: Application) -> None:
     """What to rehearse, and on which traffic."""
     tenants = [tenant.email for tenant in run(app.store.list_tenants())]
+    world = World(fleet_snapshot(), app.policy)
     shown = jobs.shown_scenario(st.query_params.get("job"))
-    scenario = edit_scenario(app.store, fleet_snapshot().endpoint_ids, tenants, shown)
+    scenario = edit_scenario(app.store, world, tenants, shown)
     chosen = jobs.choose_traffic()
     if scenario is None:
         st.caption("The scenario cannot be run as it stands.")
         return
-    jobs.run_button(app, scenario, World(fleet_snapshot(), app.policy), chosen)
+    jobs.run_button(app, scenario, world, chosen)
 
 
 render()

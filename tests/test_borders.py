@@ -78,7 +78,7 @@ def test_a_trace(field, row, value):
     ],
 )
 def test_a_scenario(field, change, value):
-    with pytest.raises(UnprocessableRequest, match=rf"changes\.0\.{field}"):
+    with pytest.raises(UnprocessableRequest, match=rf"change 1: {field}"):
         read_scenario(f"changes: [{{{change.format(value)}}}]")
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from freerelay_core.catalogue.shapes import TAGS, RawFile
 from freerelay_core.errors import ConfigurationError
-from freerelay_core.marked_yaml import MarkedContent, NotYaml, plain_reason, read_marked
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
+from freerelay_core.plain_words import plain_reason
 
 __all__ = ["CatalogueFile", "Problem", "read_file", "validated"]
 

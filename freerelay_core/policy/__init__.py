@@ -6,7 +6,15 @@
 `effect` what that does to a ranking. The first rule that matches decides; with `continue: true` later ones may add.
 """
 
-from freerelay_core.policy.directive import NO_DIRECTIVE, Directive, EnforceMode, Fallback, Requirement, matching
+from freerelay_core.policy.directive import (
+    NO_DIRECTIVE,
+    Directive,
+    EnforceMode,
+    Fallback,
+    Requirement,
+    matching,
+    unmatched,
+)
 from freerelay_core.policy.effect import limit_of, limits_of, raised, raised_batch
 from freerelay_core.policy.example import Example
 from freerelay_core.policy.load import RuleFile, load_policy, load_rule_file, policy_schema, read_policy
@@ -37,4 +45,5 @@ __all__ = [
     "raised",
     "raised_batch",
     "read_policy",
+    "unmatched",
 ]

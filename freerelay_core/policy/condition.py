@@ -15,6 +15,7 @@ from itertools import cycle
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from freerelay_core.policy.condition_words import failure_words, syntax_words, unknown_variable_words
 from freerelay_core.policy.variables import VARIABLES, Conditions, Facts
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import NEEDS, Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
@@ -37,10 +38,8 @@ _OPERATORS = frozenset(
 """As the parser names them."""
 _COMPREHENSION = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 _LITERAL_OR_COMMENT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|//[^\n]*")
-FAILURES = (ValueError, RuntimeError, KeyError, TypeError, ZeroDivisionError)
+FAILURES = (ValueError, RuntimeError, LookupError, TypeError, ArithmeticError)
 """What the evaluator raises."""
-_SHOWN = 300
-"""Characters of the evaluator's messages: it repeats long sources."""
 
 
 class PolicyError(Exception):
@@ -59,7 +58,7 @@ class Condition:
         try:
             self._program: cel.Program = _cel().compile(source)
         except FAILURES as error:
-            raise PolicyError(str(error)[:_SHOWN]) from None
+            raise PolicyError(syntax_words(source, str(error))) from None
         self.ask: Callable[[cel.Context], object] = self._program.execute
         """What it comes to, without the checks of `holds`; raises one of `FAILURES`."""
         self.variables = frozenset(self._program.variables())
@@ -71,14 +70,16 @@ class Condition:
         try:
             result = self._program.execute(context)
         except FAILURES as error:
-            raise PolicyError(str(error)[:_SHOWN]) from None
+            raise PolicyError(failure_words(self.source, str(error))) from None
         if result is True or result is False:
             return result
-        raise PolicyError(f"`when` must be true or false, not {str(result)[:60]!r}")
+        raise PolicyError(
+            f"`when` must be true or false, not {str(result)[:60]!r}; compare it with something, as in hour < 6"
+        )
 
     def _check_names(self) -> None:
         for name in sorted(self.variables - VARIABLES.keys()):
-            raise PolicyError(f"unknown variable {name!r}; known are {', '.join(VARIABLES)}")
+            raise PolicyError(unknown_variable_words(name, list(VARIABLES)))
         for name in sorted(set(self._program.functions()) - _OPERATORS - set(FUNCTIONS)):
             raise PolicyError(f"`when` may not call {name!r}; allowed are {', '.join(FUNCTIONS)}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -149,3 +151,11 @@ def matching(patterns: tuple[str, ...], endpoint_ids: tuple[str, ...]) -> npt.ND
     mask = np.array([any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in endpoint_ids], dtype=np.bool_)
     mask.flags.writeable = False
     return mask
+
+
+def unmatched(pattern: str, endpoint_ids: Sequence[str]) -> str:
+    """That a pattern matches no endpoint, and what may have been meant."""
+    names = [*dict.fromkeys(f"{name.partition('/')[0]}/*" for name in endpoint_ids), *endpoint_ids]
+    close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.78)
+    meant = f"did you mean {close[0]!r}?" if close else "write an id, a provider (groq/*) or a model (*/name)."
+    return f"{pattern!r} matches no endpoint of the catalogue; {meant}"

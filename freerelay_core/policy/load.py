@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from pydantic import Field, ValidationError
 
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
-from freerelay_core.marked_yaml import MarkedContent, NotYaml, plain_reason, read_marked
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
+from freerelay_core.plain_words import plain_reason
 from freerelay_core.policy.condition import Condition, PolicyError
-from freerelay_core.policy.directive import matching
+from freerelay_core.policy.directive import matching, unmatched
 from freerelay_core.policy.example import Example
 from freerelay_core.policy.policy import NO_POLICY, Policy
 from freerelay_core.policy.rule import Rule, StrictModel
@@ -84,7 +85,7 @@ def _checked(marked: MarkedContent, endpoint_ids: tuple[str, ...], source: str) 
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         path = tuple(problem["loc"])
-        raise _wrong(marked, source, path, f"{plain_reason(problem)}.") from None
+        raise _wrong(marked, source, path, plain_reason(problem, _known(path))) from None
     checker = _Checker(marked, source, endpoint_ids)
     checker.refuse_namesakes(content)
     rules = [(rule, checker.condition(number, rule)) for number, rule in enumerate(content.rules)]
@@ -134,7 +135,7 @@ class _Checker:
         for action, named in patterns.items():
             for place, pattern in enumerate(named):
                 if not matching((pattern,), self.endpoint_ids).any():
-                    raise self.wrong((*path, action, place), f"{pattern!r} matches no endpoint of the catalogue.")
+                    raise self.wrong((*path, action, place), unmatched(pattern, self.endpoint_ids))
 
     def wrong(self, path: _Path, reason: str) -> ConfigurationError:
         return _wrong(self.marked, self.source, path, reason)
@@ -155,3 +156,10 @@ def _place(content: Any, path: _Path) -> str:
     name = item.get("name") if isinstance(item, dict) else None
     who = f"{str(kind).removesuffix('s')} {name!r}" if isinstance(name, str) else f"{kind}.{number}"
     return f"{who}: {'.'.join(map(str, field))}: " if field else f"{who}: "
+
+
+def _known(path: _Path) -> list[str]:
+    """The fields that may stand where the last step of `path` does, as far as they are few enough to be told."""
+    models = {1: _Content, 3: Rule if path[0] == "rules" else Example} if path else {}
+    model = models.get(len(path))
+    return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]

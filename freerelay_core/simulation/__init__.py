@@ -1,5 +1,6 @@
 """What traffic would cost and gain: a trace of requests ranked by the code that routes."""
 
+from freerelay_core.simulation.price_rise import CheaperMove, fall_despite_rise
 from freerelay_core.simulation.replay import Cancelled, PreferenceResult, Simulation, simulate
 from freerelay_core.simulation.scenario import Scenario, World, read_scenario
 from freerelay_core.simulation.stream import FileRanking, rank_file
@@ -12,6 +13,7 @@ __all__ = [
     "ENOUGH",
     "USUAL_REQUEST",
     "Cancelled",
+    "CheaperMove",
     "FileRanking",
     "PreferenceResult",
     "Scenario",
@@ -22,6 +24,7 @@ __all__ = [
     "Traffic",
     "WhatIf",
     "World",
+    "fall_despite_rise",
     "rank_file",
     "read_scenario",
     "read_trace",

@@ -24,9 +24,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from freerelay_core.errors import ConfigurationError, UnprocessableRequest
-from freerelay_core.marked_yaml import plain_reason
-from freerelay_core.policy import Policy, matching, read_policy
+from freerelay_core.marked_yaml import MarkedContent, NotYaml, read_marked
+from freerelay_core.plain_words import plain_reason
+from freerelay_core.policy import Policy, matching, read_policy, unmatched
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
+from freerelay_core.simulation.place import Place
 from freerelay_core.snapshot import WITHDRAWN, Snapshot
 
 __all__ = ["Scenario", "TenantWish", "World", "read_scenario"]
@@ -45,13 +47,10 @@ class _Named(_Model):
     endpoints: str = Field(min_length=1, max_length=200)
     """A pattern: an id, a provider (`groq/*`), a model everywhere (`*/llama-*`)."""
 
-    def mask(self, ids: tuple[str, ...], where: str) -> npt.NDArray[np.bool_]:
+    def mask(self, ids: tuple[str, ...], place: Place) -> npt.NDArray[np.bool_]:
         mask = matching((self.endpoints,), ids)
         if not mask.any():
-            raise UnprocessableRequest(
-                f"{where}: the pattern matches no endpoint. Name one by its id, or a provider like groq/*.",
-                param="endpoints",
-            )
+            raise place.wrong(unmatched(self.endpoints, ids), "endpoints")
         return mask
 
 
@@ -76,8 +75,8 @@ class _Price(_Named):
             raise ValueError("state either times, a factor, or usd, new prices per million tokens")
         return self
 
-    def apply(self, world: World, where: str) -> World:
-        mask, prices = self.mask(world.snapshot.endpoint_ids, where), world.snapshot.prices
+    def apply(self, world: World, place: Place) -> World:
+        mask, prices = self.mask(world.snapshot.endpoint_ids, place), world.snapshot.prices
         if self.usd is None:
             changed = replace(prices, rates=np.where(mask, prices.rates * (self.times or 0.0), prices.rates))
         else:
@@ -94,9 +93,9 @@ class _Price(_Named):
 
 
 class _Withdrawal(_Named):
-    def apply(self, world: World, where: str) -> World:
+    def apply(self, world: World, place: Place) -> World:
         snapshot = world.snapshot
-        gone = self.mask(snapshot.endpoint_ids, where)
+        gone = self.mask(snapshot.endpoint_ids, place)
         availability = np.where(gone, np.int8(WITHDRAWN), snapshot.availability)
         return replace(world, snapshot=replace(snapshot, availability=availability))
 
@@ -108,7 +107,7 @@ class _Preference(_Model):
     value: RoutingPreference
     tenant: str | None = Field(None, max_length=320)
 
-    def apply(self, world: World, where: str) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return world.wishing(self.tenant, TenantWish(preference=self.value))
 
     def sentence(self) -> str:
@@ -128,7 +127,7 @@ class _Exponents(_Model):
                 raise ValueError(f"the exponent of {name} must lie between 0 and 10")
         return self
 
-    def apply(self, world: World, where: str) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return world.wishing(self.tenant, TenantWish(exponents=self.values))
 
     def sentence(self) -> str:
@@ -139,7 +138,7 @@ class _Exponents(_Model):
 class _Traffic(_Model):
     times: float = Field(gt=0, le=1000)
 
-    def apply(self, world: World, where: str) -> World:  # noqa: ARG002  (as the other kinds)
+    def apply(self, world: World, place: Place) -> World:  # noqa: ARG002  (as the other kinds)
         return replace(world, traffic=world.traffic * self.times)
 
     def sentence(self) -> str:
@@ -147,11 +146,12 @@ class _Traffic(_Model):
 
 
 class _Rules(RootModel[list[dict[str, Any]]]):
-    def apply(self, world: World, where: str) -> World:
+    def apply(self, world: World, place: Place) -> World:
         try:
-            policy = read_policy({"rules": self.root}, world.snapshot.endpoint_ids, source=where)
+            policy = read_policy({"rules": self.root}, world.snapshot.endpoint_ids, source="")
         except ConfigurationError as error:
-            raise UnprocessableRequest(error.message, param="rules") from None
+            steps = [int(step) if step.isdecimal() else step for step in (error.param or "rules").split(".")]
+            raise place.wrong(error.message.removeprefix(": "), *steps[1:], named=False) from None
         return replace(world, policy=policy)
 
     def sentence(self) -> str:
@@ -176,9 +176,25 @@ class _Change(_Model):
         return self
 
     @property
+    def kind(self) -> str:
+        """Which one of the kinds this is."""
+        return next(iter(self.model_fields_set))
+
+    @property
     def stated(self) -> Any:
-        """The one kind of change that this is."""
-        return getattr(self, next(iter(self.model_fields_set)))
+        """What is changed."""
+        return getattr(self, self.kind)
+
+
+_KINDS: Mapping[str, type[BaseModel]] = {
+    "price": _Price,
+    "usd": _Usd,
+    "withdraw": _Withdrawal,
+    "preference": _Preference,
+    "exponents": _Exponents,
+    "traffic": _Traffic,
+}
+"""What stands below a change, by the field that holds it."""
 
 
 class Scenario(_Model):
@@ -233,12 +249,9 @@ class World:
     def under(self, scenario: Scenario) -> World:
         """This world with the changes of `scenario`.
 
-        Raises `UnprocessableRequest` for a pattern that matches no endpoint, `ConfigurationError` for wrong rules.
+        Raises `UnprocessableRequest` naming the change that does not fit and why.
         """
-        world = self
-        for number, change in enumerate(scenario.changes, start=1):
-            world = change.stated.apply(world, f"{scenario.name}, change {number}")
-        return world
+        return _changed(self, scenario, Place(scenario.name, MarkedContent(None)))
 
     def wishing(self, tenant: str | None, wish: TenantWish) -> World:
         """This world with something said of a tenant, or of all, above what was said before."""
@@ -254,29 +267,58 @@ class World:
         return merged
 
 
-def read_scenario(content: bytes | str | Mapping[str, Any], *, source: str = "scenario") -> Scenario:
-    """The scenario in a YAML (or JSON) text, or in its content.
+def _changed(world: World, scenario: Scenario, place: Place) -> World:
+    for number, change in enumerate(scenario.changes):
+        world = change.stated.apply(world, replace(place, path=("changes", number, change.kind)))
+    return world
 
-    Raises `UnprocessableRequest` naming the source, the place and what is wrong there.
+
+def read_scenario(
+    content: bytes | str | Mapping[str, Any], *, source: str = "scenario", world: World | None = None
+) -> Scenario:
+    """The scenario in a YAML (or JSON) text, or in its content; with a `world` it must fit that, too.
+
+    Raises `UnprocessableRequest` naming the source, the line (of a text), the change, and what to write there.
     """
+    marked = MarkedContent(content) if isinstance(content, Mapping) else _read_text(content, source)
+    place = Place(source, marked)
+    if not isinstance(marked.content, Mapping):
+        raise place.wrong("must be a mapping with name and changes.")
     try:
-        if not isinstance(content, Mapping):
-            if len(content) > MAX_BYTES:
-                raise UnprocessableRequest(f"{source}: is longer than {MAX_BYTES >> 10} KiB.", param="scenario")
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=yaml.CSafeLoader)):
-                # A few lines of them stand for more than a machine can hold.
-                raise UnprocessableRequest(f"{source}: may not use aliases (*name).", param="scenario")
-            content = yaml.load(content, Loader=yaml.CSafeLoader)
-        if not isinstance(content, Mapping):
-            raise UnprocessableRequest(f"{source}: must be a mapping with name and changes.", param="scenario")
-        return Scenario.model_validate(content)
+        scenario = Scenario.model_validate(marked.content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UnprocessableRequest(
-            f"{source}: {where or 'as a whole'}: {plain_reason(problem)}.", param=where or "scenario"
-        ) from None
-    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, or what looks like a date and is none
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark else ""
-        raise UnprocessableRequest(f"{source}: is not YAML{line}.", param="scenario") from None
+        path = tuple(problem["loc"])
+        raise place.wrong(plain_reason(problem, _known(path)), *path) from None
+    if world is not None:
+        _changed(world, scenario, place)
+    return scenario
+
+
+def _read_text(content: bytes | str, source: str) -> MarkedContent:
+    refused = Place(source, MarkedContent(None)).wrong
+    if len(content) > MAX_BYTES:
+        raise refused(f"is longer than {MAX_BYTES >> 10} KiB.")
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        marked = read_marked(text)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
+            # A few lines of them stand for more than a machine can hold.
+            raise refused("may not use aliases (*name); put a text that begins with * in quotes.")
+    except UnicodeDecodeError:
+        raise refused("is not YAML: it is not UTF-8 text.") from None
+    except NotYaml as error:
+        where = source if error.line is None else f"{source}:{error.line}"
+        raise UnprocessableRequest(f"{where}: {error.reason}", param="scenario") from None
+    return MarkedContent(None) if marked.root is None else marked
+
+
+def _known(path: tuple[str | int, ...]) -> list[str]:
+    """The fields that may stand where the last step of `path` does."""
+    model: type[BaseModel] = Scenario
+    for step in path[:-1]:
+        if step == "changes":
+            model = _Change
+        elif isinstance(step, str):
+            model = _KINDS.get(step, model)
+    return list(model.model_fields)

@@ -94,6 +94,8 @@ class WhatIf:
     changed: PreferenceResult
     tenants: tuple[TenantEffect, ...]
     """Sorted by harm, the most harmed first."""
+    dearer: tuple[str, ...] = ()
+    """Endpoints whose price the scenario raises."""
 
     @property
     def first_choices_changed(self) -> int:
@@ -214,6 +216,7 @@ def what_if(
         baseline=baseline,
         changed=changed,
         tenants=tuple(sorted(effects, key=_harm)),
+        dearer=_dearer(world.snapshot, other.snapshot),
     )
 
 
@@ -326,6 +329,11 @@ def _effect(
         unserved=(before.unserved, after.unserved),
         utility_change=float(utility_change[both].mean()) if len(both) else 0.0,
     )
+
+
+def _dearer(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    *_, risen = np.nonzero(after.prices.rates > before.prices.rates)  # of (hours, tiers, kinds, endpoints)
+    return tuple(before.endpoint_ids[endpoint] for endpoint in np.unique(risen))
 
 
 def _harm(effect: TenantEffect) -> tuple[int, float, str]:

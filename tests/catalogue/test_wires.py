@@ -57,7 +57,7 @@ def test_a_catalogue_that_stands_alone_may_name_shipped_wires(loaded):
         ("output_limit: tokens, facts: assumed", "max_completion_tokens"),
         ("facts: nobody", "no source is called 'nobody'"),
         ("headers: {'X: y': z}, facts: assumed", "String should match pattern"),
-        ("drops: [user]", "Field required"),
+        ("drops: [user]", "is missing"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_its_field(loaded, wire, reason):
@@ -74,7 +74,7 @@ def test_limits_of_waiting_are_stated_for_a_provider_and_are_positive(loaded):
     changed = loaded("providers: {openai: {waits: {total_s: 60}}}")
     assert changed.providers["openai"].waits.total_s == 60
     assert changed.providers["openai"].wire.name == "openai"
-    with pytest.raises(ConfigurationError, match=r"providers\.mine\.waits\.idle_s: Input should be greater than 0"):
+    with pytest.raises(ConfigurationError, match=r"providers\.mine\.waits\.idle_s: must be a number above 0"):
         loaded(text.replace("5.5", "0"))
 
 

@@ -88,6 +88,19 @@ def test_every_choice_of_a_row_is_seen_without_scrolling_sideways(simulator: Any
         assert cut == [], path
 
 
+@pytest.mark.parametrize("chosen", ["cost-optimized", "balanced", "performance-first"])
+def test_a_row_of_choices_that_wraps_draws_every_border(simulator: Any, chosen: str) -> None:
+    page = simulator(f"?under={chosen}", viewport={"width": 1200, "height": 900})
+    expect(page.get_by_role("radio", name=chosen)).to_be_checked()
+    segments = page.get_by_role("radiogroup", name="Preference").get_by_role("radio")
+    assert len({box["y"] for box in (segment.bounding_box() for segment in segments.all())}) == 2, "it wraps"
+    colours = segments.evaluate_all(
+        "all => all.flatMap(each => ['Top', 'Right', 'Bottom', 'Left'].map("
+        "side => getComputedStyle(each)[`border${side}Color`]))"
+    )
+    assert "rgba(0, 0, 0, 0)" not in colours
+
+
 def test_a_phone_shows_the_answer_first_and_never_scrolls_sideways(simulator: Any) -> None:
     page = simulator("?needs=vision", viewport=PHONE)
     heights = [
@@ -165,7 +178,7 @@ def test_a_pasted_body_is_read_corrected_and_its_text_kept_out_of_the_link(simul
     page.get_by_role("button", name="Read this request").click()
     expect(page.get_by_role("alert")).to_contain_text("The body is not JSON: line 1, column 2")
     field.fill(json.dumps(body))
-    page.get_by_role("button", name="Read this request").click()
+    page.keyboard.press("Control+Enter")
     expect(page.get_by_text("Read as translate (stated by the caller)")).to_be_visible()
     wait_ready(page)
     link_holds(page, input="body", task="translate", form="json", under="cost-optimized")
@@ -267,7 +280,7 @@ def test_the_simulator_is_accessible_before_and_after_it_is_used(
     assert violations(page) == []
     page.get_by_role("radio", name="cost-optimized").click(force=True)
     expect(page.get_by_text("Under cost-optimized it costs")).to_be_visible()
-    page.get_by_text("What the factors ask").click()
+    expect(page.get_by_text("headroom: Is there quota and budget left?")).to_be_attached()
     wait_ready(page)
     assert violations(page) == []
     page.get_by_role("radio", name="body").click(force=True)

@@ -11,11 +11,12 @@ from freerelay_core.catalogue import load_catalogue
 from freerelay_core.decision import decide
 from freerelay_core.errors import InvalidRequest
 from freerelay_core.policy import NO_POLICY
-from freerelay_core.preference import RoutingPreference
+from freerelay_core.preference import FACTORS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
 from freerelay_core.simulation import read_trace
 from pages import _simulator_request as view
 from pages import _simulator_words as words
+from pages._factors import FACTOR_HELP
 from pages._simulator_body import read_body
 from pages._simulator_input import DEFAULT, bad_parameters
 from pages._simulator_sensitivity import exponents_table, figures_table
@@ -106,6 +107,15 @@ def test_the_contributions_of_an_endpoint_sum_to_its_log_utility():
     decision = decide(snapshot(endpoint()), request(), decision_id="d")
     *factors, total = view.contributions_table(decision.row(0), "").rows
     assert total[-1] == pytest.approx(sum(row[-1] for row in factors)) == pytest.approx(decision.log_utilities[0])
+
+
+def test_what_the_factors_ask_is_said_without_opening_anything(tenant_reader):
+    page = tenant_reader.open("simulator")
+    assert not [panel for panel in page.expander if "factor" in panel.label]
+    (said,) = [caption.value for caption in page.caption if "Factors" in caption.value]
+    assert (
+        [name for name in FACTORS if f"**{name}**: {FACTOR_HELP[name]}" in said] == list(FACTORS) == list(FACTOR_HELP)
+    )
 
 
 # -- a pasted body
@@ -250,7 +260,7 @@ def test_the_snapshot_is_named_and_the_catalogue_can_be_chosen(tenant_reader, ru
 
 def test_a_pasted_body_fills_in_the_form_and_is_ranked(tenant_reader, expected):
     page = tenant_reader.open("simulator", input="body")
-    page.text_area(key="body_text").set_value(body(max_tokens=80, routing={"preference": CHEAP.value})).run()
+    page.text_area(key="body_text").set_value(body(max_tokens=80, routing={"preference": CHEAP.value}))
     page.button(key="read_body").click().run()
     assert not page.exception
     read = read_body(page.text_area(key="body_text").value, 0)
@@ -276,7 +286,7 @@ def test_a_pasted_conversation_says_what_was_sent_before_and_fills_in_what_rules
         }
     )
     page = tenant_reader.open("simulator", input="body")
-    page.text_area(key="body_text").set_value(text).run()
+    page.text_area(key="body_text").set_value(text)
     page.button(key="read_body").click().run()
     assert not page.exception
     read = read_body(text, 0).profile
@@ -291,7 +301,7 @@ def test_a_pasted_conversation_says_what_was_sent_before_and_fills_in_what_rules
 
 def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expected):
     page = tenant_reader.open("simulator", input="body")
-    page.text_area(key="body_text").set_value("{oops").run()
+    page.text_area(key="body_text").set_value("{oops")
     page.button(key="read_body").click().run()
     assert "line 1, column 2" in shown(page)
     assert ranking_of(page) == list(expected(DEFAULT).endpoints)

@@ -6,7 +6,7 @@ import pytest
 from builders import NOON, endpoint, logged_decision, snapshot
 
 from freerelay_core.policy import NO_POLICY
-from freerelay_core.preference import DEFAULT_PREFERENCE
+from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.reports import report_of_what_if
 from freerelay_core.simulation import World, read_scenario, read_trace, traffic_of_trace, what_if
 from pages import _what_if_job as jobs
@@ -88,14 +88,41 @@ def test_a_change_can_be_removed_again(running, operator):
     assert running.run(running.application.store.scenarios()) == []
 
 
-@pytest.mark.parametrize("text", ["changes: [{outage: 1}]", "changes: ["])
-def test_yaml_that_cannot_be_meant_is_refused_and_nothing_is_lost(running, operator, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "changes: [{outage: 1}]",
+            r"scenario\:1\: change 1\: outage\: there is no field of that name",
+        ),
+        ("changes: [", r"scenario\:1\: is not YAML\: a value is missing"),
+        ("changes:\n- withdraw: {endpoints: 'grok/*'}", "matches no endpoint of the catalogue; did you mean 'groq/"),
+        (
+            "changes:\n- rules:\n  - name: r\n    when: hour = 6\n    exclude: ['groq/*']",
+            r"scenario\:4\: change 1\: r",
+        ),
+    ],
+)
+def test_yaml_that_cannot_be_meant_is_refused_as_soon_as_it_is_entered_and_nothing_is_lost(
+    running, operator, text, said
+):
     saved = running.run(running.application.store.save_scenario(RISE["name"], RISE))
     page = operator.open("what-if", scenario=saved.id)
-    page.text_area[0].set_value(text)
+    page.text_area[0].set_value(text).run()
+    assert said in page.error[0].value
     page.button(key="what_if_take_over").click().run()
-    assert page.error
+    assert said in page.error[0].value
     assert r"deepseek/\* costs 3 times as much" in texts(page)
+
+
+def test_a_kept_scenario_that_fits_no_more_says_so_before_it_is_run(running, operator):
+    gone = {"name": "Gone", "changes": [{"withdraw": {"endpoints": "gone/model"}}]}
+    saved = running.run(running.application.store.save_scenario("Gone", gone))
+    page = operator.open("what-if", scenario=saved.id)
+    assert r"Gone\: change 1\: withdraw\.endpoints\: 'gone/model' matches no endpoint" in page.error[0].value
+    assert "cannot be run as it stands" in texts(page)
+    page.button(key="remove_change_0").click().run()
+    assert not page.error
 
 
 def test_yaml_is_taken_over(operator):
@@ -106,13 +133,22 @@ def test_yaml_is_taken_over(operator):
     assert page.text_input(key="what_if_name").value == "By hand"
 
 
-def test_rules_are_added_as_text_and_refused_where_they_are_none(operator):
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [
+        ("name: [", r"Rules\:1\: is not YAML\: a value is missing"),
+        ("name: r", "rules\\: must be a list"),
+        ("[{name: r, when: 'task = 1', exclude: ['groq/*']}]", "to compare write ==, as in"),
+    ],
+)
+def test_rules_are_added_as_text_and_refused_as_soon_as_they_are_entered(operator, entered, said):
     page = operator.open("what-if")
     page.selectbox(key="change_kind").set_value("Rules").run()
-    page.text_area(key="change_rules").set_value("name: [")
-    page.button(key="change_add").click().run()
-    assert page.error
-    page.text_area(key="change_rules").set_value("[{name: r, exclude: ['groq/*']}]")
+    page.text_area(key="change_rules").set_value(entered).run()
+    assert said in page.error[0].value
+    assert page.button(key="change_add").disabled
+    page.text_area(key="change_rules").set_value("[{name: r, exclude: ['groq/*']}]").run()
+    assert not page.error
     page.button(key="change_add").click().run()
     assert "1 rule in place of the present ones" in texts(page)
 
@@ -177,3 +213,15 @@ def test_a_tenant_without_a_request_is_named_as_it_may_be_a_slip():
     assert "No request is of ghost@example.org" in sentence(rehearsed(wish))
     known = {"preference": {"value": "cost-optimized", "tenant": "all requests"}}
     assert "No request is of" not in sentence(rehearsed(known))
+
+
+def test_a_total_that_falls_although_a_price_rises_is_explained():
+    able = endpoint("a/able", usd=(5, 0.5, 25), ability=1500.0)
+    world = World(snapshot(able, endpoint("b/cheap", usd=(1, 0.1, 4), ability=1000.0)), NO_POLICY)
+    trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,200,50\n"
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=RoutingPreference.PERFORMANCE_FIRST)
+    rise = {"name": "s", "changes": [{"price": {"endpoints": "a/*", "times": 1000}}]}
+    said = sentence(what_if(traffic, world, read_scenario(rise)))
+    assert "because 2\u00a0requests move from a/able to b/cheap, which costs $" in said
+    assert "of\u00a0100 answers worse)" in said, "what it was not chosen for before"
+    assert "although prices rise" not in sentence(rehearsed({"price": {"endpoints": "*", "times": 2.0}}))

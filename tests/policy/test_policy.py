@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import builders
 import numpy as np
@@ -135,9 +136,9 @@ rules:
         ("rules: [{name: a, policy_weight: 2, exclude: ['groq/*']}]", "no effect without prefer"),
         ("rules: [{name: a, fallback: none, exclude: ['groq/*']}]", "no effect without require"),
         ("rules: [{name: a, require: ['x/*']}]", "matches no endpoint"),
-        ("rules: [{name: a, max_cost_usd: 0}]", "max_cost_usd: Input should be greater than 0"),
+        ("rules: [{name: a, max_cost_usd: 0}]", "max_cost_usd: must be a number above 0"),
         ("rules: [{name: a, max_cost_usd: .inf}]", "finite"),
-        ("rules: [{name: a, set_temperature: 3}]", "less than or equal to 2"),
+        ("rules: [{name: a, set_temperature: 3}]", "must be a number up to 2"),
         ("rules: [{name: a, enforce_mode: xml}]", "'json' or 'strict'"),
         (
             "rules: [{name: a, when: 'duration(\"1s\") == duration(task)', prefer: ['groq/*']}]",
@@ -147,7 +148,7 @@ rules:
         ("rules: [{name: a, when: '[task].filter(task, true) == []', prefer: ['groq/*']}]", "may not use"),
         ("rules: [{name: a, when: '[1] . exists_one (task, true)', prefer: ['groq/*']}]", "may not use"),
         ("rules: [{name: a, when: 'task == \"legal\" && depth == 4 && tier > 3', prefer: ['groq/*']}]", "rule 'a'"),
-        ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2000 characters"),
+        ("rules: [{name: a, when: '" + "(" * 2001 + "', prefer: ['groq/*']}]", "2,000 characters"),
         ("rules: [{name: a, exclude: ['groq/*'], exclude: ['openai/*']}]", "'exclude' is stated twice"),
         ("rules: 3", "rules: "),
         ("rules: [3]", "rules.0: "),
@@ -258,8 +259,8 @@ def test_an_example_that_says_little_is_an_ordinary_request_at_noon(tmp_path):
     ("content", "said"),
     [
         ("rules: 5", "rules: must be a list"),
-        ("rules: [3]", "must be a mapping of names to values"),
-        ("- rules", "must be a mapping of names to values"),
+        ("rules: [3]", "must be a mapping; write names with values"),
+        ("- rules", "must be a mapping; write names with values"),
         ("rules: [{name: a, exclude: {a: 1}}]", "exclude: must be a list"),
     ],
 )
@@ -286,8 +287,45 @@ def test_no_trick_of_writing_gets_a_loop_into_a_condition(trick):
         read_policy({"rules": [rule]}, IDS, source="test")
 
 
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("", "is empty; write a condition such as hour < 6"),
+        ("hour = 6", "cannot be read at character 6: to compare write ==, as in"),
+        ("task === 'chat'", "to compare write =="),
+        ("hour => 6", "write >= and <="),
+        ("hour <> 6", "for unequal write !="),
+        ("tools and vision", "cannot be read at character 7: write && for and, || for or"),
+        ("tools | vision", "write && for and, || for or"),
+        ("not tools", "for not write !, as in !tools"),
+        ("task is 'chat'", "to compare write =="),
+        ("if tools then true", "write condition ? this : that"),
+        ("task == 'chat", "a quote is not closed"),
+        ("task == \u201cchat\u201d", "write straight quotes"),
+        ("task in ['a and b', 'is'", "a ] is missing"),
+        ("hour < 6)", "a ( is missing"),
+        ("hour 6", "cannot be read at character 6: something is missing or too much; write a condition such as"),
+        ("hour < 6\n&& task =", "cannot be read at character 9 of its line 2: "),
+        ("5 < hour < 8", "join two comparisons with &&, as in 5 < hour && hour < 8"),
+        ("task > 1", "values of different kinds; numbers stand without quotes, texts in quotes"),
+        ("1 / depth == 1", "divides by zero for some requests"),
+        ("['a', 'b'][depth] == 'a'", "asks for a place that a list does not have"),
+        ("startsWith(task, 'c')", "calls a function on what it does not take; write task.startsWith"),
+        ("int(task) == 1", "gives int what it cannot take"),
+        ("task == chat", "unknown variable 'chat'; a text stands in quotes, \"chat\"; known are task, "),
+        ("tools == True", "unknown variable 'True'; write true."),
+        ("hour", "must be true or false, not '0'; compare it with something"),
+    ],
+)
+def test_a_faulty_condition_is_refused_in_plain_words_with_what_to_write(when, said):
+    with pytest.raises(ConfigurationError) as caught:
+        read_policy({"rules": [{"name": "a", "when": when, "exclude": ["groq/*"]}]}, IDS, source="test")
+    assert said in str(caught.value)
+    assert not re.search(r"ERROR|<input>|EOF|overload", str(caught.value)), "not in the parser's words"
+
+
 def test_content_that_stands_in_no_file_has_no_line():
-    with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name\.$"):
+    with pytest.raises(ConfigurationError, match=r"^stored: rule 'a': hedge: there is no field of that name; .*"):
         read_policy({"rules": [{"name": "a", "exclude": ["groq/*"], "hedge": True}]}, IDS, source="stored")
 
 

@@ -107,19 +107,36 @@ def test_there_are_examples():
     ("text", "said"),
     [
         ("changes: [{price: {endpoints: 'a/*'}}]", "either times"),
-        ("changes: [{price: {endpoints: 'a/*', times: -1}}]", "changes.0.price.times"),
-        ("changes: [{price: {endpoints: 'a/*', times: .nan}}]", "changes.0.price.times"),
+        (
+            "changes: [{price: {endpoints: 'a/*', times: -1}}]",
+            "change 1: price.times: must be a number from 0 on.",
+        ),
+        ("changes: [{price: {endpoints: 'a/*', times: .nan}}]", "price.times: must be a"),
         ("changes: [{price: {endpoints: 'a/*', times: 2}, withdraw: {endpoints: 'a/*'}}]", "exactly one of"),
         ("changes: [{}]", "exactly one of"),
         ("changes: [{price: null}]", "exactly one of"),
-        ("changes: [{outage: 1}]", "changes.0.outage"),
-        ("changes: [{preference: {value: cheapest}}]", "changes.0.preference.value"),
+        ("changes: [{outage: 1}]", "change 1: outage: there is no field of that name; known are price, withdraw,"),
+        ("changes: [{price: {endpoints: 'a/*', time: 2}}]", "known are endpoints, times, usd."),
+        (
+            "changes: [{price: {endpoints: 'a/*', usd: {input: 1, output: 1, cash: 1}}}]",
+            "known are input, cached, output.",
+        ),
+        ("changes: [{price: {times: 2}}]", "price.endpoints: is missing."),
+        ("changes: [{price: [1]}]", "price: must be a mapping; write names with values: {name: value}."),
+        ("changes: {price: 1}", "changes: must be a list; write it in square brackets: [...]."),
+        ("changes:\n- rules:\n  - text", "scenario:3: change 1: rules.0: must be a mapping"),
+        ("name: 3", "name: must be a text; in quotes where it looks like a number."),
+        ("changes: [{preference: {value: cheapest}}]", "must be 'cost-optimized', 'balanced' or 'performance-first'."),
         ("changes: [{exponents: {values: {taste: 1}}}]", "no factor of that name"),
         ("changes: [{exponents: {values: {cost: 11}}}]", "between 0 and 10"),
-        ("changes: [{traffic: {times: 0}}]", "changes.0.traffic.times"),
+        ("changes: [{traffic: {times: 0}}]", "traffic.times: must be a number above 0."),
+        ("changes: [{traffic: {times: lots}}]", "traffic.times: must be a number."),
+        ("changes: [{traffic: {times: 2, times: 3}}]", "'times' is stated twice."),
         ("- a\n- b", "must be a mapping with name and changes"),
-        ("", "must be a mapping with name and changes"),
-        ("changes: [", "is not YAML (line"),
+        ("", "is empty"),
+        ("changes: [", "scenario:1: is not YAML: a value is missing, or a bracket is not closed."),
+        ("changes:\n- withdraw: {endpoints: */x}", "scenario:2: is not YAML: put a text that begins with * or &"),
+        ("changes: [2026-13-45]", "is not YAML"),
         ("x: \udcff", "is not YAML"),
         ("a: &a [x]\nb: *a", "may not use aliases"),
         (b"\xff\xfe\xff", "is not YAML"),
@@ -135,11 +152,27 @@ def test_what_cannot_be_meant_is_refused_with_the_place(text, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ('withdraw: {endpoints: "nobody/*"}', "change 1: the pattern matches no endpoint"),
-        ('rules: [{name: r, when: "colour == 1", exclude: ["a/*"]}]', "unknown variable 'colour'"),
+        ('withdraw: {endpoints: "nobody/*"}', "change 1: withdraw.endpoints: 'nobody/*' matches no endpoint"),
+        ('withdraw: {endpoints: "cheap"}', "did you mean 'a/cheap'?"),
+        ('rules: [{name: r, when: "colour == 1", exclude: ["a/*"]}]', "rule 'r': when: unknown variable 'colour'"),
     ],
 )
 def test_a_change_that_does_not_fit_the_world_is_refused(change, said):
     with pytest.raises(UnprocessableRequest) as refused:
         under(change)
     assert said in refused.value.message
+
+
+def test_with_a_world_a_text_is_refused_where_it_does_not_fit_naming_the_line():
+    world = World(builders.snapshot(*ENDPOINTS), NO_POLICY)
+    rules = 'changes:\n- traffic: {times: 2}\n- rules:\n  - name: r\n    exclude: ["a/*"]\n    when: hour = 6\n'
+    misspelt = 'changes:\n- withdraw:\n    endpoints: "a/chep"\n'
+    for text, said in (
+        (rules, "scenario:6: change 2: rule 'r': when: cannot be read at character 6: to compare write ==, as in "),
+        (misspelt, "scenario:3: change 1: withdraw.endpoints: 'a/chep' matches no endpoint of the catalogue; did you "),
+    ):
+        assert read_scenario(text), "by itself it can be meant"
+        with pytest.raises(UnprocessableRequest) as refused:
+            read_scenario(text, world=world)
+        assert refused.value.message.startswith(said)
+    assert refused.value.param == "changes.0.withdraw.endpoints"

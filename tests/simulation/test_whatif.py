@@ -19,6 +19,7 @@ from freerelay_core.simulation import (
     TracedTenant,
     Traffic,
     World,
+    fall_despite_rise,
     read_scenario,
     recorded_traffic,
     simulate,
@@ -121,6 +122,44 @@ def test_a_price_rise_hurts_whoever_saves_most():
     harms = [effect.utility_change for effect in result.tenants]
     assert harms == sorted(harms)
     assert all(effect.utility_change <= 0 for effect in result.tenants)
+
+
+def test_where_a_price_rise_makes_the_total_fall_the_move_that_saves_most_is_named():
+    middle = builders.endpoint("d/middle", usd=(0.5, 0.05, 2.0), tokens_per_s=300.0, ability=1200.0)
+    world = World(builders.snapshot(*ENDPOINTS[:2], middle), NO_POLICY)
+    rises = [{"price": {"endpoints": name, "times": times}} for name, times in (("b/*", 1000), ("d/*", 1.5))]
+    result = what_if(two_tenants(), world, scenario(*rises))
+    before, after = result.baseline, result.changed
+    assert result.total_usd(after) < result.total_usd(before)
+    move = fall_despite_rise(result)
+    names = before.endpoint_ids
+    saved = before.costs_usd - after.costs_usd
+    sums = {
+        (old, new): saved[(before.winners == names.index(old)) & (after.winners == names.index(new))].clip(0).sum()
+        for old in names
+        for new in names
+        if old != new
+    }
+    assert (move.old, move.new) == max(sums, key=sums.get)
+    assert move.before.cost_usd - move.after.cost_usd == pytest.approx(sums[move.old, move.new])
+    assert move.requests < move.moved == (saved > 0).sum()
+    assert move.after.cost_usd_per_1000 < move.before.cost_usd_per_1000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [{"price": {"endpoints": "a/*", "times": 1.01}}],
+        [{"price": {"endpoints": "c/*", "times": 0.5}}],
+        [{"preference": {"value": "cost-optimized"}}],
+        [{"price": {"endpoints": "c/*", "times": 0.01}}, {"price": {"endpoints": "b/*", "times": 1.01}}],
+        [{"price": {"endpoints": "c/*", "times": 5}}, {"traffic": {"times": 1000}}],
+    ],
+    ids=["nothing", "it rises", "no rise", "another reason", "cheaper prices", "more requests"],
+)
+def test_no_move_is_named_where_prices_do_not_rise_or_the_total_does_not_fall(changes):
+    assert fall_despite_rise(what_if(two_tenants(), WORLD, scenario(*changes))) is None
 
 
 def test_a_cheaper_price_never_harms_anybody():
