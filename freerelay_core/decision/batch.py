@@ -102,15 +102,14 @@ def evaluate_batch(
     endpoints may be chosen.
     """
     if isinstance(price_matters, np.ndarray):
-        if price_matters.all() or not price_matters.any():
-            price_matters = bool(price_matters.all())
-        else:
+        if price_matters.any() != price_matters.all():
             priced, any_price = (
                 evaluate_batch(snapshot, profiles, directives, index, live=live, price_matters=matters)
                 for matters in (True, False)
             )
             excluded = np.where(price_matters[:, None], priced.excluded, any_price.excluded)
             return dataclasses.replace(priced, excluded=excluded)
+        price_matters = bool(price_matters.all())
     profiles = raised_batch(profiles, directives, index)
     evaluation = _evaluated(snapshot, profiles, directives, index, live=live, price_matters=price_matters)
     if not (snapshot.availability == BREAKER_OPEN).any() or not (nothing := stuck(evaluation.excluded)).any():

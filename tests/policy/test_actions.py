@@ -259,6 +259,8 @@ def test_a_provider_fails_when_every_breaker_of_its_endpoints_in_service_is_open
     assert conditions_of(half).failing_providers == ()
     assert "two/a" not in reasons(decided(rule, snapshot=half))
     assert conditions_of(failing).failing_providers == ("one",)
+    everybody = replace(snapshot, availability=np.full(4, BREAKER_OPEN, dtype=np.int8))
+    assert conditions_of(everybody).failing_providers == ("one", "three", "two")
     assert reasons(decided(rule, snapshot=failing))["two/a"] == "excluded_by_rule"
 
 

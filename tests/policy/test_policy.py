@@ -270,6 +270,22 @@ def test_another_shape_than_that_of_rules_is_told_in_plain_words(rules, content,
 
 
 @pytest.mark.parametrize(
+    ("content", "known"),
+    [
+        ("rule: []", ["rules", "examples"]),
+        ("rules: [{name: a, excludes: ['groq/*']}]", ["exclude", "continue", "fallback"]),
+        ("examples: [{name: a, profile: {}, expect: {}, hours: 3}]", ["hour", "failing_providers", "expect"]),
+    ],
+)
+def test_who_misspells_a_field_is_told_those_that_may_stand_there(rules, content, known):
+    with pytest.raises(ConfigurationError, match="there is no field of that name; known are ") as refused:
+        rules(content)
+    told = str(refused.value).partition("known are ")[2].rstrip(".").split(", ")
+    assert set(known) <= set(told)
+    assert ("continue" in told) == (known[0] == "exclude")
+
+
+@pytest.mark.parametrize(
     "trick",
     [
         "[1].all (x, true)",
