@@ -168,9 +168,11 @@ def date_range(start: datetime, end: datetime) -> str:
     return f"{moment(start).removesuffix(f'{_JOIN}UTC')} to {moment(end)}"
 
 
+_SPACES = re.compile(rf"[^\S{_JOIN}]+")
+"""All but those that join a figure and its unit."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~$:])")
 
 
 def markdown(text: str) -> str:
     r"""`text` shown as it is by Streamlit's Markdown: no formula between two `$`, no link, icon or emphasis."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\1", _SPACES.sub(" ", text).strip())

@@ -71,5 +71,7 @@ def _show_progress(job: Job[T], words: JobWords) -> None:
         st.rerun()
     done, total = job.progress
     text = f"{count(done)} of {count(total, words.step)} done" if total else words.reading
+    if total and done == total:
+        text = f"All {count(total, words.step)} done, adding up"
     st.progress(done / total if total else 0.0, text=text)
     st.button("Cancel", on_click=job.cancel, key="cancel_job")

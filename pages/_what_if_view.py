@@ -192,7 +192,7 @@ def tenants_table(answer: Answer) -> Table:
             Column(
                 "Utility, %", "%+.1f", width=80, help="Mean change of the utility by the tenant's present exponents."
             ),
-            Column("USD per 1,000 now", "%.4f", width=110),
+            Column("USD per 1,000 now", "%.4f", width=126),
             Column("then", "%.4f", width=80),
             Column("p95 now, s", "%.1f", width=80),
             Column("then, s", "%.1f", width=70),

@@ -182,11 +182,11 @@ def _name(line: DecisionLine) -> str:
 def _table(lines: Sequence[DecisionLine], now: datetime, chosen: _Chosen, *, with_tenant: bool) -> Table:
     tenants = {tenant.id: tenant.email for tenant in run(application().store.list_tenants())} if with_tenant else {}
     columns = [
-        Column("Arrived", width=150),
+        Column("Arrived", width=147),
         *([Column("Tenant", width=180)] if with_tenant else []),
-        Column("Basis", width=75),
+        Column("Basis", width=73),
         Column("Family", width=80),
-        Column("Endpoint", width=205),
+        Column("Endpoint", width=196),
         Column("Status", "%d", width=55),
         Column("Tries", "%d", width=45),
         Column("Time, s", "%.2f", width=65),

@@ -38,7 +38,7 @@ def main() -> None:
         if value not in options
     ]
     _layout.page_title("Reports")
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([5, 3], gap="medium")
     with right:
         question = _choice("Report on", QUESTIONS, "question", _QUESTION_HELP)
         file = _upload() if question == TRACE else None

@@ -34,7 +34,7 @@ def render() -> None:
     app, who = application(), identity()
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
     page_title("Simulator")
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([5, 3], gap="medium")
     below = st.container()
     with right:
         kind = _choice("Ask with a", inputs.INPUTS, "input")

@@ -22,7 +22,7 @@ def render() -> None:
     if not identity().is_operator:
         raise PermissionDenied("What-if is for the operator.")
     page_title("What-if")
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([5, 3], gap="medium")
     below = st.container()
     with left:
         jobs.show_rehearsal(app.clock.now(), below)

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import endpoint, request, snapshot
 from playwright.sync_api import Download, Page, expect
+
+from freerelay_core.decision import decide
+from pages._simulator_request import ranking_table
 
 AZURE = Path(__file__).parents[3] / "shared" / "data" / "azure-llm-2023" / "AzureLLMInferenceTrace_conv.csv"
 NewPage = Callable[..., Page]
@@ -99,6 +103,17 @@ def test_a_row_of_choices_that_wraps_draws_every_border(simulator: Any, chosen: 
         "side => getComputedStyle(each)[`border${side}Color`]))"
     )
     assert "rgba(0, 0, 0, 0)" not in colours
+
+
+def test_a_laptop_shows_the_ranking_s_figures_and_the_preferences_in_one_row(simulator: Any) -> None:
+    page = simulator(viewport={"width": 1280, "height": 900})
+    decision = decide(snapshot(endpoint()), request(), decision_id="d")
+    segments = page.get_by_role("radiogroup", name="Preference").get_by_role("radio").all()
+    assert len({segment.bounding_box()["y"] for segment in segments}) == 1
+    table = page.get_by_role("region", name="Ranking of ")
+    expect(table).to_be_visible()
+    shown = sum(column.width for column in ranking_table(decision, "").columns[:7])
+    assert table.bounding_box()["width"] >= shown, "from rank to quality"
 
 
 def test_a_phone_shows_the_answer_first_and_never_scrolls_sideways(simulator: Any) -> None:

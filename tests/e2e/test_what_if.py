@@ -97,6 +97,42 @@ def test_a_long_run_shows_progress_survives_a_reload_and_is_cancelled(what_if):
     expect(page.get_by_role("heading", name="Slow was cancelled")).to_be_visible()
 
 
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_the_form_for_a_change_can_be_read_and_used_by_keyboard(what_if, violations, wait_ready, color_scheme):
+    page = what_if(color_scheme=color_scheme)
+    page.get_by_role("button", name="Add a change").focus()
+    page.keyboard.press("Enter")
+    add = page.get_by_role("button", name="Add", exact=True)
+    expect(add).to_be_visible()
+    wait_ready(page)
+    assert violations(page) == []
+    page.get_by_role("combobox", name="Endpoint or provider").focus()
+    page.keyboard.type("grok/*")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").first).to_contain_text(
+        "'grok/*' matches no endpoint of the catalogue; did you mean"
+    )
+    expect(add).to_be_disabled()
+    page.get_by_role("combobox", name="Endpoint or provider").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("groq/*")
+    page.keyboard.press("Enter")
+    expect(add).to_be_enabled()
+    for _ in range(2):  # past the multiple of the price
+        page.keyboard.press("Tab")
+    expect(add).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("groq/* costs 1.3 times as much").first).to_be_visible()
+
+
+def test_a_menu_link_shows_that_it_has_the_focus(what_if):
+    page = what_if()
+    link = page.get_by_test_id("stSidebarNavLink").filter(has_text="Fleet")
+    page.keyboard.press("Tab")  # from here on the keyboard is in use
+    link.focus()
+    assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
+
+
 def test_it_fits_a_phone_in_the_dark(what_if, violations, wait_ready):
     page = what_if(viewport=PHONE, color_scheme="dark")
     put_together(page, "Rise", "[{price: {endpoints: 'openai/*', times: 2}}]")

@@ -147,6 +147,7 @@ def test_what_a_figure_rests_on_is_said_in_words() -> None:
 
 
 def test_text_of_others_is_no_markdown() -> None:
+    assert _format.markdown(f" {_format.count(5, 'request')}  of them ") == "5\u00a0requests of them"
     assert _format.markdown("$1 and $2 *x*\n[a](b) :red[y]") == r"\$1 and \$2 \*x\* \[a\]\(b\) \:red\[y\]"
 
 

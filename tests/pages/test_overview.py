@@ -91,7 +91,7 @@ def test_demo_data_is_named_and_goes_with_one_button(running, reader, demo_tenan
     page = reader.open()
     assert "Demo data: generated, not yours" in texts(page)
     assert "of them demo data" in page.header[0].value
-    assert "700 decisions will be removed for good" in texts(page)
+    assert "700\u00a0decisions will be removed for good" in texts(page)
     page.button(key="demo_remove").click().run()
     assert "emo data" not in texts(page)
     assert metrics(page)["Requests"][0] == "1"

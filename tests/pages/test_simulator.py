@@ -112,7 +112,7 @@ def test_the_contributions_of_an_endpoint_sum_to_its_log_utility():
 def test_what_the_factors_ask_is_said_without_opening_anything(tenant_reader):
     page = tenant_reader.open("simulator")
     assert not [panel for panel in page.expander if "factor" in panel.label]
-    (said,) = [caption.value for caption in page.caption if "Factors" in caption.value]
+    (said,) = [caption.value for caption in page.caption if "What the factors ask" in caption.value]
     assert (
         [name for name in FACTORS if f"**{name}**: {FACTOR_HELP[name]}" in said] == list(FACTORS) == list(FACTOR_HELP)
     )

@@ -22,6 +22,7 @@ def operator(operator_reader):
 
 @pytest.fixture(autouse=True)
 def no_jobs():
+    jobs.JOBS._jobs.clear()  # of other tests
     yield
     for job in list(jobs.JOBS._jobs.values()):
         job.cancel()
