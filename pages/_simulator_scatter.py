@@ -72,7 +72,7 @@ def cost_against_time(rows: Sequence[RankedEndpoint], title: str) -> Chart:
                 mode="markers",
                 name=name,
                 marker={**marker, "line": {"width": 1, "color": "rgba(128,128,128,.6)"}},
-                opacity=0.5 if marker["color"] == GREY else 1,
+                opacity=0.7 if marker["color"] == GREY else 1,
                 hovertext=[_hover(i, rows[i]) for i in members],
                 hoverinfo="text",
             )
