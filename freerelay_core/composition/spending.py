@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.fleet.budget import counted
 from freerelay_core.fleet.forecast import DAYS_BACK, Forecast, forecast, next_month
 from freerelay_core.store import DailySpend, Store, Tenant
@@ -58,7 +59,7 @@ class Spending:
     @property
     def words(self) -> str:
         """The forecast and what it means for the budget, in a sentence or two."""
-        return self.words_with(_usd)
+        return self.words_with(lambda usd: f"{usd_figure(usd)} USD")
 
     def words_with(self, money: Callable[[float], str]) -> str:
         """`words`, their amounts (USD) written by `money` with its unit."""
@@ -76,11 +77,6 @@ class Spending:
         if told.runs_out is not None:
             return f"{pace}; the budget of {money(budget)} runs out about {told.runs_out.day} {told.runs_out:%B}."
         return f"{pace}; the budget of {money(budget)} {'lasts' if told.high_usd <= budget else 'may not last'}."
-
-
-def _usd(amount: float) -> str:
-    digits = f"{amount:,.0f}" if amount >= 10 else f"{amount:.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
-    return f"{digits} USD"
 
 
 async def spending_of(store: Store, tenant: Tenant, now: datetime, *, simulated: bool) -> Spending:

@@ -35,14 +35,14 @@ REFERENCE_SPEED = 100.0
 
 LATENCY_TOLERANCE = np.array([2.0 / 3.0, 2.0, 8.0, np.inf])
 """How many times the reference's time halves the factor, by latency class: realtime, interactive, standard, batch.
-At 1 for interactive ones `balanced` chooses as `performance-first` does, at 3 as `cost-optimized` does
-(`benchmarks/quality.py` prints the shares); three times less patient while somebody types, four times more where an
-answer is only read later. In a batch nobody waits: factor 1."""
+The less patient, the more often `balanced` chooses as `performance-first` does (`benchmarks/quality.py` prints the
+shares). Assumed: three times less patient while somebody types, four times more where an answer is only read later. In
+a batch nobody waits: factor 1."""
 
 ORDINARY_USD = (1.75, 0.175, 8.75)
 """USD per million tokens (input, cached, output): seven eighths of what four vendors list for their mid-frontier model
-(2 and 10, November 2026). The list price itself makes `balanced` choose as `performance-first` does, five eighths of it
-as `cost-optimized` does: `benchmarks/quality.py` prints the shares."""
+(2 and 10, November 2026). The dearer the reference, the more often `balanced` chooses as `performance-first` does, the
+cheaper, as `cost-optimized` does; this stands between (`benchmarks/quality.py` prints the shares)."""
 
 EXPERT_USD = (5.0, 0.5, 25.0)
 """The list price of a frontier model: more is at stake in an expert's question."""
