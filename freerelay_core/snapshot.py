@@ -57,7 +57,7 @@ class Learned:
     """The same two over all endpoints: what the reference is measured by, shape (F,)."""
     usual_output_ratio: Floats
     quality_shift: Floats
-    """What graded answers add to the expected quality, in logits, shape (F, E)."""
+    """What grades and kept contracts add to the expected quality, in logits, shape (F, E)."""
     graded: Floats
     """How many graded answers that rests on (older ones count less), shape (F, E)."""
     schema_kept: Floats
@@ -65,6 +65,8 @@ class Learned:
     schema_seen: Floats
     thinking_kinds: Codes
     """What the thinking tokens rest on, indices into `KINDS`, shape (F, E)."""
+    success_shift: Floats
+    """What sets a family apart from its endpoint's success, in logits, shape (F, E)."""
 
     @classmethod
     def nothing(cls, thinking_tokens: Floats, thinking_kinds: Codes) -> Learned:
@@ -81,6 +83,7 @@ class Learned:
             schema_kept=np.zeros((len(OutputContract), count)),
             schema_seen=np.zeros((len(OutputContract), count)),
             thinking_kinds=np.tile(thinking_kinds, (families, 1)),
+            success_shift=np.zeros((families, count)),
         )
 
 
@@ -109,7 +112,7 @@ class Snapshot:
     """Weaker of the kinds of first token and speed, indices into `KINDS`."""
     learned: Learned
     success: Floats
-    """Expected share of answered requests, breaker allowance included; in (0, 1]."""
+    """Expected share of answered requests over all families, breaker allowance included; in (0, 1]."""
     outcomes: Floats
     """Recent outcomes that `success` rests on beside the catalogue; older ones count less."""
     headroom: Floats
@@ -214,10 +217,11 @@ def _learned(stored: Mapping[str, Any]) -> Learned:
         count = len(stored["thinking_tokens"])
         return Learned.nothing(stored["thinking_tokens"], np.full(count, KINDS.index("published"), dtype=np.int8))
     learned = {name: stored[f"learned.{name}"] for name in _names(Learned) if f"learned.{name}" in stored}
-    # A snapshot of an earlier release does not say what its thinking tokens rest on.
+    # A snapshot of an earlier release does not say what its thinking tokens rest on, nor know of success by family.
     learned.setdefault(
         "thinking_kinds", np.full_like(learned["thinking_tokens"], KINDS.index("published"), dtype=np.int8)
     )
+    learned.setdefault("success_shift", np.zeros_like(learned["thinking_tokens"]))
     return Learned(**learned)
 
 

@@ -104,7 +104,7 @@ def _begins(execution: Execution, index: int, row: int, seed: int) -> bool:
     first, rest = behaviour.sample(
         np.array([index]), np.array([float(profile.input_tokens)]), np.array([decoded]), normals
     )
-    attempt = Attempt(index, decision.snapshot.endpoint_ids[index], 0.0)
+    attempt = Attempt(index, decision.snapshot.endpoint_ids[index], decision.profile.family, 0.0)
     execution.attempts.append(attempt)
     fails = dice[2, 0] < behaviour.failure_rate[index]
     breaks_off = fails and profile.stream and dice[3, 0] < _BREAKS_OFF

@@ -22,6 +22,7 @@ from freerelay_core.fleet.ledger import RateLedger, Reservation, Statement
 from freerelay_core.fleet.lessons import Lessons
 from freerelay_core.fleet.pace import Paces
 from freerelay_core.fleet.window import Windows, quantile
+from freerelay_core.profile import TaskFamily
 from freerelay_core.snapshot import (
     AVAILABLE,
     BREAKER_OPEN,
@@ -149,9 +150,15 @@ class Fleet:
         self.ledger.resume(quota, requests, tokens, self._clock.monotonic())
 
     def record(
-        self, endpoint: int, *, ok: bool, retry_after_s: float | None = None, rate_limited: bool = False
+        self,
+        endpoint: int,
+        *,
+        ok: bool,
+        family: TaskFamily | None = None,
+        retry_after_s: float | None = None,
+        rate_limited: bool = False,
     ) -> None:
-        """Take in the outcome of one attempt.
+        """Take in the outcome of one attempt, of a request of this family where one is known.
 
         `rate_limited` is no failure of the endpoint: it is left alone for `retry_after_s` seconds.
         """
@@ -161,13 +168,32 @@ class Fleet:
             self._cooling_until[self.ledger.group_of[endpoint]] = now + wait_s
             self._flipped = True
             return
-        self.learn("success", "", endpoint, 1.0 if ok else 0.0)
+        answered, prior = 1.0 if ok else 0.0, float(self._base.success[endpoint])
+        if family is None:
+            self.learn("success", "", endpoint, answered)
+        else:
+            self.learn_by_family("success", "", family, endpoint, answered, prior=prior)
         if self._breakers.record(group, now, ok=ok, forced=self._panic):
             self._flipped = True
 
     def learn(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in what one outcome teaches (`lessons.KINDS`); the next snapshot knows of it."""
         self.lessons.record(kind, scope, endpoint, value, expected=expected)
+        self._outcomes = True
+
+    def learn_by_family(
+        self,
+        kind: str,
+        scope: str,
+        family: TaskFamily,
+        endpoint: int,
+        value: float,
+        *,
+        prior: float,
+        part: float = 1.0,
+    ) -> None:
+        """Take in what one outcome teaches of the endpoint and of a family there (`Lessons.record_by_family`)."""
+        self.lessons.record_by_family(kind, scope, family.value, endpoint, value, prior=prior, part=part)
         self._outcomes = True
 
     def record_times(self, endpoint: int, *, first_token_s: float | None, tokens_per_s: float | None) -> None:

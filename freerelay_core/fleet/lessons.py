@@ -8,9 +8,13 @@ Quality differs in one point. A grade says little without how hard the question 
 catalogue expected of the same answers; the gap between the two, on the logit scale of the Rasch model, holds at every
 depth (with all grades at one depth it is the Beta posterior, exactly).
 
-Success alone fades with time, too: who failed and was therefore not asked again must get another chance. The sums in
-the store know no time; each worker takes from them what was added since it last looked, and lets that fade on its own
+Success fades with time, too: who failed and was therefore not asked again must get another chance. The sums in the
+store know no time; each worker takes from them what was added since it last looked, and lets that fade on its own
 clock.
+
+Success and kept contracts are an endpoint's own in the first place: an outage shows in every family, and must be known
+in all of them at once. A family adds only what sets it apart. So its outcomes are compared with what the endpoint did
+of late whatever the family (`expected`, as with grades), and an outage that all families see moves none of them.
 
 Outcomes of simulated endpoints are told apart in the store, and a real endpoint never reads them.
 """
@@ -43,6 +47,11 @@ ALL_ENDPOINTS = "*"
 _MOST_TENANTS = 10_000
 _FADED = 0.05
 """What stands for fewer outcomes moves an expected success by less than a quarter of a percent."""
+_LATELY = 1 / 20
+"""Share of the newest outcome in what an endpoint did of late. Over an outage and the recovery from it the differences
+from such a running mean add up to nothing."""
+_TELLING = (0.005, 0.995)
+"""Between what shares a difference tells one family from another."""
 _SAME = 0.01
 """How far sums that fade may differ from the worker's own and still be those: they come back some seconds old."""
 
@@ -72,9 +81,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         # A handful of failures bends an expectation, a hundred replace it. Twice the longest wait of a breaker: what is
         # still failing is found failing by its probes before its failures are forgotten. Assumed.
         "success": Kind(20, 200, ("",), half_life_s=600.0),
+        "success_by_family": Kind(20, 200, _FAMILIES, half_life_s=600.0),
         # On public outcomes of nine models twenty grades correct most of a wrong prior.
         "quality": Kind(10, 500, _FAMILIES),
         "schema": Kind(20, 200, _CONTRACTS),
+        "schema_by_family": Kind(20, 200, _FAMILIES),
         # Between two models a tokenizer's ratio differs by text from 1.1 to 1.5, the length of answers from 0.4 to 1.3.
         "input_ratio": Kind(20, 200, _FAMILIES),
         "output_ratio": Kind(20, 200, _FAMILIES),
@@ -148,11 +159,11 @@ class _Tally:
 
 
 class _Stored(NamedTuple):
-    """What the store said of an endpoint's success when this worker last looked: weight and total."""
+    """What the store said of an endpoint's success when this worker last looked: weight, total and expected."""
 
     outcomes: int
-    sums: tuple[float, float]
-    faded: tuple[float, float]
+    sums: Sequence[float]
+    faded: Sequence[float]
     """What was left of them then."""
     at: float
 
@@ -169,12 +180,14 @@ class Lessons:
         self._index = {name: index for index, name in enumerate(self._ids)}
         self._simulated = (*base.simulated.tolist(), bool(base.simulated.all()))
         self._thinking, self._thinking_kinds = base.learned.thinking_tokens, base.learned.thinking_kinds
+        self._nothing_shifts = base.learned.success_shift
         self._tallies = {
             name: _Tally(len(kind.scopes), len(self._ids)) for name, kind in KINDS.items() if kind.scopes is not None
         }
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
-        self._stored: dict[int, _Stored] = {}  # of success, by endpoint
+        self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
+        self._lately: dict[tuple[str, str, int], float] = {}
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
@@ -182,7 +195,7 @@ class Lessons:
         what, now = KINDS[kind], self._monotonic()
         tally, row = self._tally(kind, scope)
         tally.add(row * len(self._ids) + endpoint, what, now, value, expected)
-        if kind != "success":
+        if what.half_life_s == math.inf:
             self._learned = None
         unsaved = self._unsaved.setdefault((kind, scope, endpoint), [0, 0.0, 0.0, 0.0])
         unsaved[0] += 1
@@ -190,6 +203,20 @@ class Lessons:
         unsaved[1] = unsaved[1] * decay + 1.0
         unsaved[2] = unsaved[2] * decay + value
         unsaved[3] = unsaved[3] * decay + expected
+
+    def record_by_family(
+        self, kind: str, scope: str, family: str, endpoint: int, value: float, *, prior: float, part: float = 1.0
+    ) -> None:
+        """Take in one outcome of the endpoint (`record`), and what of it is this family's own.
+
+        `prior` is what was expected before anything was seen; `part` is the share of the outcome by which the family
+        is judged.
+        """
+        key = (kind, scope, endpoint)
+        lately = self._lately.get(key, prior)
+        self.record(kind, scope, endpoint, value)
+        self.record(f"{kind}_by_family", family, endpoint, part * value, expected=part * lately)
+        self._lately[key] = lately + _LATELY * (value - lately)
 
     def record_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in one outcome of no matter which endpoint."""
@@ -212,15 +239,16 @@ class Lessons:
 
     def fades(self) -> bool:
         """Whether success still rests on outcomes, so that the passing of time alone changes it."""
-        tally = self._tallies["success"]
+        tally = self._tallies["success"]  # it weighs no less than that of a family
         return bool((tally.weight * tally.left(KINDS["success"], self._monotonic()) > _FADED).any())
 
     def learned(self) -> Learned:
-        """All figures but success, as arrays for a snapshot."""
+        """All figures but each endpoint's own success, as arrays for a snapshot."""
         if self._learned is None:
             usual_input, input_ratio = self._ratios("input_ratio")
             usual_output, output_ratio = self._ratios("output_ratio")
-            thinking, schema, quality = (self._tallies[name] for name in ("thinking_tokens", "schema", "quality"))
+            thinking, schema = self._tallies["thinking_tokens"], self._tallies["schema"]
+            quality, kept = self._tallies["quality"], self._tallies["schema_by_family"]
             prior_thinking, prior_weight = (
                 np.pad(self._thinking, ((0, 0), (0, 1))),
                 KINDS["thinking_tokens"].prior_weight,
@@ -232,13 +260,19 @@ class Lessons:
                 output_ratio=output_ratio,
                 usual_input_ratio=usual_input,
                 usual_output_ratio=usual_output,
-                quality_shift=_logit_shift(quality, KINDS["quality"].prior_weight)[:, :-1],
+                quality_shift=_logit_shift(quality, KINDS["quality"])
+                + _logit_shift(kept, KINDS["schema_by_family"], within=_TELLING),
                 graded=quality.weight[:, :-1].copy(),
                 schema_kept=schema.total[:, :-1].copy(),
                 schema_seen=schema.weight[:, :-1].copy(),
                 thinking_kinds=np.where(measured, np.int8(FIGURE_KINDS.index("measured")), self._thinking_kinds),
+                success_shift=self._nothing_shifts,
             )
-        return self._learned
+        tally, kind = self._tallies["success_by_family"], KINDS["success_by_family"]
+        if not tally.weight.any():
+            return self._learned
+        left = tally.left(kind, self._monotonic())
+        return replace(self._learned, success_shift=_logit_shift(tally, kind, left=left, within=_TELLING))
 
     def cached_share(self, tenant_id: str) -> CachedShare | None:
         """What this tenant's requests found cached; None where nothing is known of it."""
@@ -277,26 +311,28 @@ class Lessons:
             tally, row = self._tally(saved.kind, saved.scope)
             kind, cell = KINDS[saved.kind], row * len(self._ids) + index
             fading = kind.half_life_s < math.inf
-            known = self._faded(saved, index, now) if fading else saved
+            known = self._faded(saved, (saved.kind, saved.scope, index), now) if fading else saved
             sums = self._with_unsaved((saved.kind, saved.scope, index), known)[1:]
             if np.allclose(sums, tally.sums(cell, kind, now), rtol=_SAME if fading else 1e-9, atol=0.0):
                 continue  # the worker's own, come back
             tally.put(cell, now, sums)
-            self._learned, taught = None, True
+            taught = True
+            if not fading:
+                self._learned = None
         return taught
 
-    def _faded(self, saved: Lesson, index: int, now: float) -> Lesson:
+    def _faded(self, saved: Lesson, key: tuple[str, str, int], now: float) -> Lesson:
         """The sums in the store, of which what was there when this worker last looked has faded since."""
-        seen = self._stored.get(index)
+        seen = self._stored.get(key)
         if seen is None or seen.outcomes > saved.outcomes:  # or the store has begun anew
-            seen = _Stored(0, (0.0, 0.0), (0.0, 0.0), now)
+            seen = _Stored(0, (0.0,) * 3, (0.0,) * 3, now)
         counted = saved.decay ** (saved.outcomes - seen.outcomes)
         left = counted * 0.5 ** ((now - seen.at) / KINDS[saved.kind].half_life_s)
-        stored = (saved.weight, saved.total)
+        stored = (saved.weight, saved.total, saved.expected)
         new = [max(0.0, sums - old * counted) for sums, old in zip(stored, seen.sums, strict=True)]
-        weight, total = (old * left + more for old, more in zip(seen.faded, new, strict=True))
-        self._stored[index] = _Stored(saved.outcomes, stored, (weight, total), now)
-        return replace(saved, weight=weight, total=total)
+        faded = [old * left + more for old, more in zip(seen.faded, new, strict=True)]
+        self._stored[key] = _Stored(saved.outcomes, stored, faded, now)
+        return replace(saved, weight=faded[0], total=faded[1], expected=faded[2])
 
     def _with_unsaved(self, key: tuple[str, str, int], old: Lesson) -> list[float]:
         """The sums of older outcomes and of those that came in since."""
@@ -329,10 +365,16 @@ class Lessons:
         return usual, tally.mean(usual[:, None], weight)[:, :-1]
 
 
-def _logit_shift(tally: _Tally, prior_weight: float) -> Floats:
-    """Logit of the posterior share of good answers less that of the expected share."""
-    graded = tally.weight > 0
-    expected = np.where(graded, tally.expected / np.where(graded, tally.weight, 1.0), 0.5)
-    share = (prior_weight * expected + tally.total) / (prior_weight + tally.weight)
-    shift: Floats = np.where(graded, np.log(share / (1.0 - share)) - np.log(expected / (1.0 - expected)), 0.0)
-    return shift
+def _logit_shift(
+    tally: _Tally, kind: Kind, *, left: float | Floats = 1.0, within: tuple[float, float] = (0.0, 1.0)
+) -> Floats:
+    """Logit of the posterior share less that of the expected share, by scope and endpoint.
+
+    `left` is what time has left of the outcomes; shares beyond `within` count as those.
+    """
+    seen = tally.weight > 0
+    expected = np.where(seen, tally.expected / np.where(seen, tally.weight, 1.0), 0.5)
+    share = (kind.prior_weight * expected + left * tally.total) / (kind.prior_weight + left * tally.weight)
+    logit, expected_logit = (np.log(p / (1.0 - p)) for p in (np.clip(share, *within), np.clip(expected, *within)))
+    shift: Floats = np.where(seen, logit - expected_logit, 0.0)
+    return shift[:, :-1]

@@ -145,7 +145,8 @@ class Router:
 
     def _begin_attempt(self, execution: Execution, candidate: _Candidate) -> Attempt:
         index, reservation = candidate
-        attempt = Attempt(index, self._endpoints[index].id, self._clock.monotonic(), reservation=reservation)
+        family, now = execution.decision.profile.family, self._clock.monotonic()
+        attempt = Attempt(index, self._endpoints[index].id, family, now, reservation=reservation)
         execution.attempts.append(attempt)
         return attempt
 
@@ -240,7 +241,7 @@ class Router:
         read = read_answer(body)
         if read.error is not None:
             raise self._failed(attempt, read.error)
-        self._fleet.record(attempt.index, ok=True)
+        self._fleet.record(attempt.index, ok=True, family=attempt.family)
         settle(self._fleet, attempt.reservation, read.usage)
         return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
 
@@ -292,7 +293,7 @@ class Router:
 
     def _failed(self, attempt: Attempt, reason: str, *, counts: bool = True) -> AttemptFailed:
         if counts:
-            self._fleet.record(attempt.index, ok=False)
+            self._fleet.record(attempt.index, ok=False, family=attempt.family)
         return AttemptFailed(reason)
 
 

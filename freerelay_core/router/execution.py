@@ -19,6 +19,7 @@ from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
 from freerelay_core.errors import FreeRelayError, Interrupted
 from freerelay_core.fleet import UNCOUNTED, Fleet, Reservation
+from freerelay_core.profile import TaskFamily
 from freerelay_core.providers import EventReader, UpstreamAnswer, UpstreamError, Usage
 from freerelay_core.router.quota import settle
 
@@ -36,6 +37,8 @@ class Attempt:
 
     index: int
     endpoint: str
+    family: TaskFamily
+    """Of the request."""
     started: float
     status: int | None = None
     error: str | None = None
@@ -164,7 +167,7 @@ class Execution:
             failure = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
         finally:
             self._settle(stream, attempt)
-        self.fleet.record(attempt.index, ok=failure is None)
+        self.fleet.record(attempt.index, ok=failure is None, family=attempt.family)
         if failure is None:
             if not stream.reader.done:
                 await write(_DONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from freerelay_core.profile import OutputContract
 from freerelay_core.providers import Usage, keeps_contract, read_answer
 from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Attempt, Execution
+from freerelay_core.scoring import catalogue_quality
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
 
 __all__ = ["learn"]
@@ -35,13 +37,30 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
     if contract is not OutputContract.TEXT and body.get("n") in (None, 1):
         execution.schema_pass = keeps_contract(directed_body(body, decision).get("response_format"), _text(execution))
         if execution.schema_pass is not None:
-            fleet.learn("schema", contract.label, endpoint, float(execution.schema_pass))
+            _learn_form(fleet, decision, endpoint, kept=execution.schema_pass)
     if execution.usage is not None:
         _learn_tokens(fleet, decision, endpoint, execution.usage, tenant_id)
         if answering.first_token_s is not None:
             _learn_times(fleet, decision, answering, answering.first_token_s, execution.usage)
         elif body.get("n") in (None, 1):  # several answers are written side by side
             _learn_duration(fleet, decision, answering, execution.usage)
+
+
+def _learn_form(fleet: Fleet, decision: Decision, endpoint: int, *, kept: bool) -> None:
+    """Take in whether the contract was kept.
+
+    A broken answer is no good one: a family in which more are broken than elsewhere at the endpoint loses quality.
+    """
+    profile = decision.profile
+    fleet.learn_by_family(
+        "schema",
+        profile.contract.label,
+        profile.family,
+        endpoint,
+        float(kept),
+        prior=math.exp(decision.evaluation.log_schema[endpoint]),
+        part=catalogue_quality(decision.snapshot, endpoint, profile.family, profile.depth),
+    )
 
 
 def _text(execution: Execution) -> str:

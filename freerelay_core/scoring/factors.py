@@ -26,6 +26,7 @@ from freerelay_core.scoring.kinds import (
     LATENCY,
     POLICY,
     QUALITY,
+    SCHEMA,
     Asked,
     asked_of,
     over_quota,
@@ -68,6 +69,11 @@ class Evaluation:
     def log_quality(self) -> Floats:
         """Natural logarithm of the expected share of good answers."""
         return self.log_factors[QUALITY]
+
+    @property
+    def log_schema(self) -> Floats:
+        """Natural logarithm of the expected share of answers that keep the output contract."""
+        return self.log_factors[SCHEMA]
 
     @property
     def of_one(self) -> Floats:
@@ -122,7 +128,7 @@ def evaluate(
         asked.kind.log_schema,
         asked.kind.log_quality,
         _log_share(cost / _reference_cost(asked)),
-        tables.log_success,
+        asked.kind.log_success,
         log_headroom,
         _log_share(time / _tolerated_time(asked)),
     )

@@ -82,6 +82,7 @@ class Kind(NamedTuple):
     log_safety: Floats
     log_schema: Floats
     log_quality: Floats
+    log_success: Floats
     log_static: Floats
     """For a single request: all log factors, shape (K, E), where those of cost, latency and policy are 0."""
     tolerance: Figure
@@ -164,9 +165,9 @@ def _kind_of_one(tables: Tables, profile: RequestProfile) -> Kind:
         rows += [_STRICT] if profile.contract is OutputContract.STRICT else []
         columns = (_FAMILY[profile.family], *(int(value) for value in key[1:6]))
         kind = _kind(tables, columns, tuple((row, 1) for row in rows))
-        static = np.zeros((len(FACTORS), len(tables.log_success)))
+        static = np.zeros((len(FACTORS), len(tables.log_headroom)))
         static[SAFETY], static[SCHEMA], static[QUALITY] = kind.log_safety, kind.log_schema, kind.log_quality
-        static[SUCCESS], static[HEADROOM] = tables.log_success, tables.log_headroom
+        static[SUCCESS], static[HEADROOM] = kind.log_success, tables.log_headroom
         if len(tables.kinds) >= _MOST_KINDS:
             tables.kinds.clear()
         kind = tables.kinds[key] = kind._replace(log_static=static)
@@ -184,6 +185,7 @@ def _kind(tables: Tables, columns: Sequence[Index], needs: tuple[tuple[int, Figu
         log_safety=_row(tables.log_safety, locked_down),
         log_schema=_row(tables.log_schema, contract),
         log_quality=_row(tables.log_quality, family, depth),
+        log_success=tables.log_success if tables.log_success.ndim == 1 else _row(tables.log_success, family),
         log_static=_NOTHING,
         tolerance=_figure(reference.LATENCY_TOLERANCE, latency_class),
         usual_output=_figure(tables.usual_output, family),
@@ -228,6 +230,7 @@ class Tables:
     log_schema: Floats
     """Shape (contracts, E)."""
     log_success: Floats
+    """Shape (families, E); (E,) where no family is set apart."""
     log_headroom: Floats
     log_safety: Floats
     """Shape (2, E): under the usual posture, and locked down."""
@@ -268,7 +271,7 @@ def tables_of(snapshot: Snapshot) -> Tables:
             snapshot.learned.quality_shift[:, None, :],
         ),
         log_schema=np.log(_schema_kept(snapshot, support)),
-        log_success=np.log(snapshot.success),
+        log_success=_log_success(snapshot),
         log_headroom=np.log(headroom),
         log_safety=np.array([np.zeros(len(snapshot)), exposed]),
         lacking=np.array(
@@ -294,10 +297,18 @@ def _unless_one(ratio: Floats) -> Floats | None:
     return None if np.count_nonzero(ratio == 1.0) == ratio.size else ratio
 
 
+def _log_success(snapshot: Snapshot) -> Floats:
+    """The endpoint's share of answered requests, moved in logits by what sets the family apart."""
+    failing = (1.0 - snapshot.success) / snapshot.success
+    shift = snapshot.learned.success_shift
+    log_success: Floats = -np.log1p(failing * np.exp(-shift) if shift.any() else failing)
+    return log_success
+
+
 def _log_quality(ability: Floats, difficulty: Floats, shift: Floats) -> Floats:
     """Rasch model (one-parameter item response): P = 1 / (1 + exp(-(ability - difficulty) / s - shift)).
 
-    `shift` is what graded answers have taught, in logits.
+    `shift` is what grades and kept contracts have taught, in logits.
     """
     log_quality: Floats = -np.log1p(np.exp((difficulty - ability) / reference.ELO_PER_LOGIT - shift))
     return log_quality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import builders
@@ -15,6 +16,7 @@ from freerelay_core.fleet.lessons import KINDS, Lessons
 from freerelay_core.profile import Depth, OutputContract, TaskFamily
 from freerelay_core.scoring import catalogue_quality
 from freerelay_core.snapshot import KINDS as FIGURE_KINDS
+from freerelay_core.snapshot import Snapshot
 
 CHAT = list(TaskFamily).index(TaskFamily.CHAT)
 TWO = (builders.endpoint("a/x"), builders.endpoint("b/y"))
@@ -110,6 +112,24 @@ def test_a_broken_contract_lowers_the_schema_factor_of_that_contract():
     assert factor(OutputContract.SCHEMA)["a/x"] == factor(OutputContract.SCHEMA)["b/y"]
 
 
+def test_answers_broken_in_one_family_lower_its_quality_and_those_broken_in_all_alike_no_quality():
+    snapshot = builders.snapshot(*TWO)
+    apart, alike = Lessons(snapshot), Lessons(snapshot)
+    for lessons, kept in ((apart, {"code": 0.0, "chat": 1.0}), (alike, {"code": 0.5, "chat": 0.5})):
+        for turn in range(120):
+            family = ("code", "chat")[turn % 2]
+            value = kept[family] if kept[family] != 0.5 else float(turn % 4 < 2)
+            lessons.record_by_family("schema", "json", family, 0, value, prior=0.95, part=0.7)
+    usual = {family: quality(snapshot, "a/x", family=family) for family in (TaskFamily.CODE, TaskFamily.CHAT)}
+    told_apart, told_alike = taught(snapshot, apart), taught(snapshot, alike)
+    assert quality(told_apart, "a/x", family=TaskFamily.CODE) < 0.8 * usual[TaskFamily.CODE]
+    assert quality(told_apart, "a/x", family=TaskFamily.CHAT) > usual[TaskFamily.CHAT]
+    assert quality(told_apart, "b/y", family=TaskFamily.CODE) == quality(snapshot, "b/y", family=TaskFamily.CODE)
+    for family, before in usual.items():
+        assert quality(told_alike, "a/x", family=family) == pytest.approx(before, rel=0.04)
+    assert not told_apart.learned.graded.any()
+
+
 def test_a_tenant_s_cached_share_makes_its_long_prompts_cheaper_and_leaves_short_ones():
     snapshot = builders.snapshot(*TWO)
     lessons = Lessons(snapshot)
@@ -144,7 +164,7 @@ def test_what_is_saved_and_adopted_by_another_worker_is_what_one_worker_would_kn
     tell(early, first)
     tell(late, second)  # learned before it hears of the other
     late.adopt(early.take_unsaved())
-    for name in ("quality_shift", "output_ratio", "thinking_tokens", "schema_kept", "graded"):
+    for name in ("quality_shift", "output_ratio", "thinking_tokens", "schema_kept", "graded", "success_shift"):
         assert getattr(late.learned(), name) == pytest.approx(getattr(alone.learned(), name), rel=1e-9, abs=1e-12)
     assert late.success(snapshot.success) == pytest.approx(alone.success(snapshot.success))
 
@@ -240,23 +260,122 @@ class Told:
     def tell(self, *outcomes):
         for ok in outcomes:
             self.lessons.record("success", "", 0, ok)
+            self.lessons.record("success_by_family", "code", 0, ok, expected=0.8)
 
     def share(self):
         """Save and take over, as the store does it: by the number of outcomes, without regard to time."""
         for new in self.lessons.take_unsaved():
-            old = self._store.get(new.endpoint, replace(new, outcomes=0, weight=0.0, total=0.0, expected=0.0))
+            key = (new.kind, new.scope, new.endpoint)
+            old = self._store.get(key, replace(new, outcomes=0, weight=0.0, total=0.0, expected=0.0))
             left = new.decay**new.outcomes
-            self._store[new.endpoint] = replace(
+            self._store[key] = replace(
                 new,
                 outcomes=old.outcomes + new.outcomes,
                 weight=old.weight * left + new.weight,
                 total=old.total * left + new.total,
+                expected=old.expected * left + new.expected,
             )
         return self.lessons.adopt(self._store.values())
 
     @property
     def success(self):
         return self.lessons.success(np.array([0.9, 0.9]))[0]
+
+    @property
+    def apart(self):
+        return self.lessons.learned().success_shift[list(TaskFamily).index(TaskFamily.CODE), 0]
+
+
+def by_family(lessons, snapshot):
+    """Expected success of a/x in each family, as a ranking has it."""
+    seen = replace(snapshot, success=lessons.success(snapshot.success), learned=lessons.learned())
+    return {
+        family: next(
+            row.factors["success"][0]
+            for row in decide(seen, builders.request(family=family), decision_id="d").ranking
+            if row.endpoint == "a/x"
+        )
+        for family in TaskFamily
+    }
+
+
+def answered(lessons, family, *outcomes):
+    for ok in outcomes:
+        lessons.record_by_family("success", "", family.value, 0, ok, prior=0.97)
+
+
+def test_a_family_that_fails_where_others_are_answered_is_set_apart_and_they_are_not_blamed():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for turn in range(200):
+        answered(lessons, TaskFamily.CODE, float(turn % 2))
+        answered(lessons, TaskFamily.CHAT, 1.0, 1.0)
+    overall, success = lessons.success(snapshot.success)[0], by_family(lessons, snapshot)
+    assert overall == pytest.approx(5 / 6, abs=0.02)
+    assert success[TaskFamily.CODE] == pytest.approx(0.5, abs=0.1)
+    assert success[TaskFamily.CHAT] > 0.95
+    assert success[TaskFamily.LEGAL] == pytest.approx(overall)
+
+
+def test_an_outage_shows_in_every_family_at_once_and_afterwards_none_is_set_apart():
+    snapshot, families = builders.snapshot(*TWO), list(TaskFamily)
+    lessons = Lessons(snapshot)
+
+    def seen(ok, rounds):
+        for _ in range(rounds):
+            for family in families[:-1]:
+                answered(lessons, family, ok)
+
+    seen(1.0, 20)
+    well = by_family(lessons, snapshot)
+    seen(0.0, 4)
+    out = by_family(lessons, snapshot)
+    assert all(out[family] < well[family] - 0.1 for family in families), "the one that was not asked for, too"
+    seen(1.0, 20)
+    again, overall = by_family(lessons, snapshot), lessons.success(snapshot.success)[0]
+    assert [again[family] for family in families] == pytest.approx([overall] * len(families), abs=0.02)
+
+
+def test_an_endpoint_asked_for_one_family_alone_is_judged_once():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    answered(lessons, TaskFamily.CODE, *[1.0, 0.0, 1.0] * 100)
+    overall = lessons.success(snapshot.success)[0]
+    assert by_family(lessons, snapshot)[TaskFamily.CODE] == pytest.approx(overall, abs=0.02)
+
+
+def test_what_sets_a_family_apart_fades_by_half_in_ten_minutes():
+    seconds, snapshot = [0.0], builders.snapshot(*TWO)
+    lessons = Lessons(snapshot, lambda: seconds[0])
+    for _ in range(30):
+        answered(lessons, TaskFamily.CODE, 0.0)
+        answered(lessons, TaskFamily.CHAT, 1.0)
+    code = list(TaskFamily).index(TaskFamily.CODE)
+    shifts = []
+    for _ in range(4):
+        shifts.append(lessons.learned().success_shift[code, 0])
+        seconds[0] += 2400
+    assert shifts[0] < -1
+    assert shifts[0] < shifts[1] / 2 < shifts[2] / 4 < 0
+    assert shifts[3] == pytest.approx(0, abs=0.01)
+
+
+def test_a_snapshot_of_an_earlier_release_sets_no_family_apart():
+    now = builders.snapshot(*TWO)
+    with np.load(io.BytesIO(now.dump())) as stored:
+        earlier = {name: array for name, array in stored.items() if name != "learned.success_shift"}
+    buffer = io.BytesIO()
+    np.savez(buffer, **earlier)
+    assert Snapshot.load(buffer.getvalue()).learned.success_shift.tolist() == now.learned.success_shift.tolist()
+
+
+def test_whatever_happens_every_share_stays_within_its_range():
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for ok in (1.0, 0.0):
+        answered(lessons, TaskFamily.CODE, *[ok] * 20_000)
+        assert np.isfinite(lessons.learned().success_shift).all()
+        assert all(0 < share <= 1 for share in by_family(lessons, snapshot).values())
 
 
 def test_success_fades_by_half_in_ten_minutes_towards_the_prior():
@@ -284,6 +403,7 @@ def test_workers_that_share_what_they_saw_expect_the_same_success_as_one_that_sa
             worker.share()
     for worker in workers:
         assert worker.success == pytest.approx(alone.success, abs=0.01)
+        assert worker.apart == pytest.approx(alone.apart, abs=0.06)
 
 
 def test_old_failures_do_not_come_back_from_the_store_with_the_first_new_success():

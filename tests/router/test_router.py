@@ -575,6 +575,38 @@ async def test_a_slow_down_under_answers_in_one_piece_is_noticed_at_that_endpoin
     assert np.delete(after.speed_median, index) == pytest.approx(np.delete(before.speed_median, index))
 
 
+CODE = [{"role": "user", "content": "Fix this:\n```python\ndef add(a, b):\n    return a - b\n```"}]
+
+
+async def test_what_fails_in_one_family_is_not_held_against_the_others(rig, upstream):
+    for _ in range(20):
+        upstream.plan("first", status(500))
+        await rig.run(only="first/m", messages=CODE)
+        upstream.plan("first", saying("Hello"))
+        await rig.run(only="first/m")
+    code, chat, other = (
+        rig.begin(only="first/m", messages=messages).decision.row(0).factors["success"][0]
+        for messages in (CODE, BODY["messages"], [{"role": "user", "content": "Translate into French: good morning"}])
+    )
+    assert code < other - 0.1 < chat - 0.2
+
+
+async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint(rig, upstream):
+    form, before = {"type": "json_object"}, {}
+    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 10:
+        key = messages is CODE
+        before.setdefault(key, rig.begin(only="first/m", messages=messages).decision.row(0).quality)
+        upstream.plan("first", saying(text))
+        execution, _ = await rig.run(only="first/m", messages=messages, response_format=form)
+        rig.router.learn(execution, rig.body, tenant_id="t")
+    after = {
+        messages is CODE: rig.begin(only="first/m", messages=messages).decision.row(0).quality
+        for messages in (CODE, BODY["messages"])
+    }
+    assert after[True] < 0.95 * before[True]
+    assert after[False] >= before[False]
+
+
 async def test_several_answers_side_by_side_teach_no_times(rig):
     before = rig.fleet.snapshot().behaviour.speed_median
     execution, _ = await rig.run(n=2)

@@ -128,9 +128,15 @@ def test_the_difference_of_two_endpoints_sums_to_their_gap(endpoints, profile, p
         assert comparison.gap == pytest.approx(gap, abs=1e-12)
 
 
-@given(builders.endpoints(1, 20), st.lists(builders.profiles, min_size=1, max_size=40), st.integers(1, 40))
-def test_a_request_gets_the_same_bits_alone_and_in_any_batch(endpoints, profiles, chunk):
+@given(
+    builders.endpoints(1, 20), st.lists(builders.profiles, min_size=1, max_size=40), st.integers(1, 40), st.booleans()
+)
+def test_a_request_gets_the_same_bits_alone_and_in_any_batch(endpoints, profiles, chunk, set_apart):
     snapshot = builders.snapshot(*endpoints)
+    if set_apart:
+        nothing = snapshot.learned.success_shift
+        shift = np.linspace(-2, 2, nothing.size).reshape(nothing.shape)
+        snapshot = replace(snapshot, learned=replace(snapshot.learned, success_shift=shift))
     batch = ProfileBatch.of(profiles)
     for preference in RoutingPreference:
         exponents = exponent_array(EXPONENTS[preference])
