@@ -44,8 +44,9 @@ CAPABILITIES = (
     "logit_bias",
 )
 """What an endpoint can do. `confidential`: the operator may send it confidential content. `parallel_tools`: several
-calls of tools in one answer. `choices`: several answers to one request (`n`). The last two are whose provider does not
-refuse them, and no file lists them. Stored snapshots hold all in this order, so a new one goes to the end."""
+calls of tools in one answer; shown, and excludes nothing. `choices`: several answers to one request (`n`). The last two
+are whose provider does not refuse them, and no file lists them. Stored snapshots hold all in this order, so a new one
+goes to the end."""
 
 Kind = Literal["measured", "published", "prior"]
 """What a figure rests on: our own traffic, somebody's publication, or an assumption."""

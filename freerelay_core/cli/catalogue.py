@@ -122,11 +122,13 @@ def _say_cautions(report: Report) -> None:
 
 
 def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -> None:
-    numbers = ("USD in", "out", "context", "first s", "tok/s", "/".join(_SUMMARY))
+    *first, last = _SUMMARY
+    abilities = f"{'/'.join(first)}/\n{last}"
+    numbers = ("USD\nin", "USD\nout", "con-\ntext", "first\ns", "tok\n/s", abilities)
     table = Table(
-        Column("endpoint", no_wrap=True),
+        Column("endpoint", overflow="fold"),
         *(Column(name, justify="right", no_wrap=True) for name in numbers),
-        Column("figures", no_wrap=True),
+        Column("fig-\nures", no_wrap=True),
         box=SIMPLE_HEAD,
         padding=0,
     )
@@ -162,28 +164,29 @@ def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> Non
     effort = f", effort {endpoint.mode}" if endpoint.mode else ""
     typer.echo(f"{endpoint.id}: {endpoint.upstream_model} at {provider}{effort}; quota {endpoint.quota_group}")
     sources = list(dict.fromkeys(map(_source, rows)))
-    table = Table(
-        Column("field", no_wrap=True),
-        Column("value", justify="right"),
-        *("unit", "interval", "kind"),
-        Column("date", no_wrap=True),
-        "source",
-        box=SIMPLE_HEAD,
-        padding=0,
+    numbers = _fields(
+        Column("value", justify="right", no_wrap=True),
+        Column("unit", no_wrap=True),
+        Column("interval", overflow="fold"),
     )
+    # Apart from the numbers: in one column with them long words would be broken on a terminal of 80 columns.
+    words = _fields(Column("value", overflow="fold"))
     for row in rows:
-        table.add_row(
-            row.field,
-            f"{row.value:,.10g}" if isinstance(row.value, int | float) else Text(row.value),
-            row.unit,
-            "" if row.low is None or row.high is None else f"{row.low:,.6g} – {row.high:,.6g}",
-            row.kind,
-            row.date,
-            f"[{sources.index(_source(row)) + 1}]",
-        )
-    Console().print(table)
+        whence = (row.kind, row.date, f"[{sources.index(_source(row)) + 1}]")
+        if isinstance(row.value, str):
+            words.add_row(row.field, Text(row.value), *whence)
+        else:
+            between = "" if row.low is None or row.high is None else f"{row.low:,.6g} – {row.high:,.6g}"
+            numbers.add_row(row.field, f"{row.value:,.10g}", row.unit, between, *whence)
+    Console().print(numbers, words)
     for number, source in enumerate(sources, start=1):
         typer.echo(f"[{number}] {source}")
+
+
+def _fields(*values: Column) -> Table:
+    """An empty table of fields, with where each comes from."""
+    origin = (Column(name, no_wrap=True) for name in ("kind", "date", "from"))
+    return Table(Column("field", no_wrap=True), *values, *origin, box=SIMPLE_HEAD, padding=0)
 
 
 def _source(row: FieldRow) -> str:

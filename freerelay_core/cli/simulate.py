@@ -74,12 +74,9 @@ def simulate(
     if scenario is None:
         result = simulate_trace(requests, ranked_on, policy=configuration.policy, seed=seed)
     else:
-        result = what_if(
-            traffic_of_trace(requests, preference=preference),
-            World(ranked_on, configuration.policy),
-            read_scenario(read_input(scenario), source=scenario.name),
-            seed=seed,
-        )
+        world = World(ranked_on, configuration.policy)
+        changes = read_scenario(read_input(scenario), source=scenario.name, world=world)
+        result = what_if(traffic_of_trace(requests, preference=preference), world, changes, seed=seed)
     if as_json:
         typer.echo(orjson.dumps(result.as_dict(), option=orjson.OPT_INDENT_2))
     elif isinstance(result, WhatIf):

@@ -37,6 +37,8 @@ _HOURS = (4, 3, 2, 2, 3, 6, 14, 34, 62, 84, 92, 88, 70, 78, 96, 100, 92, 74, 48,
 _WEEKDAYS = (0.9, 1.0, 1.0, 0.95, 0.8, 0.3, 0.25)
 _LENGTH_SPREAD = 0.35
 """Log-normal spread of the answers' lengths around what was expected."""
+_STREAMED = 0.6
+"""Share of the requests that are streamed; assumed."""
 _BREAKS_OFF = 0.2
 """Share of a streamed request's failures that come after its first token, when nobody else may be asked; assumed."""
 
@@ -49,7 +51,9 @@ def demo_week(
     random = np.random.Generator(np.random.PCG64(seed))
     profiles = standard_workload(REQUESTS, seed=seed).profiles
     for row, at in enumerate(_arrivals(now, random)):
-        profile = profiles.profile(row)._replace(hour_utc=at.hour, stream=bool(random.random() < 0.6))
+        profile = profiles.profile(row)._replace(hour_utc=at.hour)
+        if random.random() < _STREAMED:
+            profile = profile._replace(stream=True, needs=profile.needs | {"streaming"})
         decision = decide(snapshot, profile, decision_id=id_at(at, int.from_bytes(random.bytes(10)) >> 6))
         if decision.order:
             execution = Execution(decision, fleet, clock, streaming=profile.stream)

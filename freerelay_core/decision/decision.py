@@ -355,6 +355,7 @@ _DETAILS = {
     Excluded.NO_LOGPROBS: "gives no log probabilities",
     Excluded.NO_CHOICES: "gives one answer to a request, and several are asked for (n)",
     Excluded.NO_LOGIT_BIAS: "refuses logit_bias",
+    Excluded.NO_STREAMING: "cannot stream its answer",
     Excluded.NO_STRUCTURED_OUTPUT: "cannot keep a strict JSON schema",
     Excluded.NO_JSON_MODE: "cannot promise JSON, which a rule enforces",
     Excluded.NO_TOOLS: "cannot call tools",

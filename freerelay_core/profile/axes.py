@@ -117,5 +117,5 @@ class Economics(_Level):
     PRIORITY = 2
 
 
-NEEDS = ("tools", "vision", "logprobs", "confidential", "choices", "logit_bias")
+NEEDS = ("tools", "vision", "logprobs", "confidential", "choices", "logit_bias", "streaming")
 """Capabilities that a request may need; without them an endpoint is excluded."""

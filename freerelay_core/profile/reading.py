@@ -128,6 +128,8 @@ def _needs(body: Mapping[str, Any], images: int) -> set[str]:
         needs.add("choices")
     if body.get("logit_bias"):
         needs.add("logit_bias")
+    if body.get("stream"):
+        needs.add("streaming")
     routing = body.get("routing")
     if isinstance(routing, dict) and routing.get("confidential") is True:
         needs.add("confidential")

@@ -126,7 +126,7 @@ class ProfileBatch:
         )
 
     def profile(self, row: int) -> RequestProfile:
-        """The request in this row; whether it streams is not kept in a batch."""
+        """The request in this row; that it streams is kept as a need alone."""
         return RequestProfile(
             family=_FAMILIES[self.family[row]],
             **self._levels(row),

@@ -7,6 +7,7 @@ of a ranking) holds the same, or at least the products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,45 +44,93 @@ def recompute(record: DecisionRecord) -> Recomputed:
 
 
 def recompute_document(document: Mapping[str, Any], *, source: str) -> Recomputed:
-    """The decision in a JSON document, computed again. Raises `InvalidRequest` naming what the document lacks."""
+    """The decision in a JSON document, computed again.
+
+    Raises `InvalidRequest` naming the source, what the document lacks or has in another form, and where to get one.
+    """
     try:
         return _of_report(document) if "tables" in document else _of_decision(document)
-    except KeyError as error:
+    except _NoDecisionError as error:
         raise InvalidRequest(
-            f"{source}: lacks {error}. A decision is what GET /v1/decisions/{{id}} or POST /v1/router/decide answers, "
+            f"{source}: {error}. Give what GET /v1/decisions/{{id}} or POST /v1/router/decide answers, "
             "what `freerelay decide --json` prints, or the JSON report of one request."
         ) from None
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InvalidRequest(f"{source}: is not a decision ({error}).") from None
+
+
+class _NoDecisionError(Exception):
+    """What a document lacks or has in another form, as the end of a sentence about it."""
 
 
 def _of_decision(document: Mapping[str, Any]) -> Recomputed:
-    rows = document["ranking"]
+    rows = _rows(document, "ranking")
     if "log_factors" in document:
-        factors, exponents = document["log_factors"], document["exponents"]
+        factors = {name: _of_each(_at(document, "log_factors", name), rows, f"log_factors.{name}") for name in FACTORS}
+        exponents = {name: _number(_at(document, "exponents", name), f"exponents.{name}") for name in FACTORS}
     else:
-        factors = {name: [row["factors"][name]["contribution"] for row in rows] for name in FACTORS}
+        factors = {name: _numbers(rows, "factors", name, "contribution") for name in FACTORS}
         exponents = _PRODUCTS
+    scored = [row for row in rows if row.get("log_utility") is not None]
     ranking = LoggedRanking(
-        endpoint=_column(rows, "endpoint"),
-        cost_usd=_column(rows, "cost_usd"),
-        log_utility=[row["log_utility"] for row in rows if row.get("log_utility") is not None],
+        endpoint=_names(rows), cost_usd=_numbers(rows, "cost_usd"), log_utility=_numbers(scored, "log_utility")
     )
-    return _compared(document["decision_id"], ranking, factors, exponents)
+    return _compared(_at(document, "decision_id"), ranking, factors, exponents)
 
 
 def _of_report(document: Mapping[str, Any]) -> Recomputed:
-    rows = document["tables"]["contributions"]["rows"]
+    rows = _rows(document, "tables", "contributions", "rows")
+    costs = _numbers(_rows(document, "tables", "ranking", "rows"), "cost_usd")
     ranking = LoggedRanking(
-        endpoint=_column(rows, "endpoint"),
-        cost_usd=_column(document["tables"]["ranking"]["rows"], "cost_usd"),
-        log_utility=_column(rows, "ln_utility"),
+        endpoint=_names(rows),
+        cost_usd=_of_each(costs, rows, "tables.ranking.rows"),
+        log_utility=_numbers(rows, "ln_utility"),
     )
-    return _compared(None, ranking, {name: _column(rows, name) for name in FACTORS}, _PRODUCTS)
+    return _compared(None, ranking, {name: _numbers(rows, name) for name in FACTORS}, _PRODUCTS)
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    return [row[name] for row in rows]
+def _at(values: Mapping[str, Any], *path: str) -> Any:
+    """What stands there in the document, or in a row of its ranking."""
+    found: Any = values
+    for depth, name in enumerate(path):
+        if not isinstance(found, Mapping):
+            raise _NoDecisionError(f"is not a decision: '{'.'.join(path[:depth])}' must be an object")
+        if name not in found:
+            raise _NoDecisionError(f"lacks '{'.'.join(path[: depth + 1])}'")
+        found = found[name]
+    return found
+
+
+def _rows(document: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
+    rows = _at(document, *path)
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise _NoDecisionError(f"is not a decision: '{'.'.join(path)}' must be a list with an object for each endpoint")
+    return rows
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [_at(row, "endpoint") for row in rows]
+    if not all(isinstance(name, str) for name in names):
+        raise _NoDecisionError("is not a decision: every 'endpoint' must be a text")
+    return names
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]], *path: str) -> list[float]:
+    return [_number(_at(row, *path), ".".join(path)) for row in rows]
+
+
+def _of_each(column: Any, rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """A number for each endpoint, in the order of the ranking."""
+    if not isinstance(column, list) or len(column) != len(rows):
+        raise _NoDecisionError(f"is not a decision: '{name}' must be a list with a number for each endpoint")
+    return [_number(value, name) for value in column]
+
+
+def _number(value: Any, name: str) -> float:
+    """The number; null in JSON is one that is not known, as the cost of what has no price."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _NoDecisionError(f"is not a decision: '{name}' must hold numbers")
+    return float(value)
 
 
 def _compared(

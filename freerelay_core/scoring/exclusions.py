@@ -61,6 +61,7 @@ class Excluded(IntEnum):
     OVER_TOKEN_LIMIT = 22
     NO_CHOICES = 23
     NO_LOGIT_BIAS = 24
+    NO_STREAMING = 25
 
     @property
     def reason(self) -> str:
@@ -78,6 +79,7 @@ OF_REQUEST = OF_LENGTH | {
     Excluded.NOT_CONFIDENTIAL,
     Excluded.NO_CHOICES,
     Excluded.NO_LOGIT_BIAS,
+    Excluded.NO_STREAMING,
 }
 """What the request asks for is in the way: its sender can ask for something else."""
 STANDING = OF_REQUEST | {Excluded.UNPRICED, Excluded.SIMULATED, Excluded.NOT_REQUESTED, Excluded.WITHDRAWN}

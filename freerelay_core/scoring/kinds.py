@@ -57,6 +57,7 @@ _NEED_REASONS = {
     "logprobs": Excluded.NO_LOGPROBS,
     "choices": Excluded.NO_CHOICES,
     "logit_bias": Excluded.NO_LOGIT_BIAS,
+    "streaming": Excluded.NO_STREAMING,
     "confidential": Excluded.NOT_CONFIDENTIAL,
 }
 _UNAVAILABLE = {
@@ -118,7 +119,9 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
         for column in (profiles.family, profiles.depth, profiles.latency_class, profiles.contract, profiles.hour_utc)
     )
     locked_down = _index(profiles.locked_down.astype(np.intp) if _any(profiles.locked_down) else _NOT_ANY)
-    wanted = [(row, mask[:, None]) for row, mask in enumerate(profiles.needs) if _any(mask)]
+    wanted = [
+        (row, mask[:, None]) for row, mask in enumerate(profiles.needs) if tables.lacking[row].any() and _any(mask)
+    ]
     strict = np.asarray(contract == OutputContract.STRICT)
     if strict.any():
         wanted.append((_STRICT, np.broadcast_to(strict, len(profiles))[:, None]))
@@ -161,7 +164,7 @@ def _kind_of_one(tables: Tables, profile: RequestProfile) -> Kind:
     )
     kind = tables.kinds.get(key)
     if kind is None:
-        rows = [row for row, need in enumerate(NEEDS) if need in profile.needs]
+        rows = [row for row, need in enumerate(NEEDS) if need in profile.needs and tables.lacking[row].any()]
         rows += [_STRICT] if profile.contract is OutputContract.STRICT else []
         columns = (_FAMILY[profile.family], *(int(value) for value in key[1:6]))
         kind = _kind(tables, columns, tuple((row, 1) for row in rows))

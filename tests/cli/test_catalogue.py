@@ -137,5 +137,27 @@ def test_show_prints_every_field_with_kind_source_and_date(freerelay, printed):
     assert "prior" in table
 
 
+def test_on_80_columns_nothing_that_show_prints_is_cut_or_broken(freerelay, printed):
+    for name in ("openai/gpt-5.6-luna@xhigh", "groq-free/gpt-oss-120b"):
+        table = freerelay("catalogue", "show", name, COLUMNS="80").stdout
+        assert "…" not in table
+        words = set(table.split())
+        for row in printed("catalogue", "show", name)["fields"]:
+            value = row["value"] if isinstance(row["value"], str) else f"{row['value']:,.10g}"
+            bounds = () if row["low"] is None else (f"{row['low']:,.6g}", f"{row['high']:,.6g}")
+            assert {row["field"], row["kind"], row["date"], *value.split(), *row["unit"].split(), *bounds} <= words
+
+
+def test_on_80_columns_nothing_that_list_and_check_print_is_cut(freerelay, printed):
+    table = freerelay("catalogue", "list", COLUMNS="80").stdout
+    assert "…" not in table
+    folded = "".join(line[:29].strip() for line in table.splitlines())
+    for row in printed("catalogue", "list"):
+        assert row["endpoint"] in folded, "a long name goes on in the next line"
+        assert "/".join(f"{row['abilities'][name]:.0f}" for name in ("chat", "code", "agent")) in table
+    wide, narrow = (freerelay("catalogue", "check", COLUMNS=width).stdout for width in ("200", "80"))
+    assert wide == narrow
+
+
 def test_an_unknown_endpoint_is_refused_in_one_line(refused):
     assert "nobody/none" in refused("catalogue", "show", "nobody/none")

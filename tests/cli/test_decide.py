@@ -62,8 +62,19 @@ def test_amounts_below_a_cent_keep_two_digits(tmp_path):
 def test_a_scenario_that_cannot_be_meant_is_refused_in_one_line(tmp_path):
     trace, scenario = tmp_path / "trace.csv", tmp_path / "wrong.yaml"
     trace.write_text(TRACE)
-    scenario.write_text("changes: [{withdraw: {endpoints: 'nobody/*'}}]")
-    assert "matches no endpoint" in refused("simulate", trace, "--scenario", scenario)
+    scenario.write_text("changes: [{withdraw: {endpoints: 7}}]")
+    said = refused("simulate", trace, "--scenario", scenario)
+    assert "wrong.yaml:1: change 1: withdraw.endpoints: must be a text" in said
+
+
+def test_a_scenario_that_does_not_fit_the_fleet_is_refused_with_its_line_and_what_to_write(tmp_path):
+    trace, scenario = tmp_path / "trace.csv", tmp_path / "wrong.yaml"
+    trace.write_text(TRACE)
+    scenario.write_text("name: Gone\nchanges:\n- traffic: {times: 2}\n- withdraw:\n    endpoints: groqq/*\n")
+    assert refused("simulate", trace, "--scenario", scenario).strip() == (
+        "freerelay: wrong.yaml:5: change 2: withdraw.endpoints: "
+        "'groqq/*' matches no endpoint of the catalogue; did you mean 'groq/*'?"
+    )
 
 
 @pytest.fixture

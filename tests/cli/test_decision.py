@@ -66,6 +66,9 @@ def test_a_decision_saved_as_json_needs_no_database(tmp_path):
     assert "must hold a JSON object, a decision" in refused("decision", "replay", "--file", str(saved))
     saved.write_text('{"ranking": []}')
     assert "lacks" in refused("decision", "replay", "--file", str(saved))
+    saved.write_text('{"ranking": 1}')
+    said = refused("decision", "replay", "--file", str(saved))
+    assert "is not a decision: 'ranking' must be a list with an object for each endpoint. Give what " in said
 
 
 def test_one_of_id_and_file_must_be_named():

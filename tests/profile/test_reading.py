@@ -45,6 +45,16 @@ def test_structure_outweighs_words():
     assert "vision" in seen.needs
 
 
+@pytest.mark.parametrize(("stream", "needs"), [(True, {"streaming"}), (False, set()), (None, set())])
+def test_a_streamed_answer_needs_an_endpoint_that_streams(stream, needs):
+    assert profile_request(body(stream=stream)).needs == needs
+
+
+def test_several_calls_of_tools_in_one_answer_are_permitted_and_not_needed():
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert profile_request(body(tools=tools, parallel_tool_calls=True)).needs == {"tools"}
+
+
 @pytest.mark.parametrize(
     ("response_format", "contract"),
     [

@@ -92,17 +92,38 @@ def test_a_document_that_lacks_something_is_refused_naming_it(lost):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"ranking": 7},
-        {"ranking": [1]},
-        {"exponents": dict.fromkeys(FACTORS, "much")},
-        {"log_factors": dict.fromkeys(FACTORS, (0.0,))},
-        {"log_factors": []},
-        {"tables": []},
-        {"exponents": None},
+        ({"ranking": 7}, "'ranking' must be a list with an object for each endpoint"),
+        ({"ranking": [1]}, "'ranking' must be a list with an object for each endpoint"),
+        ({"ranking": [{"endpoint": []}]}, "'log_factors.policy' must be a list with a number for each endpoint"),
+        ({"exponents": dict.fromkeys(FACTORS, "much")}, "'exponents.policy' must hold numbers"),
+        ({"log_factors": {"policy": [0.0]}}, "'log_factors.policy' must be a list with a number"),
+        ({"log_factors": {"policy": ["a", "b", "c"]}}, "'log_factors.policy' must hold numbers"),
+        ({"log_factors": []}, "'log_factors' must be an object"),
+        ({"tables": []}, "'tables' must be an object"),
+        ({"tables": {"contributions": {"rows": 3}}}, "'tables.contributions.rows' must be a list"),
+        ({"exponents": None}, "'exponents' must be an object"),
     ],
 )
-def test_a_document_that_is_no_decision_is_refused(wrong):
-    with pytest.raises(InvalidRequest, match=r"saved\.json"):
+def test_a_document_that_is_no_decision_is_refused_saying_what_is_wrong_and_what_to_give(wrong, said):
+    with pytest.raises(InvalidRequest) as refused:
         recompute_document(documents(decided())[0] | wrong, source="saved.json")
+    message = str(refused.value)
+    assert message.startswith(f"saved.json: is not a decision: {said}")
+    assert ". Give what GET /v1/decisions/{id} or POST /v1/router/decide answers" in message
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"endpoint": 1}, "every 'endpoint' must be a text"),
+        ({"cost_usd": "dear"}, "'cost_usd' must hold numbers"),
+        ({"log_utility": True}, "'log_utility' must hold numbers"),
+    ],
+)
+def test_so_is_one_with_a_row_that_is_none_of_a_decision(row, said):
+    document = documents(decided())[0]
+    document["ranking"][1] |= row
+    with pytest.raises(InvalidRequest, match=f"is not a decision: {said}"):
+        recompute_document(document, source="saved.json")

@@ -147,6 +147,7 @@ def test_a_locked_down_posture_penalises_endpoints_that_are_not_cleared():
         ({}, {"needs": frozenset({"logprobs"})}, "no_logprobs"),
         ({}, {"needs": frozenset({"choices"})}, "no_choices"),
         ({}, {"needs": frozenset({"logit_bias"})}, "no_logit_bias"),
+        ({"capabilities": frozenset({"tools"})}, {"needs": frozenset({"streaming"})}, "no_streaming"),
         ({}, {"needs": frozenset({"confidential"})}, "not_confidential"),
         ({}, {}, None),
     ],
