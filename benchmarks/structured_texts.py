@@ -137,7 +137,7 @@ def sql(world: World, dice: Dice, size: int) -> str:
 def diff(world: World, dice: Dice, size: int) -> str:
     """What `git diff` prints."""
     old = _filled(lambda: world.source(dice), size // 2).split("\n")
-    new = [line.replace("item", "entry").replace("from", "start") if dice.below(4) == 0 else line for line in old]
+    new = [line.replace("item", "entry").replace("from", "start") if dice.below(2) else line for line in old]
     lines = difflib.unified_diff(old, new, f"a/{world.table}.src", f"b/{world.table}.src", lineterm="")
     return "\n".join([f"index {dice.octets(4).hex()[:7]}..{dice.octets(4).hex()[:7]} 100644", *lines])
 
