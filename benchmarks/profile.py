@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,14 @@ from freerelay_core.scoring.reference import ABILITY_OF_FAMILY
 DATA = Path(__file__).parents[1] / "tests" / "data"
 PROMPTS = {"dev": DATA / "prompts-development.yaml", "heldout": DATA / "prompts-held-out.yaml"}
 TEXTS = DATA / "token-texts.yaml"
+STRUCTURED_TEXTS = DATA / "structured-texts.yaml"
+"""Made by `structured_texts.py`."""
 
 FAMILY_AIM, CODE_MATH_AIM, RECALL_AIM, TOKEN_AIM = 0.75, 0.85, 0.70, 0.15
 AIMED_KINDS = (
     "English", "Code", "JSON", "Chinese", "Japanese", "Korean", "Russian", "Arabic", "Hindi", "German", "French",
+    "JSON, indented by 2", "JSON, indented by 4", "JSON, deep", "JSON, tabs", "JSON, one line", "JSON, compact", "YAML",
+    "CSV", "Markdown table", "Logs", "Base64, lines", "UUIDs", "HTML", "XML", "SQL", "Diff", "Minified script",
 )  # fmt: skip
 PROFILE_US_AIM = 200.0
 _CODE_MATH = (TaskFamily.CODE, TaskFamily.MATH)
@@ -105,11 +110,17 @@ def _share(hits: Any) -> float:
     return float(np.mean(list(hits)))
 
 
+@cache
+def counted_texts() -> list[dict[str, Any]]:
+    """Every text whose exact number of tokens is kept: `kind`, `part`, `tokens`, `text`, and for some how `made`."""
+    return [text for path in (TEXTS, STRUCTURED_TEXTS) for text in yaml.safe_load(path.read_text("utf-8"))]
+
+
 def token_errors() -> dict[tuple[str, str], float]:
     """Relative error of the estimate by (kind, part): +0.1 is a tenth too many."""
     estimated: dict[tuple[str, str], int] = defaultdict(int)
     exact: dict[tuple[str, str], int] = defaultdict(int)
-    for text in yaml.safe_load(TEXTS.read_text("utf-8")):
+    for text in counted_texts():
         estimated[text["kind"], text["part"]] += estimate_tokens(text["text"])
         exact[text["kind"], text["part"]] += text["tokens"]
     return {key: estimated[key] / exact[key] - 1 for key in sorted(exact)}
@@ -162,7 +173,7 @@ def _speed(seconds: float) -> list[dict[str, Any]]:
 
 def _prose(characters: int) -> str:
     """English and code, as long as wanted."""
-    texts = [text["text"] for text in yaml.safe_load(TEXTS.read_text("utf-8")) if text["kind"] in {"English", "Code"}]
+    texts = [text["text"] for text in counted_texts() if text["kind"] in {"English", "Code"}]
     once = "\n".join(texts)
     return (once * (characters // len(once) + 1))[:characters]
 
@@ -212,10 +223,10 @@ def _accuracy_row(name: str, found: Accuracy) -> None:
 
 def _tokens() -> list[dict[str, Any]]:
     errors = token_errors()
-    print(f"\n{'tokens':18}{'fit':>9}{'held out':>10}", file=sys.stderr)
+    print(f"\n{'tokens':22}{'fit':>9}{'held out':>10}", file=sys.stderr)
     for kind in dict.fromkeys(kind for kind, _ in errors):
         columns = [f"{errors[kind, part]:+.1%}" if (kind, part) in errors else "" for part in ("fit", "held-out")]
-        print(f"{kind:18}{columns[0]:>9}{columns[1]:>10}", file=sys.stderr)
+        print(f"{kind:22}{columns[0]:>9}{columns[1]:>10}", file=sys.stderr)
     print(_recount(), file=sys.stderr)
     return [
         {
@@ -235,12 +246,12 @@ def _recount() -> str:
     except ImportError:
         return "tiktoken is absent: the counts are those kept with the texts"
     vocabulary = tiktoken.get_encoding("o200k_base")
-    texts = yaml.safe_load(TEXTS.read_text("utf-8"))
+    texts = counted_texts()
     for text in texts:
         exact = len(vocabulary.encode(text["text"], disallowed_special=()))
         if exact != text["tokens"]:
-            raise ValueError(f"{text['kind']}, {text['part']}: {exact} tokens, and the file says {text['tokens']}")
-    return f"tiktoken counts the {len(texts)} texts as the file does"
+            raise ValueError(f"{text['kind']}, {text['part']}: {exact} tokens, and its file says {text['tokens']}")
+    return f"tiktoken counts the {len(texts)} texts as the files do"
 
 
 def _slug(kind: str) -> str:

@@ -1,9 +1,11 @@
 """How many tokens a text is, estimated from the classes of its characters and of their neighbours.
 
 A tokenizer cuts a text into words, numbers and runs of signs, and long or rare ones further. So a character costs by
-its class, and more where a piece begins: a number, a run of signs, a capital inside a word. Both are properties of two
-neighbouring characters, hence the estimate is a sum over pairs of classes: linear in the length, and never less for a
-longer text.
+its class, and more where a piece begins: a word, a number, a run of signs, a capital inside a word. Blanks and ends of
+lines mostly join the piece beside them. They are pieces of their own as an indentation, as the end of a line after a
+word (a run of signs takes it in), and where a blank stands between two signs, which cuts their run in two. All these
+are properties of two neighbouring characters, hence the estimate is a sum over pairs of classes: linear in the length,
+and never less for a longer text.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CLASSES", "TOKEN_WEIGHTS", "class_pairs", "estimate_tokens", "pair_features"]
+__all__ = ["BEFORE", "CLASSES", "TOKEN_WEIGHTS", "class_pairs", "estimate_tokens", "pair_features"]
 
 _RANGES: tuple[tuple[int, int, str], ...] = (
     # First and last UTF-16 code unit, and class; what no range names is "other": rare scripts, and emoji as two units.
-    (0x0000, 0x001F, "newline"),  # with the other control characters
+    (0x0000, 0x001F, "tab"),  # with the other control characters
+    (0x000A, 0x000A, "newline"),
+    (0x000D, 0x000D, "newline"),
     (0x0020, 0x0020, "space"),
     (0x0021, 0x007F, "sign"),
     (0x0030, 0x0039, "digit"),
@@ -39,40 +43,50 @@ _RANGES: tuple[tuple[int, int, str], ...] = (
     (0xFF00, 0xFFEF, "wide mark"),
 )
 CLASSES = (
-    "space", "newline", "lower", "upper", "digit", "sign", "mark", "latin", "vietnamese", "cyrillic", "arabic", "indic",
-    "southeast", "kana", "han", "hangul", "wide mark", "other",
+    "space", "newline", "tab", "lower", "upper", "digit", "sign", "mark", "latin", "vietnamese", "cyrillic", "arabic",
+    "indic", "southeast", "kana", "han", "hangul", "wide mark", "other",
 )  # fmt: skip
-"""The first six are those of ASCII."""
+"""The first seven are those of ASCII."""
+BEFORE = "tab"
+"""A text is read as if a character of this class stood before it. After any other text it is never cheaper, so that
+nothing put before a text makes it fewer tokens."""
 _LETTERS = frozenset({"lower", "upper", "latin", "vietnamese"})
-_RUNS = frozenset({"digit", "sign", "cyrillic", "arabic", "indic", "hangul"})
+_ALPHANUMERIC = _LETTERS | {"digit", "cyrillic", "arabic", "indic", "southeast", "kana", "han", "hangul"}
+_RUNS = frozenset({"tab", "digit", "sign", "cyrillic", "arabic", "indic", "hangul"})
 
 TOKEN_WEIGHTS: Mapping[str, float] = {
-    "space": 0.138,
-    "newline": 0.000,
-    "lower": 0.192,
-    "upper": 0.505,
-    "digit": 0.304,
-    "sign": 0.218,
+    "space": 0.029,
+    "newline": 0.020,
+    "tab": 0.423,
+    "lower": 0.187,
+    "upper": 0.327,
+    "digit": 0.307,
+    "sign": 0.185,
     "mark": 0.815,
-    "latin": 1.230,
+    "latin": 1.191,
     "vietnamese": 0.020,
-    "cyrillic": 0.153,
-    "arabic": 0.304,
-    "indic": 0.283,
+    "cyrillic": 0.176,
+    "arabic": 0.326,
+    "indic": 0.307,
     "southeast": 0.400,
     "kana": 0.752,
     "han": 0.714,
-    "hangul": 0.602,
-    "wide mark": 0.721,
+    "hangul": 0.635,
+    "wide mark": 0.724,
     "other": 0.900,
-    "digit run": 0.813,
-    "sign run": 0.519,
-    "cyrillic run": 0.561,
-    "arabic run": 0.184,
-    "indic run": 0.222,
-    "hangul run": 0.396,
-    "capital inside a word": 0.822,
-    "letter after a digit": 0.613,
+    "tab run": 0.958,
+    "digit run": 0.875,
+    "sign run": 0.435,
+    "cyrillic run": 0.568,
+    "arabic run": 0.199,
+    "indic run": 0.231,
+    "hangul run": 0.415,
+    "indentation": 0.742,
+    "end of line after a word": 0.788,
+    "sign after a space": 0.513,
+    "word": 0.167,
+    "capital inside a word": 1.170,
+    "letter after a digit": 0.584,
 }
 """Tokens for each feature of a pair. Fitted by `benchmarks/token_weights.py` to texts in the vocabulary o200k, except
 that "southeast" and "other" rest on one short text each."""
@@ -83,6 +97,14 @@ def pair_features(previous: str, current: str) -> Iterator[str]:
     yield current
     if current in _RUNS and previous != current:
         yield f"{current} run"
+    if current == "space" and previous == "newline":
+        yield "indentation"
+    if current == "newline" and previous in _ALPHANUMERIC:
+        yield "end of line after a word"
+    if current == "sign" and previous == "space":
+        yield "sign after a space"
+    if current in _LETTERS and previous not in _LETTERS and previous != "digit":
+        yield "word"
     if current == "upper" and previous in {"lower", "latin"}:
         yield "capital inside a word"
     if current in _LETTERS and previous == "digit":
@@ -99,14 +121,14 @@ def estimate_tokens(text: str) -> int:
 
 
 def class_pairs(text: str) -> npt.NDArray[np.intp]:
-    """How often each pair of classes occurs in `text`, which is read as if a space stood before it.
+    """How often each pair of classes occurs in `text`, which is read as if a tab stood before it (`BEFORE`).
 
     Shape (classes * classes,): of the 8 rows and columns that cover ASCII where that suffices, else of 32.
     """
     if text.isascii():
-        classes = np.frombuffer(f" {text}".encode().translate(_ASCII_TABLE), dtype=np.uint8)
+        classes = np.frombuffer(f"\t{text}".encode().translate(_ASCII_TABLE), dtype=np.uint8)
         return np.bincount((classes[:-1] << 3) | classes[1:], minlength=64)
-    units = np.frombuffer(f" {text}".encode("utf-16-le", "surrogatepass"), dtype="<u2")
+    units = np.frombuffer(f"\t{text}".encode("utf-16-le", "surrogatepass"), dtype="<u2")
     wide = _TABLE[units]
     return np.bincount((wide[:-1] << 5) | wide[1:], minlength=1024)
 
