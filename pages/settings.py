@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from freerelay_core.composition.spending import Spending
 from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.store.values import SettingsChange, Tenant
 from pages import _cards, _layout, _session
-from pages._format import markdown, moment, usd
+from pages._format import markdown, moment
 from pages._outlook import DAYS, Outlook, outlook
+from pages._settings_budget import draw_budget
 
 _CHOICE = "preference"
 """Name of the choice in the URL and in `session_state`."""
@@ -224,24 +224,6 @@ def _undoable(changes: list[SettingsChange]) -> SettingsChange | None:
     return last if last is not None and last.old_value in {None, *RoutingPreference} else None
 
 
-def _draw_budget(spending: Spending) -> None:
-    """What was spent this month, what is left, and where it leads; only the operator sets a budget."""
-    st.header(f"Budget of {spending.month}", anchor=False)
-    spent = f"{usd(spending.spent_usd)} spent"
-    if spending.budget_usd is None:
-        st.write(markdown(f"No budget is set. {spent} so far."))
-    else:
-        left = f"{usd(spending.left_usd)} of {usd(spending.budget_usd)} left"
-        st.write(f"**{markdown(left)}**, {markdown(spent)}.")
-    counts = "simulated and generated cost, as no real endpoint serves" if spending.simulated else "measured cost"
-    st.caption(
-        markdown(
-            f"{spending.words_with(usd)} Basis: {counts}, calendar month (UTC); eight of ten forecasts lie in the "
-            "interval. Only the operator sets a budget."
-        )
-    )
-
-
 def _draw_history(changes: list[SettingsChange]) -> None:
     st.header("History of changes", anchor=False)
     if not changes:
@@ -273,7 +255,7 @@ def main() -> None:
     st.header(f"What each preference means for {traffic}", anchor=False)
     st.html(_cards.cards(view, in_force=in_force, chosen=chosen))
     st.html(_cards.basis_line(view))
-    _draw_budget(settings.spending)
+    draw_budget(settings.spending)
     _draw_shell(chosen)
     _draw_history(changes)
     _layout.simulated_notice(_session.fleet_snapshot())
