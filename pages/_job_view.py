@@ -17,6 +17,8 @@ __all__ = ["JobWords", "show_job"]
 T = TypeVar("T")
 
 POLL_S = 0.25
+CANCEL_KEYS = "Alt+X"
+"""Cancels from wherever the focus is. Escape would, too, where it only closes a list; C is Streamlit's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +76,10 @@ def _show_progress(job: Job[T], words: JobWords) -> None:
     if total and done == total:
         text = f"All {count(total, words.step)} done, adding up"
     st.progress(done / total if total else 0.0, text=text)
-    st.button("Cancel", on_click=job.cancel, key="cancel_job")
+    st.button(
+        "Cancel",
+        on_click=job.cancel,
+        key="cancel_job",
+        shortcut=CANCEL_KEYS,
+        help=f"{CANCEL_KEYS} (Option+X on a Mac) cancels from anywhere on the page.",
+    )

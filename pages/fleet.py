@@ -27,6 +27,10 @@ STATES = {
     "not_live": "without live traffic",
 }
 """What the filter offers, in words."""
+_IDS = {words: state for state, words in STATES.items()}
+"""Older links name a state in its words."""
+_STATE = "state"
+"""Name of the chosen state in the URL, as its id, and in `session_state`."""
 
 
 LIMIT_WORDS = {
@@ -42,15 +46,17 @@ def render() -> None:
     """The page: what needs a look first, then every endpoint and its quotas."""
     _layout.page_title("Fleet")
     _complain()
+    asked = _asked_state()
+    st.session_state[_STATE] = asked if asked in STATES else ALL
     st.fragment(_now, run_every=POLL_S)()
     _layout.simulated_notice(_session.fleet_snapshot())
     _layout.revision_mark()
 
 
 def _complain() -> None:
-    """Say which filters in the URL cannot be used; their widgets fall back by themselves."""
+    """Say which filters in the URL cannot be used: those fall back."""
     providers = {ALL, *(each.provider for each in _session.application().catalogue.endpoints)}
-    known = {"provider": providers, "state": set(STATES.values())}
+    known = {"provider": providers, _STATE: {*STATES, *_IDS}}
     asked = {name: st.query_params.get(name) for name in known}
     _layout.left_out(f"{name}={value[:60]}" for name, value in asked.items() if value and value not in known[name])
 
@@ -106,8 +112,30 @@ def _filtered(endpoints: Sequence[EndpointState]) -> list[EndpointState]:
     providers = (ALL, *sorted({each.provider for each in endpoints}))
     left, right = st.columns(2)
     provider = left.selectbox("Provider", providers, key="provider", bind="query-params")
-    state = right.selectbox("State", list(STATES), format_func=STATES.__getitem__, key="state", bind="query-params")
+    state = right.selectbox(
+        "State", list(STATES), format_func=STATES.__getitem__, key=_STATE, on_change=_keep_state_in_url
+    )
+    _keep_state_in_url()
     return [each for each in endpoints if provider in (ALL, each.provider) and state in (ALL, _state(each))]
+
+
+def _asked_state() -> str | None:
+    """The id of the state that the URL asks for, as it stands there where there is no such state."""
+    asked = st.query_params.get(_STATE)
+    return asked if asked is None else _IDS.get(asked, asked)
+
+
+def _keep_state_in_url() -> None:
+    """Done by hand: a bound widget writes what it shows, and links must outlive a change of words.
+
+    The page follows the URL only when it is drawn as a whole (opened, or by the browser's way back). A refresh of its
+    own may have been asked for just before a choice, and then still has the URL of before.
+    """
+    chosen = st.session_state[_STATE]
+    if chosen == ALL:
+        st.query_params.pop(_STATE, None)
+    elif st.query_params.get(_STATE) != chosen:
+        st.query_params[_STATE] = chosen
 
 
 def _state(each: EndpointState) -> str:

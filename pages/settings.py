@@ -13,20 +13,23 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from freerelay_core.composition.spending import Spending
 from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.store.values import SettingsChange, Tenant
 from pages import _cards, _layout, _session
-from pages._format import markdown, moment, usd
+from pages._format import markdown, moment
 from pages._outlook import DAYS, Outlook, outlook
+from pages._settings_budget import draw_budget
 
 _CHOICE = "preference"
 """Name of the choice in the URL and in `session_state`."""
 
+_DEFAULT = "default"
+"""What a tenant chooses there to take its choice back. As a value it is None, as in the store."""
+
 _RESULT = "settings_result"
-"""Where a save leaves what came of it, until the reader chooses again: (kind, words)."""
+"""Where a save leaves what came of it, until the reader chooses again: (kind, words or the tenant's choice)."""
 
 _KNOWN = "settings_known"
 """Where the version of the settings is kept that the reader knows: as the page was opened, as the reader left them, or
@@ -50,13 +53,13 @@ def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  #
     return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier, demo=demo)
 
 
-def _save(preference: RoutingPreference) -> None:
+def _save(choice: RoutingPreference | None) -> None:
     """Save, and leave what came of it."""
     try:
         tenant = _tenant()
         saved = _session.run(
             _session.application().set_preference(
-                tenant.id, preference, expected_version=st.session_state[_KNOWN], actor=_actor(tenant)
+                tenant.id, choice, expected_version=st.session_state[_KNOWN], actor=_actor(tenant)
             )
         )
     except Conflict:
@@ -64,8 +67,7 @@ def _save(preference: RoutingPreference) -> None:
     except FreeRelayError as error:
         st.session_state[_RESULT] = ("error", f"Not saved. {markdown(error.message)}")
     else:
-        st.session_state[_KNOWN] = saved.tenant.settings_version
-        st.session_state[_RESULT] = ("saved", preference.value)
+        _keep("saved", saved.tenant)
 
 
 def _undo() -> None:
@@ -82,9 +84,14 @@ def _undo() -> None:
     except FreeRelayError as error:
         st.session_state[_RESULT] = ("error", f"Not undone. {markdown(error.message)}")
     else:
-        st.session_state[_KNOWN] = changed.settings_version
-        st.session_state[_CHOICE] = _in_force(changed).value
-        st.session_state[_RESULT] = ("undone", _in_force(changed).value)
+        _keep("undone", changed)
+
+
+def _keep(done: str, tenant: Tenant) -> None:
+    """Remember the settings as the reader has left them, and how ("saved", "undone")."""
+    st.session_state[_KNOWN] = tenant.settings_version
+    st.session_state[_CHOICE] = _in_force(tenant).value
+    st.session_state[_RESULT] = (done, tenant.routing_preference)
 
 
 def _changes(tenant: Tenant) -> list[SettingsChange]:
@@ -123,9 +130,10 @@ def _chosen_by(tenant: Tenant, changes: list[SettingsChange]) -> str:
 def _draw_result(tenant: Tenant, changes: list[SettingsChange]) -> None:
     """Say what came of the last save. It stands until the reader chooses again: Streamlit may draw a page twice."""
     kind, words = st.session_state.get(_RESULT, ("", ""))
-    if kind in {"saved", "undone"} and words == _in_force(tenant):  # somebody else may have changed it since
+    if kind in {"saved", "undone"} and words == tenant.routing_preference:  # somebody may have changed it since
+        now = f"The default (**{DEFAULT_PREFERENCE}**)" if words is None else f"**{words}**"
         st.success(
-            f"{kind.capitalize()}. **{words}** is in force: the very next request follows it.",
+            f"{kind.capitalize()}. {now} is in force: the very next request follows it.",
             icon=":material/check_circle:",
         )
         if kind == "saved" and _undoable(changes) is not None:
@@ -157,6 +165,10 @@ def _in_force(tenant: Tenant) -> RoutingPreference:
     return tenant.routing_preference or DEFAULT_PREFERENCE
 
 
+def _named(choice: str | None) -> str:
+    return choice or f"the default ({DEFAULT_PREFERENCE})"
+
+
 def _choose(preference: RoutingPreference) -> None:
     st.session_state[_CHOICE] = preference.value
     _forget_result()
@@ -166,54 +178,66 @@ def _forget_result() -> None:
     st.session_state.pop(_RESULT, None)
 
 
-def _choice(in_force: RoutingPreference) -> RoutingPreference:
-    """The preference that the reader looks at: chosen here or in the URL, else the one in force.
+def _choice(tenant: Tenant) -> RoutingPreference | None:
+    """The preference that the reader looks at: chosen here or in the URL, else the one in force. None is the default,
+    which is offered where there is a choice to take back.
 
     The URL is kept by hand: a bound widget does not follow "Keep", and takes an empty parameter for no choice at all.
     """
-    asked = st.query_params.get(_CHOICE)
+    asked, in_force = st.query_params.get(_CHOICE), _in_force(tenant)
     names = [preference.value for preference in RoutingPreference]
-    if asked is not None and asked not in names:
+    offered = names if tenant.routing_preference is None else [*names, _DEFAULT]
+    if asked is not None and asked not in (*names, _DEFAULT):
         st.warning(
             f"The URL asks for the preference “{markdown(asked[:60])}”, which does not exist. "
-            f"Shown is the one in force; there are {', '.join(names)}.",
+            f"Shown is the one in force; there are {', '.join(offered)}.",
             icon=":material/link_off:",
         )
-    if _CHOICE not in st.session_state:
-        st.session_state[_CHOICE] = asked if asked in names else in_force.value
-    chosen = RoutingPreference(
-        st.segmented_control("Preview a preference", names, required=True, key=_CHOICE, on_change=_forget_result)
-        or in_force.value
+    if st.session_state.get(_CHOICE) not in offered:  # just opened, or somebody else has taken the choice back
+        st.session_state[_CHOICE] = asked if asked in offered else in_force.value
+    chosen = st.segmented_control(
+        "Preview a preference",
+        offered,
+        format_func=lambda name: f"Use {_named(None)}" if name == _DEFAULT else name,
+        required=True,
+        key=_CHOICE,
+        on_change=_forget_result,
     )
-    if chosen is not in_force:
-        st.query_params[_CHOICE] = chosen.value
+    if chosen not in {None, in_force.value}:
+        st.query_params[_CHOICE] = chosen
     elif asked is not None:
         del st.query_params[_CHOICE]
-    return chosen
+    return None if chosen == _DEFAULT else RoutingPreference(chosen or in_force.value)
 
 
-def _draw_preview(view: Outlook, tenant: Tenant, chosen: RoutingPreference) -> None:
+def _draw_preview(view: Outlook, tenant: Tenant, chosen: RoutingPreference | None) -> None:
     """What saving would change, and the button that saves."""
-    in_force = _in_force(tenant)
+    in_force, then = _in_force(tenant), chosen or DEFAULT_PREFERENCE
     if chosen is in_force:
         st.caption("Nothing is saved by choosing. Choose another preference to see what it would change.")
         return
     with st.container(border=True, key="preview"):
-        st.header(f"What {chosen} would change", anchor=False)
-        st.write(markdown(_cards.change_sentence(view, in_force, chosen)))
+        st.header(f"What {_named(chosen)} would change", anchor=False)
+        if then is in_force:
+            st.write(
+                f"Nothing for now: {then} is the default, too. Your requests would follow the default if it changes."
+            )
+        else:
+            st.write(markdown(_cards.change_sentence(view, in_force, then)))
         with st.container(horizontal=True):
-            st.button(f"Save {chosen}", type="primary", on_click=_save, args=(chosen,))
+            st.button(f"Save {_named(chosen)}", type="primary", on_click=_save, args=(chosen,))
             st.button(f"Keep {in_force}", on_click=_choose, args=(in_force,))
-        st.html(_cards.changes_table(view, in_force, chosen))
+        if then is not in_force:
+            st.html(_cards.changes_table(view, in_force, then))
 
 
-def _draw_shell(preference: RoutingPreference) -> None:
+def _draw_shell(choice: RoutingPreference | None) -> None:
     with st.expander("The same from a shell"):
         st.code(
             'curl "$OPENAI_BASE_URL/tenant/settings" \\\n'
             '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
             '  -H "Content-Type: application/json" \\\n'
-            f"  -d '{json.dumps({'routing_preference': preference.value})}'",
+            f"  -d '{json.dumps({'routing_preference': choice})}'",
             language=None,  # the colours of a highlighted shell lack contrast
         )
 
@@ -224,24 +248,6 @@ def _undoable(changes: list[SettingsChange]) -> SettingsChange | None:
     return last if last is not None and last.old_value in {None, *RoutingPreference} else None
 
 
-def _draw_budget(spending: Spending) -> None:
-    """What was spent this month, what is left, and where it leads; only the operator sets a budget."""
-    st.header(f"Budget of {spending.month}", anchor=False)
-    spent = f"{usd(spending.spent_usd)} spent"
-    if spending.budget_usd is None:
-        st.write(markdown(f"No budget is set. {spent} so far."))
-    else:
-        left = f"{usd(spending.left_usd)} of {usd(spending.budget_usd)} left"
-        st.write(f"**{markdown(left)}**, {markdown(spent)}.")
-    counts = "simulated and generated cost, as no real endpoint serves" if spending.simulated else "measured cost"
-    st.caption(
-        markdown(
-            f"{spending.words_with(usd)} Basis: {counts}, calendar month (UTC); eight of ten forecasts lie in the "
-            "interval. Only the operator sets a budget."
-        )
-    )
-
-
 def _draw_history(changes: list[SettingsChange]) -> None:
     st.header("History of changes", anchor=False)
     if not changes:
@@ -250,8 +256,7 @@ def _draw_history(changes: list[SettingsChange]) -> None:
     st.html(_cards.history(changes))
     last = _undoable(changes)
     if last is not None:
-        before = last.old_value or f"the default ({DEFAULT_PREFERENCE})"
-        st.button(f"Undo the last change: back to {before}", on_click=_undo)
+        st.button(f"Undo the last change: back to {_named(last.old_value)}", on_click=_undo)
 
 
 def main() -> None:
@@ -267,13 +272,13 @@ def main() -> None:
     _layout.page_title("Routing settings")
     _draw_result(tenant, changes)
     st.html(_cards.answer(settings.effective, _chosen_by(tenant, changes), view, allow_override=tenant.allow_override))
-    chosen = _choice(in_force)
+    chosen = _choice(tenant)
     _draw_preview(view, tenant, chosen)
     traffic = "your requests" if view.is_own else "a standard workload"
     st.header(f"What each preference means for {traffic}", anchor=False)
-    st.html(_cards.cards(view, in_force=in_force, chosen=chosen))
+    st.html(_cards.cards(view, in_force=in_force, chosen=chosen or DEFAULT_PREFERENCE))
     st.html(_cards.basis_line(view))
-    _draw_budget(settings.spending)
+    draw_budget(settings.spending)
     _draw_shell(chosen)
     _draw_history(changes)
     _layout.simulated_notice(_session.fleet_snapshot())

@@ -18,7 +18,7 @@ __all__ = ["write_html"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#151515, #f2f2f2); --quiet: light-dark(#4d4d4d, #bdbdbd);
-  --line: light-dark(#d9d9d9, #3d4048); --ground: light-dark(#fff, #0e1117); --accent: light-dark(#0b5fa5, #7db8f0); }
+  --line: light-dark(#d9d9d9, #403e3b); --ground: light-dark(#fff, #171614); --accent: light-dark(#0b5fa5, #7db8f0); }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem 3rem; color: var(--ink); background: var(--ground);
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }

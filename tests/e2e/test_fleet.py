@@ -45,3 +45,23 @@ def test_what_the_link_asks_in_vain_is_named_and_stands_while_the_page_refreshes
     age = page.get_by_text("This worker: version")
     expect(age).not_to_have_text(age.inner_text())
     expect(alert).to_be_visible()
+
+
+def test_a_state_stands_in_the_link_as_its_id_and_the_way_back_is_followed(
+    new_page: Any, sign_in: Any, product: Any, wait_ready: Any, query: Any
+) -> None:
+    page = new_page()
+    sign_in(page, product.exports["FREERELAY_OPERATOR_KEY"], "/fleet")
+    page.goto("/fleet?state=serving&provider=groq")
+    wait_ready(page)
+    state = page.get_by_role("combobox", name="State")
+    state.fill("budget used up")
+    page.keyboard.press("Enter")
+    query(page, "?state=provider_budget_gone&provider=groq")
+    expect(page.get_by_text("No endpoint is of this provider and in this state.")).to_be_visible()
+    age = page.get_by_text("This worker: version")
+    expect(age).not_to_have_text(age.inner_text())
+    expect(state).to_have_value("budget used up")
+    page.go_back()
+    query(page, "?state=serving&provider=groq")
+    expect(state).to_have_value("serving")

@@ -108,7 +108,7 @@ def test_the_file_is_accessible_and_fits_a_phone(
 def test_on_paper_it_is_light(open_offline: Callable[..., Page], tmp_path: Path) -> None:
     page = open_offline(html_file(REPORTS["request"], tmp_path), color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
-    assert page.evaluate(ground) == "rgb(14, 17, 23)"
+    assert page.evaluate(ground) == "rgb(23, 22, 20)"
     page.emulate_media(media="print")
     assert page.evaluate(ground) == "rgb(255, 255, 255)"
 
@@ -159,6 +159,14 @@ def test_the_preview_is_the_file_and_every_format_has_the_same_hash(
     assert numbers(alone, "preferences") == [
         [row[key] for key in columns] for row in report["tables"]["preferences"]["rows"]
     ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_preview_stands_on_the_page_s_own_ground(scheme: str, reports_page: Any) -> None:
+    page = reports_page(color_scheme=scheme)
+    preview = page.frame_locator("iframe[src^='data:text/html']")
+    ground = "element => getComputedStyle(element).backgroundColor"
+    assert preview.locator("body").evaluate(ground) == page.get_by_test_id("stApp").evaluate(ground)
 
 
 def test_a_trace_is_reported_and_a_bad_one_named(reports_page: Any) -> None:

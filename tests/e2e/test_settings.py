@@ -120,6 +120,29 @@ def test_a_preview_stands_in_the_url_and_a_save_outlives_a_reload(tenant_page: P
     )
 
 
+def test_a_choice_is_taken_back_with_the_keyboard_and_again_undone(
+    tenant_page: Page, caller: Caller, query: Any, wait_ready: Any, violations: Any
+) -> None:
+    caller.write_settings("cost-optimized")
+    tenant_page.reload()
+    tenant_page.get_by_role("radio", name="Use the default (balanced)").focus()
+    tenant_page.keyboard.press("Space")
+    query(tenant_page, "?preference=default")
+    tenant_page.reload()
+    expect(tenant_page.get_by_role("heading", name="What the default (balanced) would change")).to_be_visible()
+    wait_ready(tenant_page)
+    assert violations(tenant_page) == []
+    tenant_page.get_by_role("button", name="Save the default (balanced)").focus()
+    tenant_page.keyboard.press("Enter")
+    expect(tenant_page.get_by_test_id("stAlert")).to_contain_text("Saved. The default (balanced) is in force")
+    expect(tenant_page.get_by_role("radio", name="Use the default (balanced)")).to_have_count(0)
+    query(tenant_page, "")
+    assert caller.ask()[0] == "balanced; level=default"
+    tenant_page.get_by_role("button", name="Undo", exact=True).click()
+    expect(tenant_page.get_by_test_id("stAlert")).to_contain_text("Undone. cost-optimized is in force")
+    assert caller.ask()[0] == "cost-optimized; level=tenant"
+
+
 def test_the_preview_compares_now_and_then(tenant_page: Page) -> None:
     choose(tenant_page, "cost-optimized")
     table = tenant_page.get_by_role("table", name="What would change")

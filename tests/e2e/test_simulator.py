@@ -249,8 +249,11 @@ def test_a_trace_can_be_cancelled_while_it_is_ranked(simulator: Any, wait_ready:
     progress = page.get_by_role("progressbar")
     expect(progress).to_be_visible()
     expect(page.get_by_role("button", name="Rank this trace")).to_be_disabled()
-    page.get_by_role("button", name="Cancel").focus()
-    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Cancel")).to_contain_text("Alt + X")
+    page.get_by_role("combobox", name="Task family").focus()
+    page.keyboard.press("Escape")  # closes lists, and no more
+    expect(progress).to_be_visible()
+    page.keyboard.press("Alt+x")
     expect(answer(page)).to_have_text("long.csv was cancelled")
     wait_ready(page)
     expect(progress).to_have_count(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 
@@ -71,13 +72,29 @@ def test_only_the_filter_that_cannot_be_used_is_left_out(operator_reader: Any) -
     assert {name.partition("/")[0] for name in endpoints(app)} == {"groq"}
 
 
-def test_filters_in_the_url_that_can_be_used_are_used_without_a_word(operator_reader: Any, running: Any) -> None:
+@pytest.mark.parametrize("state", ["cooling_down", "asked us to wait"], ids=["id", "words of older links"])
+def test_filters_in_the_url_that_can_be_used_are_used_without_a_word(
+    operator_reader: Any, running: Any, state: str
+) -> None:
     held, other = (each.id for each in running.application.catalogue.endpoints[:2])
     hold(running, held)
-    app = operator_reader.open("fleet", provider=held.partition("/")[0], state="asked us to wait")
+    app = operator_reader.open("fleet", provider=held.partition("/")[0], state=state)
     assert held in endpoints(app)
     assert other not in endpoints(app)
     assert not [each for each in app.warning if "link" in each.value]
+    assert app.query_params["state"] == "cooling_down"
+
+
+def test_the_link_holds_the_id_of_the_chosen_state_and_the_page_its_words(operator_reader: Any) -> None:
+    app = operator_reader.open("fleet")
+    assert "state" not in app.query_params
+    choice = app.selectbox(key="state")
+    assert "quota used up" in choice.options
+    choice.set_value("quota_gone").run()
+    assert app.query_params["state"] == "quota_gone"
+    assert operator_reader.open("fleet", state="quota_gone").selectbox(key="state").value == "quota_gone"
+    app.selectbox(key="state").set_value("all").run()
+    assert "state" not in app.query_params
 
 
 def test_the_quotas_of_the_chosen_endpoints_are_listed_the_tightest_first(operator_reader: Any, running: Any) -> None:

@@ -16,6 +16,7 @@ from freerelay_core.composition.accounts import OPERATOR
 from freerelay_core.preference import RoutingPreference
 
 COST, BALANCED, PERFORMANCE = RoutingPreference
+USE_DEFAULT = "Use the default (balanced)"
 
 
 def html(app: AppTest) -> str:
@@ -188,13 +189,82 @@ def history(running: Any) -> list[tuple[str | None, str | None]]:
 def test_a_save_can_be_undone_to_never_having_chosen(tenant_reader: Any, running: Any) -> None:
     app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Save cost-optimized")
     app = press(app, "Undo")
-    assert app.success[0].value == "Undone. **balanced** is in force: the very next request follows it."
+    assert app.success[0].value == "Undone. The default (**balanced**) is in force: the very next request follows it."
     assert stored(running) is None
     assert "<li aria-current='true'>default</li>" in html(app)
     assert "Nobody has chosen for this tenant yet" not in html(app), "the history says otherwise"
     assert app.button_group(key="preference").value == "balanced"
     assert history(running) == [("cost-optimized", None), (None, "cost-optimized")]
     assert "demo@freerelay.local (dashboard)</td><td>cost-optimized → default" in html(app)
+
+
+def test_the_default_is_a_choice_once_there_is_one_to_take_back(tenant_reader: Any, running: Any) -> None:
+    app = tenant_reader.open("settings")
+    assert USE_DEFAULT not in app.button_group(key="preference").options
+    app = press(choose(app, "cost-optimized"), "Save cost-optimized")
+    assert USE_DEFAULT in app.button_group(key="preference").options
+    app = choose(app, "default")
+    assert "What the default (balanced) would change" in [header.value for header in app.header]
+    assert "First choices changed" in html(app)
+    assert '{"routing_preference": null}' in app.code[0].value
+    assert app.query_params["preference"] == "default"
+    assert stored(running) is COST, "choosing saves nothing"
+    app = press(app, "Save the default (balanced)")
+    assert stored(running) is None
+    assert app.success[0].value == "Saved. The default (**balanced**) is in force: the very next request follows it."
+    assert "<li aria-current='true'>default</li>" in html(app)
+    assert "The choice was taken back by demo@freerelay.local (dashboard) on" in html(app)
+    assert app.button_group(key="preference").value == "balanced"
+    assert "preference" not in app.query_params
+    assert history(running)[0] == ("cost-optimized", None)
+    app = press(app, "Undo")
+    assert app.success[0].value.startswith("Undone. **cost-optimized** is in force")
+    assert stored(running) is COST
+
+
+def test_taking_back_a_choice_that_is_the_default_changes_nothing_for_now(tenant_reader: Any, running: Any) -> None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "balanced", actor="other"))
+    app = tenant_reader.open("settings", preference="default")
+    assert "Nothing for now: balanced is the default, too." in told(app)
+    assert "First choices changed" not in html(app)
+    app = press(app, "Keep balanced")
+    assert app.button_group(key="preference").value == "balanced"
+    app = press(choose(app, "default"), "Save the default (balanced)")
+    assert stored(running) is None
+    running.run(running.application.set_preference(tenant.id, "balanced", actor="other"))
+    assert not app.run().success, "it is no longer the default that is in force"
+
+
+def test_a_choice_is_not_taken_back_over_a_change_not_seen(tenant_reader: Any, running: Any) -> None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "cost-optimized", actor="other"))
+    app = choose(tenant_reader.open("settings"), "default")
+    running.run(running.application.set_preference(tenant.id, "performance-first", actor="other"))
+    app = press(app, "Save the default (balanced)")
+    said = app.warning[0].value.replace("\\", "")
+    assert "(cost-optimized → performance-first). The preference is **performance-first** now. Save again" in said
+    assert stored(running) is PERFORMANCE
+    press(app, "Save the default (balanced)")
+    assert stored(running) is None
+
+
+def test_a_choice_that_somebody_else_took_back_meanwhile_is_told(tenant_reader: Any, running: Any) -> None:
+    tenant = running.run(running.application.store.tenant_by_email("demo@freerelay.local"))
+    running.run(running.application.set_preference(tenant.id, "cost-optimized", actor="other"))
+    app = choose(tenant_reader.open("settings"), "default")
+    running.run(running.application.set_preference(tenant.id, None, actor="other"))
+    app = press(app, "Save the default (balanced)")
+    assert "(cost-optimized → default). The preference is **balanced** now" in app.warning[0].value.replace("\\", "")
+    assert app.button_group(key="preference").value == "balanced"
+    assert [change for change, _ in history(running)] == ["cost-optimized", None], "nothing was saved twice"
+
+
+def test_a_link_to_the_default_where_nobody_chose_shows_it_without_a_word(tenant_reader: Any) -> None:
+    app = tenant_reader.open("settings", preference="default")
+    assert app.button_group(key="preference").value == "balanced"
+    assert not app.warning
+    assert "preference" not in app.query_params
 
 
 def test_the_newest_change_in_the_history_can_be_undone_later(tenant_reader: Any, running: Any) -> None:

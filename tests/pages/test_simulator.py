@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from builders import NOON, endpoint, request, snapshot
@@ -346,6 +347,21 @@ def test_a_finished_trace_is_shown_to_its_owner_whenever_the_link_is_opened(read
     said = shown(page)
     for part in ("File two.csv, SHA-256 ", "2 rows", f"Snapshot {setting.snapshot.id}", "seed 0", "990 input"):
         assert part in said
+
+
+def test_a_running_trace_says_by_which_keys_it_is_cancelled(reader, running):
+    owner, key = running.new_tenant()
+    go_on = threading.Event()
+    job = JOBS.start(owner, "long.csv", lambda _: go_on.wait(30))
+    try:
+        reader.sign_in(key)
+        cancel = reader.open("simulator", input="trace").button(key="cancel_job")
+        assert cancel.help.startswith("Alt+X ")
+        assert cancel.proto.shortcut == "alt+x"
+        cancel.click().run()
+        assert job.cancelled()
+    finally:
+        go_on.set()
 
 
 def test_an_empty_trace_page_says_what_to_do(tenant_reader):
