@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +57,6 @@ def _learn_form(fleet: Fleet, decision: Decision, endpoint: int, *, kept: bool) 
         profile.family,
         endpoint,
         float(kept),
-        prior=math.exp(decision.evaluation.log_schema[endpoint]),
         part=catalogue_quality(decision.snapshot, endpoint, profile.family, profile.depth),
     )
 

@@ -593,7 +593,7 @@ async def test_what_fails_in_one_family_is_not_held_against_the_others(rig, upst
 
 async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint(rig, upstream):
     form, before = {"type": "json_object"}, {}
-    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 10:
+    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 20:
         key = messages is CODE
         before.setdefault(key, rig.begin(only="first/m", messages=messages).decision.row(0).quality)
         upstream.plan("first", saying(text))
