@@ -4,7 +4,8 @@ ln U = sum_k w[k] ln f[k] is linear in the exponents, so the gap between the win
 
     gap + change * (ln f_k[a] - ln f_k[b]) = 0
 
-Price, time and ability each act through one factor. Its shape is inverted at the value that closes the gap:
+Price, time and ability each act through one factor. A winner also loses where its price or time outgrows what a rule or
+a budget allows (`Room`). Else the factor's shape is inverted at the value that closes the gap:
 
     cost, latency    f = 1 / (1 + x)                       x  = 1 / f - 1, in proportion to the price or the time
     quality          f = 1 / (1 + exp(-(a - D) / s))       a' = a + s (logit f' - logit f)
@@ -12,6 +13,7 @@ Price, time and ability each act through one factor. Its shape is inverted at th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +25,7 @@ from freerelay_core.preference import FACTORS
 from freerelay_core.scoring.kernel import log_utility
 from freerelay_core.scoring.reference import ELO_PER_LOGIT
 
-__all__ = ["ExponentTurn", "FigureTurn", "Sensitivity", "sensitivity"]
+__all__ = ["ExponentTurn", "FigureTurn", "Room", "Sensitivity", "sensitivity"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,6 +109,16 @@ class FigureTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How far the winner's figures may worsen before it is excluded."""
+
+    cost_usd: float = math.inf
+    """Most that the request may cost."""
+    time_times: float = math.inf
+    """Most that its time may be multiplied by."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sensitivity:
     """Every smallest change; of the winner and its challengers in the order of the ranking."""
 
@@ -130,12 +142,16 @@ class Sensitivity:
 
 
 def sensitivity(
-    endpoints: Sequence[str], log_factors: Floats, exponents: Floats, reference_cost_usd: float
+    endpoints: Sequence[str],
+    log_factors: Floats,
+    exponents: Floats,
+    reference_cost_usd: float,
+    room: Room = Room(),
 ) -> Sensitivity | None:
     """What would change the winner of a ranking; None with fewer than two endpoints.
 
     `endpoints` are ranked, best first, `log_factors` has the shape (K, E) in that order, `exponents` (K,);
-    `reference_cost_usd` is the cost that halves the factor of cost.
+    `reference_cost_usd` is the cost that halves the factor of cost, `room` what the winner may grow to.
     """
     if len(endpoints) < 2:
         return None
@@ -146,12 +162,18 @@ def sensitivity(
     price, cost = _scaled(log_factors[_COST], close, exponents[_COST])
     time, _ = _scaled(log_factors[_LATENCY], close, exponents[_LATENCY])
     elo = _elo(log_factors[_QUALITY], close, exponents[_QUALITY])
+    usd = cost * reference_cost_usd
+    if room.cost_usd < np.inf and not usd[0] <= room.cost_usd:
+        own = float(np.expm1(-log_factors[_COST, 0]))
+        price[0] = room.cost_usd / (own * reference_cost_usd) if own > _ROUNDING else np.nan
+        usd[0] = room.cost_usd
+    time[0] = np.fmin(time[0], room.time_times)
     turns = [
         FigureTurn(
             endpoint=name,
             winner=endpoints[1] if place == 0 else name,
             price_times=_finite(price[place]),
-            cost_usd=_finite(cost[place] * reference_cost_usd),
+            cost_usd=_finite(usd[place]),
             time_times=_finite(time[place]),
             ability_elo=_finite(elo[place]),
         )

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import decide
+from freerelay_core.policy import read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass
-from freerelay_core.scoring import Sensitivity, reference_cost_usd
+from freerelay_core.scoring import Budget, Sensitivity, reference_cost_usd
 from freerelay_core.scoring.sensitivity import ExponentTurn, FigureTurn
 
 A_LITTLE = 1e-3
@@ -132,6 +133,50 @@ def test_a_price_a_time_and_an_ability_turn_the_winner_where_they_are_said_to(en
 def _around(value, present):
     """A little beyond the change from the present value, and a little short of it."""
     return present + (value - present) * (1 + A_LITTLE), present + (value - present) * (1 - A_LITTLE)
+
+
+room = st.floats(1.01, 3.0)
+
+
+@given(builders.endpoints(2, 4), builders.profiles, preferences, room, room)
+def test_a_winner_loses_where_it_outgrows_what_a_rule_or_a_budget_allows(endpoints, profile, preference, usd, seconds):
+    profile = profile._replace(input_tokens=0, cached_tokens=0)  # all of the time is the endpoint's own
+    snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
+    free = decided(snapshot, profile, exponents)
+    assume(lead(free, *free.endpoints[:2]) > 1e-4)
+    first = free.row(0)
+    assume(first.cost_usd > 1e-9)
+    limits = {"max_latency_s": first.latency_p95_s * seconds, "max_cost_usd": first.cost_usd * usd * 1.5}
+    policy = read_policy({"rules": [{"name": "limits", **limits}]}, snapshot.endpoint_ids, source="test")
+    budget = Budget(first.cost_usd * usd, 1.0, np.ones(len(snapshot), dtype=np.bool_))
+
+    def limited(changed):
+        return decide(changed, profile, decision_id="d", exponents=exponents, policy=policy, budget=budget)
+
+    decision = limited(snapshot)
+    assert decision.endpoints[0] == first.endpoint
+    assume(len(decision.endpoints) > 1)
+    turn, index = decision.sensitivity.winner, snapshot.endpoint_ids.index(first.endpoint)
+    assert 1 < turn.price_times <= usd * (1 + 1e-9)
+    assert turn.cost_usd == pytest.approx(first.cost_usd * turn.price_times)
+    assert 1 < turn.time_times <= seconds * (1 + 1e-9)
+    for times, changed in (
+        (turn.price_times, lambda times: priced(snapshot, index, times)),
+        (turn.time_times, lambda times: timed(snapshot, index, times, decision)),
+    ):
+        beyond, short = (limited(changed(each)) for each in _around(times, 1.0))
+        assert beyond.endpoints[0] == decision.endpoints[1] or abs(lead(beyond, *decision.endpoints[:2])) < CLEAR
+        assert short.endpoints[0] == first.endpoint or abs(lead(short, *decision.endpoints[:2])) < CLEAR
+
+
+def test_a_limit_that_nothing_met_is_in_no_winner_s_way():
+    endpoints = [builders.endpoint("a/x"), builders.endpoint("b/y", usd=(2, 2, 8))]
+    snapshot, profile = builders.snapshot(*endpoints), builders.request()
+    rules = {"rules": [{"name": "dropped", "max_cost_usd": 1e-9, "max_latency_s": 1e-9}]}
+    policy = read_policy(rules, snapshot.endpoint_ids, source="test")
+    dropped = decide(snapshot, profile, decision_id="d", policy=policy)
+    assert len(dropped.dropped) == 2
+    assert dropped.sensitivity == decide(snapshot, profile, decision_id="d").sensitivity
 
 
 @given(builders.endpoints(2, 4), builders.profiles, preferences)
