@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from freerelay_core.preference import FACTORS
 from freerelay_core.scoring.kernel import log_utility
-from freerelay_core.scoring.reference import ELO_PER_LOGIT
+from freerelay_core.scoring.reference import ELO_PER_LOGIT, TIE_GRID
 
 __all__ = ["ExponentTurn", "FigureTurn", "Room", "Sensitivity", "sensitivity"]
 
@@ -47,10 +47,12 @@ class ExponentTurn:
         """What it means, without a full stop."""
         if self.turns_at is None:
             return f"No exponent of {self.factor} changes the winner"
-        if self.turns_at == self.exponent:
-            return f"If the exponent of {self.factor} moves at all, {self.winner} wins"
-        moves = "falls below" if self.turns_at < self.exponent else "rises above"
-        return f"If the exponent of {self.factor} {moves} {_figure(self.turns_at, self.exponent)}, {self.winner} wins"
+        falls, at = self.turns_at < self.exponent, _figure(self.turns_at, self.exponent)
+        if abs(self.turns_at - self.exponent) < TIE_GRID:
+            moves = f"{'falls' if falls else 'rises'} at all"
+        else:
+            moves = f"falls below {at}" if falls else f"rises above {at}"
+        return f"If the exponent of {self.factor} {moves}, {self.winner} wins"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -83,17 +85,17 @@ class FigureTurn:
     def sentences(self) -> list[str]:
         """What it means, without full stops."""
         price, time, elo = self.price_times, self.time_times, self.ability_elo
-        said = []
+        betters, said = self.winner == self.endpoint, []
         if price is not None:
-            said.append(f"If the price of {self.endpoint} {_moves(price)}, {self.winner} wins")
+            said.append(f"If the price of {self.endpoint} {_moves(price, betters=betters)}, {self.winner} wins")
         elif self.cost_usd is not None:
             cost = f"{_digits(self.cost_usd * 1000)} USD per 1,000 such requests"
             said.append(f"If {self.endpoint} were not free but cost {cost}, {self.winner} wins")
         if time is not None:
-            said.append(f"If the time that {self.endpoint} takes {_moves(time)}, {self.winner} wins")
+            said.append(f"If the time that {self.endpoint} takes {_moves(time, betters=betters)}, {self.winner} wins")
         if elo is not None:
             by = f"{_digits(abs(elo))} Elo" if elo else "any"
-            change = "more" if self.winner == self.endpoint else "less"
+            change = "more" if betters else "less"
             said.append(f"If {self.endpoint} were {by} {change} able, {self.winner} wins")
         return said or [f"No change of the price, the time or the ability of {self.endpoint} alone changes the winner"]
 
@@ -196,6 +198,8 @@ def _exponent_turn(
     """The challenger that the smallest change of this exponent puts first; arrays of shape (E - 1,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         turns_at = exponent - gaps / differences
+    # Of two that are level one way alone is the challenger's.
+    turns_at = np.where(turns_at == exponent, np.nextafter(exponent, exponent - np.sign(differences)), turns_at)
     # Below 0 a factor would be turned round, and at 0 exactly the two are only level.
     distance = np.where((differences != 0) & (turns_at > 0), np.abs(turns_at - exponent), np.inf)
     nearest = int(distance.argmin())
@@ -233,9 +237,9 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else np.format_float_positional(float(f"{value:.2g}"), trim="-")
 
 
-def _moves(times: float) -> str:
+def _moves(times: float, *, betters: bool) -> str:
     if times == 1:
-        return "moves at all"
+        return f"{'falls' if betters else 'rises'} at all"
     if times >= 2:
         return f"rises to {times:,.1f} times"
     share = abs(times - 1) * 100
