@@ -36,6 +36,7 @@ from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider
 from freerelay_core.router import Router, attempts, decision_record
+from freerelay_core.router.directed import directed_body
 from freerelay_core.snapshot import catalogue_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -520,6 +521,19 @@ async def test_enforced_json_is_asked_for_upstream_in_words_too(rig, upstream):
     assert plain["messages"] == [{"role": "system", "content": "Answer with one JSON object."}, *BODY["messages"]]
     assert instructed["messages"][0]["content"] == "Be brief.\n\nAnswer with one JSON object."
     assert rig.body["messages"][1:] == BODY["messages"], "the client's own body was changed"
+
+
+async def test_json_in_a_name_or_a_picture_is_no_word_of_the_conversation(rig, upstream):
+    ruled(rig, enforce_mode="json")
+    named = {"role": "user", "name": "json_bot", "content": "Hello"}
+    drawn = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAjSoNAA"}}
+    picture = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, drawn]}
+    for message in (named, picture):
+        decision = rig.begin(messages=[message]).decision
+        assert directed_body({"messages": [message]}, decision)["messages"] == [
+            {"role": "system", "content": "Answer with one JSON object."},
+            message,
+        ]
 
 
 async def test_a_client_that_asks_for_json_itself_gets_nothing_added(rig, upstream):
