@@ -50,13 +50,18 @@ def upstream():
         yield server
 
 
+_ABLE = builders.endpoint().capabilities
+
+
 class Rig:
     """A router over the endpoints first/m, second/m, third/m, fourth/m, ranked in that order by price."""
 
     def __init__(self, upstream, wire, real, urls):
         names = ("first", "second", "third", "fourth")
         endpoints = [
-            builders.endpoint(f"{name}/m", usd=(cost, cost, cost), upstream_model=name)
+            builders.endpoint(
+                f"{name}/m", usd=(cost, cost, cost), upstream_model=name, capabilities=frozenset({*_ABLE, "choices"})
+            )
             for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
         ]
         same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
@@ -621,11 +626,26 @@ async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint
     assert after[False] >= before[False]
 
 
-async def test_several_answers_side_by_side_teach_no_times(rig):
-    before = rig.fleet.snapshot().behaviour.speed_median
-    execution, _ = await rig.run(n=2)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+async def test_several_answers_side_by_side_teach_no_times_and_no_lengths(rig, upstream, stream, several):
+    usage = {"prompt_tokens": 24, "completion_tokens": 50}
+    end = [delta(finish_reason="stop"), {"choices": [], "usage": usage}]
+    upstream.plan("first", broken_stream(*end, cut=False) if stream else saying("The quick brown fox", **usage))
+    before = rig.fleet.snapshot()
+    execution, _ = await rig.run(stream=stream, only="first/m", n=2 if several else 1)
+    assert execution.usage.output_tokens == 50
     rig.router.learn(execution, rig.body, tenant_id="t")
-    assert rig.fleet.snapshot().behaviour.speed_median.tolist() == before.tolist()
+    after = rig.fleet.snapshot()
+    moved = [
+        not np.array_equal(getattr(old, name), getattr(new, name))
+        for old, new, name in (
+            (before.behaviour, after.behaviour, "first_token_median"),
+            (before.learned, after.learned, "output_ratio"),
+            (before.learned, after.learned, "usual_output_ratio"),
+        )
+    ]
+    assert moved == [not several] * 3
 
 
 # -- what only failing endpoints can serve
