@@ -96,6 +96,8 @@ def _refuse_impossible(profile: Mapping[str, Any]) -> None:
     for name in ("input_tokens", "cached_tokens", "output_tokens"):
         if type(profile[name]) is not int or profile[name] < 0:
             raise ValueError(f"{name} must be a whole number from 0 on")
+    if type(profile["answers"]) is not int or profile["answers"] < 1:
+        raise ValueError("answers must be a whole number from 1 on")
     for name in ("locked_down", "stream"):
         if not isinstance(profile[name], bool):
             raise ValueError(f"{name} must be true or false")  # noqa: TRY004  (a value in a file, as the rest)

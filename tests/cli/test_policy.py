@@ -131,6 +131,7 @@ examples:
                 ("input_tokens: -5", "input_tokens must be a whole number from 0 on"),
                 ("output_tokens: .nan", "output_tokens must be a whole number from 0 on"),
                 ("cached_tokens: many", "cached_tokens must be a whole number from 0 on"),
+                ("answers: 0", "answers must be a whole number from 1 on"),
                 ("needs: [toolz]", "needs may name tools, "),
                 ("needs: tools", "needs must be a list"),
                 ("locked_down: 3", "locked_down must be true or false"),
