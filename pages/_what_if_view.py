@@ -98,6 +98,11 @@ def sentence(result: WhatIf) -> str:
     if after.unserved > before.unserved:
         said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody")
         said[-1] += "." if result.serves_nobody else _LEFT_OUT
+    if result.unpriced:
+        goes = "goes" if result.unpriced == 1 else "go"
+        said.append(
+            f"{fmt.count(result.unpriced, 'request')} {goes} to endpoints without a price: that cost is left out."
+        )
     if move := fall_despite_rise(result):
         said.append(_why_cheaper(move))
     if strangers := result.strangers:

@@ -131,6 +131,7 @@ profiles = st.builds(
     input_tokens=st.integers(0, 100_000),
     cached_tokens=st.integers(0, 50_000),
     output_tokens=st.integers(1, 8_000),
+    answers=st.sampled_from([1, 1, 1, 4]),
     needs=st.just(frozenset()),
     locked_down=st.booleans(),
     stream=st.just(False),

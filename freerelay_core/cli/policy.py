@@ -15,10 +15,11 @@ import typer
 
 from freerelay_core.cli.configuration import Configuration, SnapshotChoice, load_configuration
 from freerelay_core.clock import SystemClock, new_id
-from freerelay_core.composition.wishes import read_wishes
+from freerelay_core.composition.wishes import Wishes, read_wishes
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import ConfigurationError
+from freerelay_core.errors import ConfigurationError, InvalidRequest, NotFound
 from freerelay_core.policy import Example, Facts, Policy, load_rule_file, policy_schema
+from freerelay_core.profile import RequestProfile
 from freerelay_core.scoring import Budget
 from freerelay_core.snapshot import Snapshot
 
@@ -52,7 +53,10 @@ def try_rules(
         typer.echo(f"freerelay: {error.message}", err=True)
         raise typer.Exit(WRONG_FILE) from None
     snapshot = configuration.snapshot(SnapshotChoice.CATALOGUE, SystemClock())
-    trials = [_tried(example, rules.policy, configuration, snapshot) for example in rules.examples]
+    asked = [_asked(file, example, configuration) for example in rules.examples]
+    trials = [
+        _tried(example, *each, rules.policy, snapshot) for example, each in zip(rules.examples, asked, strict=True)
+    ]
     if as_json:
         typer.echo(orjson.dumps([trial.as_dict() for trial in trials], option=orjson.OPT_INDENT_2))
     else:
@@ -114,11 +118,20 @@ class _Trial:
         }
 
 
-def _tried(example: Example, rules: Policy, configuration: Configuration, snapshot: Snapshot) -> _Trial:
-    wishes = read_wishes(example.request or {})
-    if wishes.endpoint is not None:
-        configuration.catalogue.endpoint(wishes.endpoint)
-    profile, tenant = example.request_profile(task=wishes.task, depth=wishes.depth), example.tenant
+def _asked(file: Path, example: Example, configuration: Configuration) -> tuple[Wishes, RequestProfile]:
+    """What the request of an example says of routing, and its profile. Ends with `WRONG_FILE` what cannot be meant."""
+    try:
+        wishes = read_wishes(example.request or {})
+        if wishes.endpoint is not None:
+            configuration.catalogue.endpoint(wishes.endpoint)
+        return wishes, example.request_profile(task=wishes.task, depth=wishes.depth)
+    except (InvalidRequest, NotFound) as error:
+        typer.echo(f"freerelay: {file}: example {example.name!r}: request: {error.message}", err=True)
+        raise typer.Exit(WRONG_FILE) from None
+
+
+def _tried(example: Example, wishes: Wishes, profile: RequestProfile, rules: Policy, snapshot: Snapshot) -> _Trial:
+    tenant = example.tenant
     counts = np.ones(len(snapshot), dtype=np.bool_)
     budget = Budget(math.inf, example.budget_left, counts) if example.budget_left < 1 else None
     decision = decide(

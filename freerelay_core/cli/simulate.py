@@ -146,6 +146,8 @@ def _draw_what_if(result: WhatIf) -> None:
     console.print(f"First choices that change: {moved:,} ({share:.1%}). Cost in all: {_change(cost)} USD.")
     if unserved:
         console.print(f"Requests that no endpoint can serve: {unserved:+,}.")
+    if result.unpriced:
+        console.print(f"{result.unpriced:,} requests go to endpoints without a price: what they cost is not known.")
 
 
 def _draw(simulation: Simulation) -> None:

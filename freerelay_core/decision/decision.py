@@ -36,6 +36,7 @@ from freerelay_core.scoring import (
     Evaluation,
     Excluded,
     Expected,
+    Room,
     Sensitivity,
     compare,
     comparison_words,
@@ -279,7 +280,18 @@ class Decision:
         """What, changed alone, would put another endpoint first; None with fewer than two."""
         logs = self.evaluation.of_one.take(self.order, axis=1)
         usd = reference_cost_usd(self.snapshot, self.profile)
-        return sensitivity(self.endpoints, logs, exponent_array(self.exponents), usd)
+        return sensitivity(self.endpoints, logs, exponent_array(self.exponents), usd, self._room())
+
+    def _room(self) -> Room:
+        """How far the winner may worsen before a rule or the tenant's budget excludes it."""
+        if not self.order:
+            return Room()
+        winner, stated = self.order[0], [r for r in self.directive.requirements if r not in self.dropped]
+        usd = [r.max_cost_usd for r in stated if r.max_cost_usd is not None]
+        if self.budget is not None and self.budget.counts[winner]:
+            usd.append(float(self.budget.left_usd))
+        seconds = min((r.max_latency_s for r in stated if r.max_latency_s is not None), default=math.inf)
+        return Room(min(usd, default=math.inf), seconds / float(self.latencies_s[1][winner]))
 
     def require_endpoint(self) -> None:
         """Raise, with the reasons counted, when everything is excluded.

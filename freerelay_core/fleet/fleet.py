@@ -168,11 +168,11 @@ class Fleet:
             self._cooling_until[self.ledger.group_of[endpoint]] = now + wait_s
             self._flipped = True
             return
-        answered, prior = 1.0 if ok else 0.0, float(self._base.success[endpoint])
+        answered = 1.0 if ok else 0.0
         if family is None:
             self.learn("success", "", endpoint, answered)
         else:
-            self.learn_by_family("success", "", family, endpoint, answered, prior=prior)
+            self.learn_by_family("success", "", family, endpoint, answered)
         if self._breakers.record(group, now, ok=ok, forced=self._panic):
             self._flipped = True
 
@@ -189,11 +189,10 @@ class Fleet:
         endpoint: int,
         value: float,
         *,
-        prior: float,
         part: float = 1.0,
     ) -> None:
         """Take in what one outcome teaches of the endpoint and of a family there (`Lessons.record_by_family`)."""
-        self.lessons.record_by_family(kind, scope, family.value, endpoint, value, prior=prior, part=part)
+        self.lessons.record_by_family(kind, scope, family.value, endpoint, value, part=part)
         self._outcomes = True
 
     def record_times(self, endpoint: int, *, first_token_s: float | None, tokens_per_s: float | None) -> None:

@@ -14,7 +14,8 @@ clock.
 
 Success and kept contracts are an endpoint's own in the first place: an outage shows in every family, and must be known
 in all of them at once. A family adds only what sets it apart. So its outcomes are compared with what the endpoint did
-of late whatever the family (`expected`, as with grades), and an outage that all families see moves none of them.
+around them whatever the family (`expected`, as with grades): an outcome is held against its family only once the next
+ones have shown that others fare better. An outage that all families see moves none of them.
 
 Outcomes of simulated endpoints are told apart in the store, and a real endpoint never reads them.
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -47,11 +48,11 @@ ALL_ENDPOINTS = "*"
 _MOST_TENANTS = 10_000
 _FADED = 0.05
 """What stands for fewer outcomes moves an expected success by less than a quarter of a percent."""
-_LATELY = 1 / 20
-"""Share of the newest outcome in what an endpoint did of late. Over an outage and the recovery from it the differences
-from such a running mean add up to nothing."""
-_TELLING = (0.005, 0.995)
-"""Between what shares a difference tells one family from another."""
+_BESIDE = 10
+"""How many outcomes of an endpoint before one, and how many after it, say what it did around then. A mean of those
+before alone would blame the beginning of an outage on whoever was asked for, on top of what it says of the endpoint."""
+_TELLING = (0.01, 0.99)
+"""Between what shares a difference tells one family from another: more is not known of a few hundred outcomes."""
 _SAME = 0.01
 """How far sums that fade may differ from the worker's own and still be those: they come back some seconds old."""
 
@@ -168,6 +169,15 @@ class _Stored(NamedTuple):
     at: float
 
 
+class _Outcome(NamedTuple):
+    """An outcome that its family is still to be judged by, or that others are compared with."""
+
+    family: str
+    value: float
+    part: float
+    at: float
+
+
 class Lessons:
     """What the endpoints of a snapshot have taught; for one event loop. The last column is over all endpoints.
 
@@ -187,7 +197,7 @@ class Lessons:
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
         self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
-        self._lately: dict[tuple[str, str, int], float] = {}
+        self._around: dict[tuple[str, str, int], deque[_Outcome]] = {}
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
@@ -205,18 +215,24 @@ class Lessons:
         unsaved[3] = unsaved[3] * decay + expected
 
     def record_by_family(
-        self, kind: str, scope: str, family: str, endpoint: int, value: float, *, prior: float, part: float = 1.0
+        self, kind: str, scope: str, family: str, endpoint: int, value: float, *, part: float = 1.0
     ) -> None:
-        """Take in one outcome of the endpoint (`record`), and what of it is this family's own.
+        """Take in one outcome of the endpoint (`record`); what of it is this family's own, the next ones will show.
 
-        `prior` is what was expected before anything was seen; `part` is the share of the outcome by which the family
-        is judged.
+        `part` is the share of the outcome by which the family is judged.
         """
-        key = (kind, scope, endpoint)
-        lately = self._lately.get(key, prior)
         self.record(kind, scope, endpoint, value)
-        self.record(f"{kind}_by_family", family, endpoint, part * value, expected=part * lately)
-        self._lately[key] = lately + _LATELY * (value - lately)
+        around = self._around.setdefault((kind, scope, endpoint), deque(maxlen=2 * _BESIDE + 1))
+        around.append(_Outcome(family, value, part, self._monotonic()))
+        if len(around) < 2 * _BESIDE + 1:
+            return
+        own, judged = f"{kind}_by_family", around[_BESIDE]
+        half_life_s = KINDS[own].half_life_s
+        if around[-1].at - judged.at > half_life_s:
+            return
+        near = [0.5 ** (abs(each.at - judged.at) / half_life_s) for each in around]
+        usual = sum(weight * each.value for weight, each in zip(near, around, strict=True)) / sum(near)
+        self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * usual)
 
     def record_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in one outcome of no matter which endpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.policy.rule import Patterns, StrictModel
 from freerelay_core.policy.variables import Conditions
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.profile import RequestProfile, profile_request
+from freerelay_core.profile import NEEDS, RequestProfile, profile_request
 
 __all__ = ["Example", "ExampleTenant", "Expectation"]
 
@@ -73,8 +74,10 @@ class Example(StrictModel):
         if self.request is not None:
             return profile_request(self.request, hour_utc=self.hour, task=task, depth=depth)
         usual = RequestProfile(input_tokens=500, output_tokens=200).as_dict()
+        stated = {**usual, **(self.profile or {}), "hour_utc": self.hour}
         try:
-            return RequestProfile.from_dict({**usual, **(self.profile or {}), "hour_utc": self.hour})
+            _refuse_impossible(stated)
+            return RequestProfile.from_dict(stated)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UnprocessableRequest(f"the profile cannot be meant: {error}", param="profile") from None
 
@@ -86,3 +89,19 @@ class Example(StrictModel):
             schema_success=self.schema_success,
             weekday=self.weekday,
         )
+
+
+def _refuse_impossible(profile: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for tokens, needs or signs that no request has. The levels name theirs themselves."""
+    for name in ("input_tokens", "cached_tokens", "output_tokens"):
+        if type(profile[name]) is not int or profile[name] < 0:
+            raise ValueError(f"{name} must be a whole number from 0 on")
+    if type(profile["answers"]) is not int or profile["answers"] < 1:
+        raise ValueError("answers must be a whole number from 1 on")
+    for name in ("locked_down", "stream"):
+        if not isinstance(profile[name], bool):
+            raise ValueError(f"{name} must be true or false")  # noqa: TRY004  (a value in a file, as the rest)
+    if not isinstance(profile["needs"], list):
+        raise ValueError("needs must be a list")  # noqa: TRY004
+    if not set(profile["needs"]) <= set(NEEDS):
+        raise ValueError(f"needs may name {', '.join(NEEDS)}")

@@ -12,6 +12,7 @@ from freerelay_core.profile.axes import (
     ToolDependence,
     Topology,
 )
+from freerelay_core.profile.conversation import read_conversation
 from freerelay_core.profile.reading import profile_request
 from freerelay_core.profile.values import ProfileBatch, RequestProfile
 
@@ -29,4 +30,5 @@ __all__ = [
     "ToolDependence",
     "Topology",
     "profile_request",
+    "read_conversation",
 ]

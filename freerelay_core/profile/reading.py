@@ -102,6 +102,7 @@ def profile_request(
         input_tokens=input_tokens,
         cached_tokens=cached_tokens,
         output_tokens=_output_tokens(family, input_tokens, limit),
+        answers=_answers(body),
         needs=frozenset(needs),
         locked_down="confidential" in needs,
         stream=_streams(body),
@@ -255,6 +256,12 @@ def _streams(body: Mapping[str, Any]) -> bool:
     if streams is None or isinstance(streams, bool):
         return bool(streams)
     raise UnprocessableRequest("stream must be true or false.", param="stream")
+
+
+def _answers(body: Mapping[str, Any]) -> int:
+    """How many answers are asked for; what is no such number is for the provider to refuse."""
+    number = body.get("n")
+    return number if type(number) is int and number >= 1 else 1
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:

@@ -44,6 +44,9 @@ class RequestProfile(NamedTuple):
     cached_tokens: int = 0
     """Part of `input_tokens` expected in the provider's prompt cache."""
     output_tokens: int = 0
+    """Of one answer."""
+    answers: int = 1
+    """How many are asked for; each is written and paid for by itself, all at the same time."""
     needs: frozenset[str] = frozenset()
     locked_down: bool = False
     """The safety posture: content that should stay with endpoints cleared for confidential use."""
@@ -61,6 +64,7 @@ class RequestProfile(NamedTuple):
             "input_tokens": self.input_tokens,
             "cached_tokens": self.cached_tokens,
             "output_tokens": self.output_tokens,
+            "answers": self.answers,
             "needs": sorted(self.needs),
             "locked_down": self.locked_down,
             "stream": self.stream,
@@ -70,7 +74,7 @@ class RequestProfile(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RequestProfile:
-        """The profile that `as_dict` wrote, in this release or before the axes in `_ADDED` existed."""
+        """The profile that `as_dict` wrote, in this release or before what is in `_ADDED` existed."""
         known = {**_ADDED, **values}
         levels: dict[str, Any] = {name: level[known[name].upper()] for name, level in _LEVELS.items()}
         family, needs = TaskFamily(known["family"]), frozenset(known["needs"])
@@ -90,10 +94,10 @@ _LEVELS = {
 """Axes that are levels, by the name of their field."""
 
 _ADDED = {
-    name: getattr(RequestProfile(), name).label
-    for name in ("precision", "topology", "tool_dependence", "determinism", "economics")
+    name: RequestProfile().as_dict()[name]
+    for name in ("precision", "topology", "tool_dependence", "determinism", "economics", "answers")
 }
-"""Axes that older records lack, and what stands for them."""
+"""What older records lack, and what stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class ProfileBatch:
     input_tokens: npt.NDArray[np.float64]
     cached_tokens: npt.NDArray[np.float64]
     output_tokens: npt.NDArray[np.float64]
+    answers: npt.NDArray[np.float64]
     needs: npt.NDArray[np.bool_]
     locked_down: npt.NDArray[np.bool_]
     hour_utc: npt.NDArray[np.intp]
@@ -133,6 +138,7 @@ class ProfileBatch:
             input_tokens=int(self.input_tokens[row]),
             cached_tokens=int(self.cached_tokens[row]),
             output_tokens=int(self.output_tokens[row]),
+            answers=int(self.answers[row]),
             needs=frozenset(need for need, wanted in zip(NEEDS, self.needs[:, row], strict=True) if wanted),
             locked_down=bool(self.locked_down[row]),
             hour_utc=int(self.hour_utc[row]),
@@ -148,16 +154,19 @@ class ProfileBatch:
             [(_FAMILY_INDEX[p.family], p.hour_utc, *(getattr(p, name) for name in _LEVELS)) for p in profiles],
             dtype=np.intp,
         ).T
-        tokens = np.array([(p.input_tokens, p.cached_tokens, p.output_tokens) for p in profiles], dtype=np.float64).T
+        counts = np.array(
+            [(p.input_tokens, p.cached_tokens, p.output_tokens, p.answers) for p in profiles], dtype=np.float64
+        ).T
         flags = np.array([(p.locked_down, *(need in p.needs for need in NEEDS)) for p in profiles], dtype=np.bool_).T
         family, hour_utc, *levels = codes
-        input_tokens, cached_tokens, output_tokens = tokens
+        input_tokens, cached_tokens, output_tokens, answers = counts
         return cls(
             family=family,
             **dict(zip(_LEVELS, levels, strict=True)),
             input_tokens=input_tokens,
             cached_tokens=cached_tokens,
             output_tokens=output_tokens,
+            answers=answers,
             needs=flags[1:],
             locked_down=flags[0],
             hour_utc=hour_utc,

@@ -139,7 +139,11 @@ def _what_if_finding(what_if: WhatIf) -> str:
     share = moved / len(what_if.traffic) * 100
     if what_if.serves_nobody:
         return f"{moved:,} first choices change ({share:.1f} %): nobody would be served."
-    return f"{usd_figure(before)} USD become {usd_figure(after)} USD; {moved:,} first choices change ({share:.1f} %)."
+    unknown = f"; {what_if.unpriced:,} requests go to endpoints without a price" if what_if.unpriced else ""
+    return (
+        f"{usd_figure(before)} USD become {usd_figure(after)} USD{unknown}; "
+        f"{moved:,} first choices change ({share:.1f} %)."
+    )
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from freerelay_core.decision import Decision
 from freerelay_core.policy import EnforceMode
+from freerelay_core.profile import read_conversation
 
 __all__ = ["directed_body"]
 
@@ -34,9 +35,9 @@ def _in_form(body: Mapping[str, Any], mode: EnforceMode) -> dict[str, Any]:
             return {"response_format": {**asked, "json_schema": {**schema, "strict": True}}}
         return {}
     changes: dict[str, Any] = {} if kind == "json_object" else {"response_format": {"type": "json_object"}}
-    messages = body["messages"]
-    if "json" not in str(messages).lower():
-        changes["messages"] = _asking_for_json(messages)
+    said = read_conversation(body)  # its words alone: the letters may stand in a name, or in a picture's by chance
+    if "json" not in f"{said.repeated}\n{said.fresh}".lower():
+        changes["messages"] = _asking_for_json(body["messages"])
     return changes
 
 

@@ -127,4 +127,4 @@ def lost_usage(decision: Decision, attempt: Attempt) -> tuple[Usage, bool]:
     before = float(behaviour.first_token_median[e]) + profile.input_tokens / PREFILL_TOKENS_PER_S
     decoded = max(0.0, attempt.duration_s - before) * float(behaviour.speed_median[e])
     most = float(decision.evaluation.decoded_tokens[e])
-    return Usage(profile.input_tokens, round(min(decoded, most)), profile.cached_tokens), True
+    return Usage(profile.input_tokens, round(profile.answers * min(decoded, most)), profile.cached_tokens), True

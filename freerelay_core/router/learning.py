@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,16 +32,18 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
     if answering is None or answering.error is not None or execution.status != 200 or execution.error is not None:
         return
     decision, endpoint = execution.decision, answering.index
-    contract = decision.profile.contract
-    if contract is not OutputContract.TEXT and body.get("n") in (None, 1):
+    contract, single = decision.profile.contract, body.get("n") in (None, 1)
+    if contract is not OutputContract.TEXT and single:
         execution.schema_pass = keeps_contract(directed_body(body, decision).get("response_format"), _text(execution))
         if execution.schema_pass is not None:
             _learn_form(fleet, decision, endpoint, kept=execution.schema_pass)
     if execution.usage is not None:
-        _learn_tokens(fleet, decision, endpoint, execution.usage, tenant_id)
+        _learn_input(fleet, decision, endpoint, execution.usage, tenant_id)
+    if execution.usage is not None and single:  # several answers are counted together and written side by side
+        _learn_output(fleet, decision, endpoint, execution.usage)
         if answering.first_token_s is not None:
             _learn_times(fleet, decision, answering, answering.first_token_s, execution.usage)
-        elif body.get("n") in (None, 1):  # several answers are written side by side
+        else:
             _learn_duration(fleet, decision, answering, execution.usage)
 
 
@@ -58,7 +59,6 @@ def _learn_form(fleet: Fleet, decision: Decision, endpoint: int, *, kept: bool) 
         profile.family,
         endpoint,
         float(kept),
-        prior=math.exp(decision.evaluation.log_schema[endpoint]),
         part=catalogue_quality(decision.snapshot, endpoint, profile.family, profile.depth),
     )
 
@@ -69,7 +69,7 @@ def _text(execution: Execution) -> str:
     return execution.text or read_answer(execution.body).text
 
 
-def _learn_tokens(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, tenant_id: str) -> None:
+def _learn_input(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, tenant_id: str) -> None:
     profile, family = decision.profile, decision.profile.family.value
     if profile.input_tokens >= _LEAST_TOKENS and usage.input_tokens:
         ratio = _bounded(usage.input_tokens / profile.input_tokens)
@@ -77,6 +77,10 @@ def _learn_tokens(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage,
         fleet.learn_for_all("input_ratio", family, ratio)
     if usage.input_tokens >= CACHED_FROM_TOKENS:
         fleet.learn("cached_share", tenant_id, endpoint, usage.cached_tokens / usage.input_tokens)
+
+
+def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage) -> None:
+    profile, family = decision.profile, decision.profile.family.value
     thinks = decision.snapshot.learned.thinking_tokens[:, endpoint].any()
     if usage.reasoning_tokens is None and thinks:
         return  # the answer and its thinking cannot be told apart

@@ -15,7 +15,8 @@ __all__ = ["expected_tokens", "have_to_wait", "hear", "settle"]
 
 def expected_tokens(decision: Decision, endpoint: int) -> float:
     """Input, answer and thinking tokens that the request is expected to need at this endpoint."""
-    return decision.profile.input_tokens + float(decision.evaluation.decoded_tokens[endpoint])
+    profile = decision.profile
+    return profile.input_tokens + profile.answers * float(decision.evaluation.decoded_tokens[endpoint])
 
 
 def settle(fleet: Fleet, reservation: Reservation, usage: Usage | None) -> None:
@@ -35,7 +36,7 @@ def hear(
 
 def have_to_wait(fleet: Fleet, decision: Decision, endpoints: Iterable[int]) -> RateLimited | None:
     """The error for a request that none of these endpoints may take now; None where none of them has to wait."""
-    tokens = decision.evaluation.decoded_tokens + decision.profile.input_tokens
+    tokens = decision.evaluation.decoded_tokens * decision.profile.answers + decision.profile.input_tokens
     wait_s = fleet.retry_after_s(endpoints, tokens.tolist())
     if wait_s is None:
         return None

@@ -27,7 +27,7 @@ from freerelay_core.scoring.kernel import best, log_utility, order
 from freerelay_core.scoring.kinds import catalogue_quality
 from freerelay_core.scoring.limits import Expected, Limit, apply_limits
 from freerelay_core.scoring.reference import ABOUT_EQUAL
-from freerelay_core.scoring.sensitivity import Sensitivity, sensitivity
+from freerelay_core.scoring.sensitivity import Room, Sensitivity, sensitivity
 
 __all__ = [
     "ABOUT_EQUAL",
@@ -42,6 +42,7 @@ __all__ = [
     "Excluded",
     "Expected",
     "Limit",
+    "Room",
     "Sensitivity",
     "apply_limits",
     "best",

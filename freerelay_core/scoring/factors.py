@@ -58,7 +58,7 @@ class Evaluation:
     """Codes of `Excluded`."""
     cost_usd: Floats
     decoded_tokens: Floats
-    """Answer and thinking tokens."""
+    """Answer and thinking tokens, of one answer where several are asked for."""
 
     @cached_property
     def excluded_cells(self) -> npt.NDArray[np.intp]:
@@ -148,10 +148,11 @@ def _cost(snapshot: Snapshot, asked: Asked, decoded: Floats, cached_share: Float
         cached = _times(asked.cached_tokens, asked.kind.input_ratio)
     else:
         cached = input_tokens * cached_share
-    return snapshot.prices.cost(asked.kind.hour_utc, input_tokens - cached, cached, decoded)
+    written = decoded if asked.answers is None else np.multiply(decoded, asked.answers, order="F")
+    return snapshot.prices.cost(asked.kind.hour_utc, input_tokens - cached, cached, written)
 
 
-def _times(tokens: Figure, ratio: Floats | None) -> Figure:
+def _times(tokens: Figure, ratio: Figure | None) -> Figure:
     return tokens if ratio is None else np.multiply(tokens, ratio, order="F")
 
 
@@ -179,7 +180,7 @@ def _reference_cost(asked: Asked) -> Figure:
     """USD of the same request at reference prices."""
     input_usd, cached_usd, output_usd = asked.kind.reference_usd
     prompt = (asked.input_tokens - asked.cached_tokens) * input_usd + asked.cached_tokens * cached_usd
-    return asked.kind.usual_input * prompt + _reference_decoded(asked) * output_usd
+    return asked.kind.usual_input * prompt + _times(_reference_decoded(asked), asked.answers) * output_usd
 
 
 def _reference_decoded(asked: Asked) -> Figure:

@@ -103,6 +103,9 @@ class Asked(NamedTuple):
     input_tokens: Figure
     cached_tokens: Figure
     output_tokens: Figure
+    """Of one answer."""
+    answers: Figure | None
+    """How many are asked for; None where one is."""
 
 
 def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
@@ -113,6 +116,7 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
             input_tokens,
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
+            None if profiles.answers == 1 else float(profiles.answers),
         )
     family, depth, latency_class, contract, hour_utc = (
         _index(column)
@@ -132,6 +136,7 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
         profiles.input_tokens[:, None],
         np.minimum(profiles.cached_tokens, profiles.input_tokens)[:, None],
         profiles.output_tokens[:, None],
+        profiles.answers[:, None] if _any(profiles.answers != 1.0) else None,
     )
 
 
@@ -348,7 +353,8 @@ def unable(codes: Codes, snapshot: Snapshot, tables: Tables, asked: Asked) -> Co
 
 def over_quota(codes: Codes, snapshot: Snapshot, tables: Tables, asked: Asked) -> Codes:
     """The codes, and what no minute or day of an endpoint's quota can hold; it stands only where no other does."""
-    tokens = asked.input_tokens + asked.output_tokens
+    written = asked.output_tokens if asked.answers is None else asked.output_tokens * asked.answers
+    tokens = asked.input_tokens + written
     if not any_above(tokens, tables.smallest_quota):
         return codes
     nothing = np.zeros(codes.shape[-1], dtype=np.int8)

@@ -4,7 +4,8 @@ ln U = sum_k w[k] ln f[k] is linear in the exponents, so the gap between the win
 
     gap + change * (ln f_k[a] - ln f_k[b]) = 0
 
-Price, time and ability each act through one factor. Its shape is inverted at the value that closes the gap:
+Price, time and ability each act through one factor. A winner also loses where its price or time outgrows what a rule or
+a budget allows (`Room`). Else the factor's shape is inverted at the value that closes the gap:
 
     cost, latency    f = 1 / (1 + x)                       x  = 1 / f - 1, in proportion to the price or the time
     quality          f = 1 / (1 + exp(-(a - D) / s))       a' = a + s (logit f' - logit f)
@@ -12,6 +13,7 @@ Price, time and ability each act through one factor. Its shape is inverted at th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +23,9 @@ import numpy.typing as npt
 
 from freerelay_core.preference import FACTORS
 from freerelay_core.scoring.kernel import log_utility
-from freerelay_core.scoring.reference import ELO_PER_LOGIT
+from freerelay_core.scoring.reference import ELO_PER_LOGIT, TIE_GRID
 
-__all__ = ["ExponentTurn", "FigureTurn", "Sensitivity", "sensitivity"]
+__all__ = ["ExponentTurn", "FigureTurn", "Room", "Sensitivity", "sensitivity"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,10 +47,12 @@ class ExponentTurn:
         """What it means, without a full stop."""
         if self.turns_at is None:
             return f"No exponent of {self.factor} changes the winner"
-        if self.turns_at == self.exponent:
-            return f"If the exponent of {self.factor} moves at all, {self.winner} wins"
-        moves = "falls below" if self.turns_at < self.exponent else "rises above"
-        return f"If the exponent of {self.factor} {moves} {_figure(self.turns_at, self.exponent)}, {self.winner} wins"
+        falls, at = self.turns_at < self.exponent, _figure(self.turns_at, self.exponent)
+        if abs(self.turns_at - self.exponent) < TIE_GRID:
+            moves = f"{'falls' if falls else 'rises'} at all"
+        else:
+            moves = f"falls below {at}" if falls else f"rises above {at}"
+        return f"If the exponent of {self.factor} {moves}, {self.winner} wins"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -81,17 +85,17 @@ class FigureTurn:
     def sentences(self) -> list[str]:
         """What it means, without full stops."""
         price, time, elo = self.price_times, self.time_times, self.ability_elo
-        said = []
+        betters, said = self.winner == self.endpoint, []
         if price is not None:
-            said.append(f"If the price of {self.endpoint} {_moves(price)}, {self.winner} wins")
+            said.append(f"If the price of {self.endpoint} {_moves(price, betters=betters)}, {self.winner} wins")
         elif self.cost_usd is not None:
             cost = f"{_digits(self.cost_usd * 1000)} USD per 1,000 such requests"
             said.append(f"If {self.endpoint} were not free but cost {cost}, {self.winner} wins")
         if time is not None:
-            said.append(f"If the time that {self.endpoint} takes {_moves(time)}, {self.winner} wins")
+            said.append(f"If the time that {self.endpoint} takes {_moves(time, betters=betters)}, {self.winner} wins")
         if elo is not None:
             by = f"{_digits(abs(elo))} Elo" if elo else "any"
-            change = "more" if self.winner == self.endpoint else "less"
+            change = "more" if betters else "less"
             said.append(f"If {self.endpoint} were {by} {change} able, {self.winner} wins")
         return said or [f"No change of the price, the time or the ability of {self.endpoint} alone changes the winner"]
 
@@ -104,6 +108,16 @@ class FigureTurn:
             "time_times": self.time_times,
             "ability_elo": self.ability_elo,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How far the winner's figures may worsen before it is excluded."""
+
+    cost_usd: float = math.inf
+    """Most that the request may cost."""
+    time_times: float = math.inf
+    """Most that its time may be multiplied by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +144,16 @@ class Sensitivity:
 
 
 def sensitivity(
-    endpoints: Sequence[str], log_factors: Floats, exponents: Floats, reference_cost_usd: float
+    endpoints: Sequence[str],
+    log_factors: Floats,
+    exponents: Floats,
+    reference_cost_usd: float,
+    room: Room = Room(),
 ) -> Sensitivity | None:
     """What would change the winner of a ranking; None with fewer than two endpoints.
 
     `endpoints` are ranked, best first, `log_factors` has the shape (K, E) in that order, `exponents` (K,);
-    `reference_cost_usd` is the cost that halves the factor of cost.
+    `reference_cost_usd` is the cost that halves the factor of cost, `room` what the winner may grow to.
     """
     if len(endpoints) < 2:
         return None
@@ -146,12 +164,18 @@ def sensitivity(
     price, cost = _scaled(log_factors[_COST], close, exponents[_COST])
     time, _ = _scaled(log_factors[_LATENCY], close, exponents[_LATENCY])
     elo = _elo(log_factors[_QUALITY], close, exponents[_QUALITY])
+    usd = cost * reference_cost_usd
+    if room.cost_usd < np.inf and not usd[0] <= room.cost_usd:
+        own = float(np.expm1(-log_factors[_COST, 0]))
+        price[0] = room.cost_usd / (own * reference_cost_usd) if own > _ROUNDING else np.nan
+        usd[0] = room.cost_usd
+    time[0] = np.fmin(time[0], room.time_times)
     turns = [
         FigureTurn(
             endpoint=name,
             winner=endpoints[1] if place == 0 else name,
             price_times=_finite(price[place]),
-            cost_usd=_finite(cost[place] * reference_cost_usd),
+            cost_usd=_finite(usd[place]),
             time_times=_finite(time[place]),
             ability_elo=_finite(elo[place]),
         )
@@ -174,6 +198,8 @@ def _exponent_turn(
     """The challenger that the smallest change of this exponent puts first; arrays of shape (E - 1,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         turns_at = exponent - gaps / differences
+    # Of two that are level one way alone is the challenger's.
+    turns_at = np.where(turns_at == exponent, np.nextafter(exponent, exponent - np.sign(differences)), turns_at)
     # Below 0 a factor would be turned round, and at 0 exactly the two are only level.
     distance = np.where((differences != 0) & (turns_at > 0), np.abs(turns_at - exponent), np.inf)
     nearest = int(distance.argmin())
@@ -211,9 +237,9 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else np.format_float_positional(float(f"{value:.2g}"), trim="-")
 
 
-def _moves(times: float) -> str:
+def _moves(times: float, *, betters: bool) -> str:
     if times == 1:
-        return "moves at all"
+        return f"{'falls' if betters else 'rises'} at all"
     if times >= 2:
         return f"rises to {times:,.1f} times"
     share = abs(times - 1) * 100

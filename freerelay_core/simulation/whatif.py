@@ -94,6 +94,8 @@ class WhatIf:
     changed: PreferenceResult
     tenants: tuple[TenantEffect, ...]
     """Sorted by harm, the most harmed first."""
+    unpriced: int = 0
+    """Requests that the scenario sends to endpoints without a price. Their cost is not known and stands as 0."""
     dearer: tuple[str, ...] = ()
     """Endpoints whose price the scenario raises."""
 
@@ -157,7 +159,8 @@ class WhatIf:
         cost, low, high = self.interval("cost_usd")
         return {
             "baseline": before.as_dict(),
-            "scenario": after.as_dict() | {"cost_usd": self.total_usd(after), "traffic_times": self.times},
+            "scenario": after.as_dict()
+            | {"cost_usd": self.total_usd(after), "traffic_times": self.times, "unpriced": self.unpriced},
             "difference": {
                 "cost_usd": self.total_usd(after) - before.cost_usd,
                 "cost_usd_per_1000": {"mean": cost * 1000, "interval_90": [low * 1000, high * 1000]},
@@ -216,6 +219,7 @@ def what_if(
         baseline=baseline,
         changed=changed,
         tenants=tuple(sorted(effects, key=_harm)),
+        unpriced=int((~other.snapshot.prices.priced)[changed.winners[changed.winners >= 0]].sum()),
         dearer=_dearer(world.snapshot, other.snapshot),
     )
 

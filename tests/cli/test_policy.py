@@ -122,6 +122,22 @@ examples:
         (NIGHT % "{rules: [noon]}", "9: example 'at three': expect.rules.0: there is no rule 'noon'"),
         (NIGHT.replace("family: chat", "family: poetry") % "{}", "7: example 'at three': profile: the profile cannot"),
         (NIGHT.replace("profile: {family: chat}", "") % "{}", "6: example 'at three': state either request"),
+        *(
+            (
+                NIGHT.replace("family: chat", stated) % "{}",
+                f"7: example 'at three': profile: the profile cannot be meant: {why}",
+            )
+            for stated, why in (
+                ("input_tokens: -5", "input_tokens must be a whole number from 0 on"),
+                ("output_tokens: .nan", "output_tokens must be a whole number from 0 on"),
+                ("cached_tokens: many", "cached_tokens must be a whole number from 0 on"),
+                ("answers: 0", "answers must be a whole number from 1 on"),
+                ("needs: [toolz]", "needs may name tools, "),
+                ("needs: tools", "needs must be a list"),
+                ("locked_down: 3", "locked_down must be true or false"),
+                ("stream: 'yes'", "stream must be true or false"),
+            )
+        ),
     ],
 )
 def test_a_wrong_file_ends_with_status_2_naming_the_line(freerelay, rules, text, line):
@@ -129,3 +145,22 @@ def test_a_wrong_file_ends_with_status_2_naming_the_line(freerelay, rules, text,
     status, out, err = freerelay("policy", "test", path)
     assert (status, out) == (2, "")
     assert err.startswith(f"freerelay: {path}:{line}")
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ("model: nobody/x", "No endpoint is called 'nobody/x'"),
+        ("routing: {preference: cheapest}", "routing.preference must be one of"),
+        ("routing: {speed: high}", "routing has a field that is not known"),
+        ("routing: {task: poetry}", "task"),
+        ("model: 7", "model must be the name of a model"),
+    ],
+)
+def test_an_example_whose_request_cannot_be_meant_makes_a_wrong_file(freerelay, rules, request_, why):
+    body = f"request: {{messages: [{{role: user, content: Hi}}], {request_}}}"
+    path = rules(NIGHT.replace("profile: {family: chat}", body) % "{}")
+    status, out, err = freerelay("policy", "test", path)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"freerelay: {path}: example 'at three': request: ")
+    assert why in err

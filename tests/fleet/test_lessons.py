@@ -119,7 +119,7 @@ def test_answers_broken_in_one_family_lower_its_quality_and_those_broken_in_all_
         for turn in range(120):
             family = ("code", "chat")[turn % 2]
             value = kept[family] if kept[family] != 0.5 else float(turn % 4 < 2)
-            lessons.record_by_family("schema", "json", family, 0, value, prior=0.95, part=0.7)
+            lessons.record_by_family("schema", "json", family, 0, value, part=0.7)
     usual = {family: quality(snapshot, "a/x", family=family) for family in (TaskFamily.CODE, TaskFamily.CHAT)}
     told_apart, told_alike = taught(snapshot, apart), taught(snapshot, alike)
     assert quality(told_apart, "a/x", family=TaskFamily.CODE) < 0.8 * usual[TaskFamily.CODE]
@@ -301,7 +301,7 @@ def by_family(lessons, snapshot):
 
 def answered(lessons, family, *outcomes):
     for ok in outcomes:
-        lessons.record_by_family("success", "", family.value, 0, ok, prior=0.97)
+        lessons.record_by_family("success", "", family.value, 0, ok)
 
 
 def test_a_family_that_fails_where_others_are_answered_is_set_apart_and_they_are_not_blamed():
@@ -336,12 +336,40 @@ def test_an_outage_shows_in_every_family_at_once_and_afterwards_none_is_set_apar
     assert [again[family] for family in families] == pytest.approx([overall] * len(families), abs=0.02)
 
 
-def test_an_endpoint_asked_for_one_family_alone_is_judged_once():
+@pytest.mark.parametrize(
+    "seen", [[0.0], [0.0] * 5, [0.0] * 30, [1.0] * 100 + [0.0] * 5, [1.0, 0.0, 1.0] * 100], ids=len
+)
+def test_an_endpoint_asked_for_one_family_alone_is_judged_once(seen):
     snapshot = builders.snapshot(*TWO)
     lessons = Lessons(snapshot)
-    answered(lessons, TaskFamily.CODE, *[1.0, 0.0, 1.0] * 100)
+    answered(lessons, TaskFamily.CODE, *seen)
     overall = lessons.success(snapshot.success)[0]
     assert by_family(lessons, snapshot)[TaskFamily.CODE] == pytest.approx(overall, abs=0.02)
+
+
+@pytest.mark.parametrize("broken", [1, 5, 40])
+def test_answers_broken_in_the_only_family_asked_for_lower_the_schema_factor_and_no_quality(broken):
+    snapshot = builders.snapshot(*TWO)
+    lessons = Lessons(snapshot)
+    for _ in range(broken):
+        lessons.record_by_family("schema", "json", "code", 0, 0.0, part=0.7)
+    asked = {"family": TaskFamily.CODE, "contract": OutputContract.JSON}
+    before, after = (
+        decide(s, builders.request(**asked), decision_id="d") for s in (snapshot, taught(snapshot, lessons))
+    )
+    (old,), (new,) = ([row for row in d.ranking if row.endpoint == "a/x"] for d in (before, after))
+    assert new.factors["schema"][0] < old.factors["schema"][0]
+    assert new.quality == pytest.approx(old.quality, abs=0.005)
+
+
+def test_failures_of_an_hour_ago_set_no_family_apart_once_another_one_is_answered():
+    seconds, snapshot = [0.0], builders.snapshot(*TWO)
+    lessons = Lessons(snapshot, lambda: seconds[0])
+    answered(lessons, TaskFamily.CODE, *[0.0] * 10)
+    seconds[0] += 3600
+    answered(lessons, TaskFamily.CHAT, *[1.0] * 20)
+    overall, success = lessons.success(snapshot.success)[0], by_family(lessons, snapshot)
+    assert [success[family] for family in TaskFamily] == pytest.approx([overall] * len(success), abs=0.02)
 
 
 def test_what_sets_a_family_apart_fades_by_half_in_ten_minutes():

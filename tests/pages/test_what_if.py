@@ -209,6 +209,17 @@ def test_where_nobody_is_served_it_does_not_praise_what_that_saves():
     assert "nobody would be served" in report_of_what_if(result, made_at=NOON).finding
 
 
+def test_requests_whose_cost_nobody_knows_are_counted():
+    trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,200,50\n"
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=DEFAULT_PREFERENCE)
+    world = World(snapshot(endpoint("a/x"), endpoint("b/unpriced", usd=None, ability=1600.0)), NO_POLICY)
+    careless = read_scenario({"name": "s", "changes": [{"exponents": {"values": {"cost": 0}}}]})
+    result = what_if(traffic, world, careless)
+    assert "2\u00a0requests go to endpoints without a price: that cost is left out." in sentence(result)
+    assert "2 requests go to endpoints without a price" in report_of_what_if(result, made_at=NOON).finding
+    assert "without a price" not in sentence(rehearsed())
+
+
 def test_a_tenant_without_a_request_is_named_as_it_may_be_a_slip():
     wish = {"preference": {"value": "cost-optimized", "tenant": "ghost@example.org"}}
     assert "No request is of ghost@example.org" in sentence(rehearsed(wish))

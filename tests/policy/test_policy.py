@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import builders
 import numpy as np
@@ -23,8 +24,20 @@ from freerelay_core.policy import (
     matching,
     read_policy,
 )
+from freerelay_core.policy.condition import FUNCTIONS
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.profile import Depth, LatencyClass, OutputContract, ProfileBatch, TaskFamily
+from freerelay_core.profile import (
+    Depth,
+    Determinism,
+    Economics,
+    LatencyClass,
+    OutputContract,
+    Precision,
+    ProfileBatch,
+    TaskFamily,
+    ToolDependence,
+    Topology,
+)
 from freerelay_core.scoring import evaluate
 
 IDS = ("groq/llama", "openai/gpt", "openai/gpt@high")
@@ -440,16 +453,19 @@ def test_a_batch_tells_requests_apart_by_every_variable_of_its_own(rules):
     profiles = [
         builders.request(
             family=family, depth=depth, latency_class=latency_class, contract=contract, hour_utc=hour,
-            input_tokens=tokens, output_tokens=tokens // 2, needs=frozenset(needs),
+            input_tokens=tokens, output_tokens=tokens // 2, needs=frozenset(needs), locked_down="confidential" in needs,
+            precision=Precision(number), topology=Topology(number), tool_dependence=ToolDependence(number),
+            determinism=Determinism(number), economics=Economics(number),
         )
-        for family, depth, latency_class, contract, hour, tokens, needs in [
+        for number, (family, depth, latency_class, contract, hour, tokens, needs) in enumerate([
             (TaskFamily.CODE, Depth.HARD, LatencyClass.BATCH, OutputContract.JSON, 3, 10, {"tools"}),
             (TaskFamily.CHAT, Depth.EASY, LatencyClass.REALTIME, OutputContract.TEXT, 12, 900, {"vision"}),
             (TaskFamily.RAG, Depth.EXPERT, LatencyClass.STANDARD, OutputContract.STRICT, 23, 5000, {"confidential"}),
-        ]
+        ])
     ]  # fmt: skip
     for name in VARIABLES:
         seen = {VARIABLES[name].value(Facts(profile)) for profile in profiles}
+        assert (len(seen) > 1) is (VARIABLES[name].column is not None), f"{name}: the requests must differ in it"
         text = [{"name": "r", "when": f"{name} == {json.dumps(max(seen))}", "exclude": ["groq/*"]}]
         policy = read_policy({"rules": text}, IDS, source="test")
         directives, index = batch_directives(policy, ProfileBatch.of(profiles))
@@ -477,3 +493,8 @@ def test_a_comprehension_named_inside_a_text_is_no_comprehension(rules):
 
 def test_no_file_means_no_rules():
     assert len(load_policy(None, IDS)) == 0
+
+
+def test_the_documentation_names_every_variable_and_every_function():
+    documented = (Path(__file__).parents[2] / "docs/policy.md").read_text("utf-8")
+    assert [name for name in (*VARIABLES, *FUNCTIONS) if f"`{name}`" not in documented] == []

@@ -211,3 +211,9 @@ def test_tools_nested_without_end_are_refused():
 
 def test_a_megabyte_is_read_and_counted():
     assert 150_000 < profile_request(body("four words of text. " * 50_000)).input_tokens < 350_000
+
+
+@pytest.mark.parametrize(("n", "answers"), [(None, 1), (1, 1), (3, 3), (0, 1), (2.5, 1), (True, 1), ("4", 1)])
+def test_several_answers_are_counted_and_what_is_no_number_is_left_to_the_provider(n, answers):
+    body = {"messages": [{"role": "user", "content": "Hi"}], "n": n}
+    assert profile_request(body).answers == answers

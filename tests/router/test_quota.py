@@ -16,6 +16,7 @@ from freerelay_core.policy import NO_POLICY
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire
 from freerelay_core.router import Router, have_to_wait
+from freerelay_core.router.quota import expected_tokens
 from freerelay_core.snapshot import QUOTA_GONE, catalogue_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -151,3 +152,9 @@ async def test_a_request_that_no_minute_can_hold_is_left_out_with_a_reason_of_it
         execution = await rig.run()
     assert execution.endpoint == "second/m"
     assert [(each.endpoint, each.reason) for each in execution.decision.excluded] == [("first/m", "over_token_limit")]
+
+
+def test_each_of_several_answers_is_expected_to_need_its_tokens():
+    snapshot = builders.snapshot(builders.endpoint(thinking_tokens=100))
+    one, three = (decide(snapshot, builders.request(answers=answers), decision_id="d") for answers in (1, 3))
+    assert expected_tokens(three, 0) - 500 == pytest.approx(3 * (expected_tokens(one, 0) - 500))

@@ -36,6 +36,7 @@ from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider
 from freerelay_core.router import Router, attempts, decision_record
+from freerelay_core.router.directed import directed_body
 from freerelay_core.snapshot import catalogue_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -49,13 +50,18 @@ def upstream():
         yield server
 
 
+_ABLE = builders.endpoint().capabilities
+
+
 class Rig:
     """A router over the endpoints first/m, second/m, third/m, fourth/m, ranked in that order by price."""
 
     def __init__(self, upstream, wire, real, urls):
         names = ("first", "second", "third", "fourth")
         endpoints = [
-            builders.endpoint(f"{name}/m", usd=(cost, cost, cost), upstream_model=name)
+            builders.endpoint(
+                f"{name}/m", usd=(cost, cost, cost), upstream_model=name, capabilities=frozenset({*_ABLE, "choices"})
+            )
             for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
         ]
         same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
@@ -522,6 +528,19 @@ async def test_enforced_json_is_asked_for_upstream_in_words_too(rig, upstream):
     assert rig.body["messages"][1:] == BODY["messages"], "the client's own body was changed"
 
 
+async def test_json_in_a_name_or_a_picture_is_no_word_of_the_conversation(rig, upstream):
+    ruled(rig, enforce_mode="json")
+    named = {"role": "user", "name": "json_bot", "content": "Hello"}
+    drawn = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAjSoNAA"}}
+    picture = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, drawn]}
+    for message in (named, picture):
+        decision = rig.begin(messages=[message]).decision
+        assert directed_body({"messages": [message]}, decision)["messages"] == [
+            {"role": "system", "content": "Answer with one JSON object."},
+            message,
+        ]
+
+
 async def test_a_client_that_asks_for_json_itself_gets_nothing_added(rig, upstream):
     ruled(rig, enforce_mode="json")
     asked = {"messages": [{"role": "user", "content": "As JSON please"}], "response_format": {"type": "json_object"}}
@@ -593,7 +612,7 @@ async def test_what_fails_in_one_family_is_not_held_against_the_others(rig, upst
 
 async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint(rig, upstream):
     form, before = {"type": "json_object"}, {}
-    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 10:
+    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 20:
         key = messages is CODE
         before.setdefault(key, rig.begin(only="first/m", messages=messages).decision.row(0).quality)
         upstream.plan("first", saying(text))
@@ -607,11 +626,26 @@ async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint
     assert after[False] >= before[False]
 
 
-async def test_several_answers_side_by_side_teach_no_times(rig):
-    before = rig.fleet.snapshot().behaviour.speed_median
-    execution, _ = await rig.run(n=2)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+async def test_several_answers_side_by_side_teach_no_times_and_no_lengths(rig, upstream, stream, several):
+    usage = {"prompt_tokens": 24, "completion_tokens": 50}
+    end = [delta(finish_reason="stop"), {"choices": [], "usage": usage}]
+    upstream.plan("first", broken_stream(*end, cut=False) if stream else saying("The quick brown fox", **usage))
+    before = rig.fleet.snapshot()
+    execution, _ = await rig.run(stream=stream, only="first/m", n=2 if several else 1)
+    assert execution.usage.output_tokens == 50
     rig.router.learn(execution, rig.body, tenant_id="t")
-    assert rig.fleet.snapshot().behaviour.speed_median.tolist() == before.tolist()
+    after = rig.fleet.snapshot()
+    moved = [
+        not np.array_equal(getattr(old, name), getattr(new, name))
+        for old, new, name in (
+            (before.behaviour, after.behaviour, "first_token_median"),
+            (before.learned, after.learned, "output_ratio"),
+            (before.learned, after.learned, "usual_output_ratio"),
+        )
+    ]
+    assert moved == [not several] * 3
 
 
 # -- what only failing endpoints can serve

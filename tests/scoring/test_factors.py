@@ -10,8 +10,9 @@ import pytest
 
 from freerelay_core.decision import decide
 from freerelay_core.errors import NobodyAble
+from freerelay_core.preference import FACTORS
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, TaskFamily
-from freerelay_core.scoring import reference
+from freerelay_core.scoring import evaluate, reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN
 
 
@@ -241,3 +242,26 @@ def test_an_endpoint_beside_the_named_one_was_not_requested():
     both = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y"))
     decision = decide(both, builders.request(), decision_id="d", only="a/x")
     assert [(e.endpoint, e.reason) for e in decision.excluded] == [("b/y", "not_requested")]
+
+
+def test_several_answers_are_paid_for_each_and_waited_for_once():
+    thinking = builders.endpoint("a/thinks", usd=(1.0, 0.1, 4.0), thinking_tokens=1000)
+    snapshot = builders.snapshot(thinking, builders.endpoint("b/y", usd=(2.0, 0.2, 1.0)))
+    one, four = (
+        evaluate(snapshot, builders.request(depth=Depth.HARD, input_tokens=500, answers=answers)) for answers in (1, 4)
+    )
+    prompt = 500 * np.array([1.0, 2.0]) / 1e6
+    assert four.cost_usd - prompt == pytest.approx(4 * (one.cost_usd - prompt))
+    assert four.decoded_tokens.tolist() == one.decoded_tokens.tolist()
+    assert four.of_one[FACTORS.index("latency")].tolist() == one.of_one[FACTORS.index("latency")].tolist()
+    at_reference = builders.snapshot(builders.endpoint(usd=(1.75, 0.175, 8.75)))
+    assert np.exp(evaluate(at_reference, builders.request(answers=4)).of_one[FACTORS.index("cost")]) == pytest.approx(
+        0.5
+    )
+
+
+def test_several_answers_count_against_a_quota_of_a_minute():
+    snapshot = replace(builders.snapshot(builders.endpoint()), max_request_tokens=np.array([1000.0]))
+    assert decide(snapshot, builders.request(answers=2), decision_id="d").order == (0,)
+    (excluded,) = decide(snapshot, builders.request(answers=3), decision_id="d").excluded
+    assert excluded.reason == "over_token_limit"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import decide
+from freerelay_core.policy import read_policy
 from freerelay_core.preference import EXPONENTS, FACTORS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass
-from freerelay_core.scoring import Sensitivity, reference_cost_usd
+from freerelay_core.scoring import Budget, Sensitivity, reference_cost_usd, sensitivity
 from freerelay_core.scoring.sensitivity import ExponentTurn, FigureTurn
 
 A_LITTLE = 1e-3
@@ -134,6 +135,50 @@ def _around(value, present):
     return present + (value - present) * (1 + A_LITTLE), present + (value - present) * (1 - A_LITTLE)
 
 
+room = st.floats(1.01, 3.0)
+
+
+@given(builders.endpoints(2, 4), builders.profiles, preferences, room, room)
+def test_a_winner_loses_where_it_outgrows_what_a_rule_or_a_budget_allows(endpoints, profile, preference, usd, seconds):
+    profile = profile._replace(input_tokens=0, cached_tokens=0)  # all of the time is the endpoint's own
+    snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
+    free = decided(snapshot, profile, exponents)
+    assume(lead(free, *free.endpoints[:2]) > 1e-4)
+    first = free.row(0)
+    assume(first.cost_usd > 1e-9)
+    limits = {"max_latency_s": first.latency_p95_s * seconds, "max_cost_usd": first.cost_usd * usd * 1.5}
+    policy = read_policy({"rules": [{"name": "limits", **limits}]}, snapshot.endpoint_ids, source="test")
+    budget = Budget(first.cost_usd * usd, 1.0, np.ones(len(snapshot), dtype=np.bool_))
+
+    def limited(changed):
+        return decide(changed, profile, decision_id="d", exponents=exponents, policy=policy, budget=budget)
+
+    decision = limited(snapshot)
+    assert decision.endpoints[0] == first.endpoint
+    assume(len(decision.endpoints) > 1)
+    turn, index = decision.sensitivity.winner, snapshot.endpoint_ids.index(first.endpoint)
+    assert 1 < turn.price_times <= usd * (1 + 1e-9)
+    assert turn.cost_usd == pytest.approx(first.cost_usd * turn.price_times)
+    assert 1 < turn.time_times <= seconds * (1 + 1e-9)
+    for times, changed in (
+        (turn.price_times, lambda times: priced(snapshot, index, times)),
+        (turn.time_times, lambda times: timed(snapshot, index, times, decision)),
+    ):
+        beyond, short = (limited(changed(each)) for each in _around(times, 1.0))
+        assert beyond.endpoints[0] == decision.endpoints[1] or abs(lead(beyond, *decision.endpoints[:2])) < CLEAR
+        assert short.endpoints[0] == first.endpoint or abs(lead(short, *decision.endpoints[:2])) < CLEAR
+
+
+def test_a_limit_that_nothing_met_is_in_no_winner_s_way():
+    endpoints = [builders.endpoint("a/x"), builders.endpoint("b/y", usd=(2, 2, 8))]
+    snapshot, profile = builders.snapshot(*endpoints), builders.request()
+    rules = {"rules": [{"name": "dropped", "max_cost_usd": 1e-9, "max_latency_s": 1e-9}]}
+    policy = read_policy(rules, snapshot.endpoint_ids, source="test")
+    dropped = decide(snapshot, profile, decision_id="d", policy=policy)
+    assert len(dropped.dropped) == 2
+    assert dropped.sensitivity == decide(snapshot, profile, decision_id="d").sensitivity
+
+
 @given(builders.endpoints(2, 4), builders.profiles, preferences)
 def test_where_no_price_or_ability_of_its_own_is_said_to_help_the_best_one_does_not(endpoints, profile, preference):
     snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
@@ -214,7 +259,8 @@ def test_the_sentences_name_the_change_and_who_wins():
         (0.618, "If the exponent of cost falls below 0.62, b wins"),
         (1.5, "If the exponent of cost rises above 1.50, b wins"),
         (1.0004, "If the exponent of cost rises above 1.000400, b wins"),
-        (1.0, "If the exponent of cost moves at all, b wins"),
+        (np.nextafter(1.0, 2.0), "If the exponent of cost rises at all, b wins"),
+        (np.nextafter(1.0, 0.0), "If the exponent of cost falls at all, b wins"),
         (None, "No exponent of cost changes the winner"),
     ],
 )
@@ -231,7 +277,7 @@ def test_an_exponent_in_words(turns_at, said):
         ({"price_times": 1.994}, "If the price of a rises by 99 %, b wins"),
         ({"price_times": 2.0}, "If the price of a rises to 2.0 times, b wins"),
         ({"price_times": 1234.56}, "If the price of a rises to 1,234.6 times, b wins"),
-        ({"price_times": 1.0}, "If the price of a moves at all, b wins"),
+        ({"price_times": 1.0}, "If the price of a rises at all, b wins"),
         ({"cost_usd": 0.0000123}, "If a were not free but cost 0.012 USD per 1,000 such requests, b wins"),
         ({"cost_usd": 1.5}, "If a were not free but cost 1,500 USD per 1,000 such requests, b wins"),
         ({"time_times": 1.2}, "If the time that a takes rises by 20 %, b wins"),
@@ -248,6 +294,23 @@ def test_a_figure_in_words(figures, said):
 def test_what_a_challenger_must_gain_in_words():
     for elo, said in ((0.5, "If b were 0.5 Elo more able, b wins"), (0.0, "If b were any more able, b wins")):
         assert FigureTurn("b", "b", None, None, None, elo).sentences() == [said]
+    assert FigureTurn("b", "b", 1.0, None, 0.9, None).sentences() == [
+        "If the price of b falls at all, b wins",
+        "If the time that b takes falls by 10 %, b wins",
+    ]
+
+
+@pytest.mark.parametrize("dear_is_able", [True, False])
+def test_of_two_that_are_level_the_way_is_said_in_which_an_exponent_must_move(dear_is_able):
+    logs = np.zeros((len(FACTORS), 2))
+    cost, quality = FACTORS.index("cost"), FACTORS.index("quality")
+    logs[cost], logs[quality] = (-0.5, -0.25), (-0.25, -0.5)
+    if not dear_is_able:
+        logs = logs[:, ::-1].copy()
+    said = sensitivity(["a", "b"], logs, np.ones(len(FACTORS)), 1.0)
+    turns = {turn.factor: turn for turn in said.exponents}
+    for factor, rises in (("cost", dear_is_able), ("quality", not dear_is_able)):
+        assert turns[factor].sentence() == f"If the exponent of {factor} {'rises' if rises else 'falls'} at all, b wins"
 
 
 def test_where_every_exponent_can_turn_the_winner_none_is_said_not_to():
@@ -262,5 +325,5 @@ def test_among_twins_any_change_of_a_figure_decides_and_no_exponent_does():
     assert all(turn.turns_at is None for turn in said.exponents)
     assert said.winner.price_times == said.winner.time_times == 1
     assert said.winner.ability_elo == 0
-    assert "If the price of a/twin moves at all, b/twin wins" in said.winner.sentences()
+    assert "If the price of a/twin rises at all, b/twin wins" in said.winner.sentences()
     assert np.isfinite(said.challengers[0].price_times)

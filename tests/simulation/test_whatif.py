@@ -83,7 +83,10 @@ def test_where_cost_does_not_count_an_endpoint_without_a_price_is_chosen_as_it_w
         )
         assert result.changed.endpoint_ids[result.changed.winners[row]] == live.endpoints[0]
     unpriced = result.changed.endpoint_ids.index("d/unpriced")
-    assert set(np.flatnonzero(result.changed.winners == unpriced) % 3) == {1}
+    sent = np.flatnonzero(result.changed.winners == unpriced)
+    assert set(sent % 3) == {1}
+    assert result.unpriced == result.as_dict()["scenario"]["unpriced"] == len(sent), "their cost is unknown, not 0"
+    assert what_if(traffic, world, scenario()).unpriced == 0
 
 
 def test_nothing_changed_is_no_difference():
