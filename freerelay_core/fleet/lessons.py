@@ -48,8 +48,8 @@ ALL_ENDPOINTS = "*"
 _MOST_TENANTS = 10_000
 _FADED = 0.05
 """What stands for fewer outcomes moves an expected success by less than a quarter of a percent."""
-_BESIDE = 10
-"""How many outcomes of an endpoint before one, and how many after it, say what it did around then. A mean of those
+_AROUND = 21
+"""How many outcomes of an endpoint, the judged one in their middle, say what it did around then. A mean of those
 before alone would blame the beginning of an outage on whoever was asked for, on top of what it says of the endpoint."""
 _TELLING = (0.01, 0.99)
 """Between what shares a difference tells one family from another: more is not known of a few hundred outcomes."""
@@ -97,6 +97,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 """What is learned. Prior weights and half-lives are assumed, but for the weight of quality's prior (public outcomes of
 nine models)."""
+
+
+_BY_FAMILY = {kind: f"{kind}_by_family" for kind in ("success", "schema")}
 
 
 class CachedShare(NamedTuple):
@@ -178,6 +181,33 @@ class _Outcome(NamedTuple):
     at: float
 
 
+class _Around:
+    """The last outcomes of an endpoint: the one in the middle is judged beside the others."""
+
+    __slots__ = ("_outcomes", "_total")
+
+    def __init__(self) -> None:
+        self._outcomes: deque[_Outcome] = deque()
+        self._total = 0.0
+
+    def add(self, outcome: _Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._total += outcome.value
+        if len(self._outcomes) > _AROUND:
+            self._total -= self._outcomes.popleft().value
+
+    def judged(self, within_s: float) -> _Outcome | None:
+        """The outcome in the middle; None while there are too few, or where they are too far apart to tell."""
+        outcomes = self._outcomes
+        if len(outcomes) < _AROUND or outcomes[-1].at - outcomes[0].at > within_s:
+            return None
+        return outcomes[_AROUND // 2]
+
+    @property
+    def mean(self) -> float:
+        return self._total / len(self._outcomes)
+
+
 class Lessons:
     """What the endpoints of a snapshot have taught; for one event loop. The last column is over all endpoints.
 
@@ -197,7 +227,7 @@ class Lessons:
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
         self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
-        self._around: dict[tuple[str, str, int], deque[_Outcome]] = {}
+        self._around: dict[tuple[str, str, int], _Around] = {}
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
@@ -222,17 +252,13 @@ class Lessons:
         `part` is the share of the outcome by which the family is judged.
         """
         self.record(kind, scope, endpoint, value)
-        around = self._around.setdefault((kind, scope, endpoint), deque(maxlen=2 * _BESIDE + 1))
-        around.append(_Outcome(family, value, part, self._monotonic()))
-        if len(around) < 2 * _BESIDE + 1:
-            return
-        own, judged = f"{kind}_by_family", around[_BESIDE]
-        half_life_s = KINDS[own].half_life_s
-        if around[-1].at - judged.at > half_life_s:
-            return
-        near = [0.5 ** (abs(each.at - judged.at) / half_life_s) for each in around]
-        usual = sum(weight * each.value for weight, each in zip(near, around, strict=True)) / sum(near)
-        self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * usual)
+        around = self._around.get((kind, scope, endpoint))
+        if around is None:
+            around = self._around[kind, scope, endpoint] = _Around()
+        around.add(_Outcome(family, value, part, self._monotonic()))
+        own, judged = _BY_FAMILY[kind], around.judged(KINDS[_BY_FAMILY[kind]].half_life_s)
+        if judged is not None:
+            self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * around.mean)
 
     def record_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in one outcome of no matter which endpoint."""
