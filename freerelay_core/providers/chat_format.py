@@ -77,19 +77,24 @@ class EventReader:
         self._keeps_usage = keeps_usage
         self._kept_back = False  # the event that was read last is not for the client
         self.has_content = False
-        """Something that a user would see, or the end, has come."""
-        self.finished = False
-        """A finish reason has come: nothing of the answer is missing."""
+        """Something that a user would see, or a finish reason, has come."""
         self.done = False
         """`[DONE]` has come."""
         self.error: str | None = None
         """What kind of error has come in place of an answer."""
         self.malformed = False
         self.usage: Usage | None = None
+        self._open: set[int] = set()  # choices that have begun and have no finish reason yet
+        self._finished: set[int] = set()
         self._rest = b""
         self._text = bytearray()  # single words would take ten times as much memory
         self.text_length = 0
         """Characters of the answer so far, all choices together."""
+
+    @property
+    def finished(self) -> bool:
+        """Every choice that has begun has its finish reason: nothing of the answer is missing."""
+        return bool(self._finished) and not self._open
 
     @property
     def ended(self) -> bool:
@@ -102,14 +107,17 @@ class EventReader:
         return self._text.decode()
 
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes as they arrive; returns the events that are complete now, without one that is an error."""
+        """Take in bytes as they arrive; returns the events that are complete now.
+
+        What must not reach the client is left out: an error, and a `[DONE]` that comes too early.
+        """
         buffer = self._rest + data
         passed: list[bytes] = []
         begin = read = 0  # what is passed on next begins there, and has been read up to there
         for end in (_END_OF_ANY if b"\r" in buffer else _END).finditer(buffer):
             self._kept_back = False
             self._read(buffer[read : end.start()])
-            if self.malformed or self.error is not None:
+            if self.malformed or self.error is not None or (self.done and not self.finished):
                 break
             if self._kept_back:
                 passed.append(buffer[begin:read])
@@ -131,7 +139,7 @@ class EventReader:
         if not payload:
             return  # a comment, or a field of no interest
         if payload == b"[DONE]":
-            self.done = self.has_content = True
+            self.done = True
             return
         try:
             chunk = orjson.loads(payload)
@@ -170,8 +178,14 @@ class EventReader:
                 self.has_content = True
             elif not self.has_content:
                 self.has_content = any(value for name, value in delta.items() if name != "role")
-        if choice.get("finish_reason") is not None:
-            self.finished = self.has_content = True
+        place = choice.get("index")
+        index = place if isinstance(place, int) else 0
+        if choice.get("finish_reason"):  # some send an empty one until the end
+            self.has_content = True
+            self._finished.add(index)
+            self._open.discard(index)
+        elif index not in self._finished:
+            self._open.add(index)
 
 
 def _usage(usage: object) -> Usage | None:

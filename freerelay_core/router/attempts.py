@@ -270,6 +270,8 @@ class Router:
         if reader.error is not None or reader.malformed:
             wrong = "no stream of events" if reader.malformed else "an error in spite of status 200"
             raise self._failed(attempt, wrong)
+        if reader.done and not reader.finished:
+            raise self._failed(attempt, "the stream ended before the answer was complete")
         return reader.has_content
 
     async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:

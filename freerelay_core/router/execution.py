@@ -227,7 +227,7 @@ def _failure(reader: EventReader) -> Interrupted | None:
         return Interrupted(f"The provider reported an error ({reader.error}) amid its answer.", code="upstream_error")
     if reader.malformed:
         return Interrupted("The provider sent something that is not an event.", code="upstream_malformed")
-    if reader.done or reader.finished:
+    if reader.finished:
         return None
     return Interrupted("The provider ended the stream before the answer was complete.")
 

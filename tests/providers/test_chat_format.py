@@ -119,7 +119,49 @@ def test_what_is_no_chunk_is_noticed_and_kept_from_the_client(bad):
 
 def test_nothing_after_done_is_handed_on():
     reader = EventReader()
-    assert reader.feed(event(b"[DONE]") + event(delta("more"))) == event(b"[DONE]")
+    end = event(delta(finish_reason="stop")) + event(b"[DONE]")
+    assert reader.feed(end + event(delta("more"))) == end
+
+
+def of_choice(index, **choice):
+    return delta() | {"choices": [{"index": index, "delta": {"content": "a"}, "finish_reason": None, **choice}]}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [delta("word")],
+        [of_choice(0), of_choice(1), of_choice(0, finish_reason="stop")],
+        [of_choice(0, finish_reason="")],
+    ],
+    ids=["nothing", "a word", "one of two choices", "an empty reason"],
+)
+def test_a_done_that_comes_before_a_finish_reason_is_kept_from_the_client(chunks):
+    reader = EventReader()
+    before = b"".join(event(chunk) for chunk in chunks)
+    assert reader.feed(before + event(b"[DONE]")) == before
+    assert (reader.done, reader.ended, reader.finished) == (True, True, False)
+
+
+def test_several_choices_are_finished_when_each_has_its_reason_whatever_follows():
+    reader = EventReader()
+    for index in (0, 1):
+        reader.feed(event(of_choice(index)))
+        assert not reader.finished
+    reader.feed(event(of_choice(1, finish_reason="length")))
+    assert not reader.finished
+    reader.feed(event(of_choice(0, finish_reason="stop")))
+    assert reader.finished
+    reader.feed(event(of_choice(0, delta={})))  # as those that report on their filters afterwards
+    assert reader.finished
+
+
+@pytest.mark.parametrize("index", [None, "0", [], {}])
+def test_a_choice_without_a_sound_index_is_the_first(index):
+    reader = EventReader()
+    reader.feed(event(of_choice(index)) + event(of_choice(0, finish_reason="stop")))
+    assert reader.finished
 
 
 def test_an_event_without_end_is_given_up():

@@ -41,6 +41,7 @@ from freerelay_core.snapshot import catalogue_snapshot
 pytestmark = pytest.mark.anyio
 
 BODY = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Hello"}]}
+DONE = b"data: [DONE]\n\n"
 
 
 @pytest.fixture
@@ -193,6 +194,20 @@ async def test_a_stream_that_ends_before_it_began_is_a_failure(rig, upstream):
     execution, sent = await rig.run(stream=True)
     assert execution.endpoint == "second/m"
     assert len([event for event in said(sent) if event["choices"][0]["delta"].get("role")]) == 1
+
+
+@pytest.mark.parametrize("words", [(), WORDS[:2]], ids=["nothing", "two words"])
+async def test_a_done_without_finish_reason_is_no_answer(rig, upstream, words):
+    async def done_too_early(request):
+        await request.head(200, "text/event-stream", transfer_encoding="chunked")
+        await request.chunk(b"".join(b"data: %s\n\n" % json.dumps(delta(word)).encode() for word in words) + DONE)
+        request.writer.write(b"0\r\n\r\n")
+
+    upstream.plan("first", done_too_early)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert text(sent) == "".join(WORDS)
+    assert sent.count(DONE) == 1
 
 
 async def test_an_unreachable_provider_is_passed_over(upstream):
@@ -352,6 +367,7 @@ async def test_a_refusal_in_another_shape_is_put_into_openai_s(rig, upstream):
         (broken_stream(b"data: {not json\n\n"), "upstream_malformed"),
         (broken_stream({"error": {"message": "overloaded"}}, cut=False), "upstream_error"),
         (broken_stream(b'data: {"choices": [{"ind'), "upstream_disconnected"),
+        (broken_stream(DONE), "upstream_disconnected"),
     ],
 )
 async def test_a_stream_that_breaks_off_ends_in_an_error_event_and_nobody_else_is_asked(rig, upstream, plan, code):
