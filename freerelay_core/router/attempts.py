@@ -281,8 +281,8 @@ class Router:
         self._fleet.settle(attempt.reservation, 0.0)
         if status == 429:
             attempt.rate_limited = True
-            attempt.retry_after_s = retry_after_s(answer.headers, self._clock.now())
-            self._fleet.record(attempt.index, ok=False, rate_limited=True, retry_after_s=attempt.retry_after_s)
+            stated_s = retry_after_s(answer.headers, self._clock.now())
+            attempt.retry_after_s = self._fleet.cool_down(attempt.index, stated_s)
         if not 400 <= status < 500 or status in _TRANSIENT or status in _OPERATORS_FAULT:
             if status in _OPERATORS_FAULT:
                 log.warning(
@@ -332,10 +332,10 @@ def _verdict(execution: Execution, *, spared: bool) -> FreeRelayError:
     if spared:
         tried += "; too much fails at the moment to ask another provider"
     if all(attempt.rate_limited for attempt in attempts):
-        waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
+        waits = [attempt.retry_after_s for attempt in attempts]
         if (other := have_to_wait(execution.fleet, execution.decision, others)) and other.retry_after_s is not None:
             waits.append(other.retry_after_s)
-        return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits, default=5.0))
+        return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits))
     if all(attempt.timed_out for attempt in attempts):
         return UpstreamTimedOut(f"No provider answered in time ({tried}).")
     return UpstreamFailed(f"Every attempt failed ({tried}).")

@@ -45,7 +45,8 @@ class Attempt:
     first_token_s: float | None = None
     duration_s: float = 0.0
     rate_limited: bool = False
-    retry_after_s: float | None = None
+    retry_after_s: float = 0.0
+    """How long its provider is left alone from then on, where it was rate limited."""
     spent_limit: str | None = None
     """The limits of which, as the provider says, nothing is left."""
     reservation: Reservation = UNCOUNTED

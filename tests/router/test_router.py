@@ -316,7 +316,21 @@ async def test_when_all_are_rate_limited_the_smallest_wait_is_told(rig, upstream
     for model, wait in (("first", "9"), ("second", "4"), ("third", "7")):
         upstream.plan(model, status(429, retry_after=wait))
     execution, _ = await rig.run()
-    assert (execution.error.status, execution.error.retry_after_s) == (429, 4.0)
+    assert (execution.error.status, execution.error.retry_after_s) == (429, pytest.approx(4.0))
+
+
+@pytest.mark.parametrize(("stated", "wait_s"), [("60", 5.0), ("999999999", 5.0), ("3", 3.0)])
+async def test_a_provider_that_states_no_wait_has_the_usual_one(rig, upstream, stated, wait_s):
+    for model, headers in (("first", {"retry_after": stated}), ("second", {}), ("third", {"retry_after": "soon"})):
+        upstream.plan(model, status(429, **headers))
+    execution, _ = await rig.run()
+    assert (execution.error.status, execution.error.retry_after_s) == (429, pytest.approx(wait_s))
+
+
+async def test_no_client_is_told_to_wait_for_longer_than_the_router_does(rig, upstream):
+    upstream.plan("first", status(429, retry_after="999999999"))
+    execution, _ = await rig.run(only="first/m")
+    assert execution.error.retry_after_s == pytest.approx(3600.0)
 
 
 async def test_after_five_failures_a_provider_is_asked_no_more(rig, upstream):
