@@ -47,7 +47,14 @@ def read_answer(body: bytes) -> ChatAnswer:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         return ChatAnswer(error="the answer has no choices")
+    if not all(map(_is_choice, choices)):
+        return ChatAnswer(error="the answer has a choice without a message")
     return ChatAnswer(usage=_usage(answer.get("usage")), text=_text(choices, "message"))
+
+
+def _is_choice(choice: object) -> bool:
+    """Whether it says something, or why it says nothing: all may have gone into thinking."""
+    return isinstance(choice, dict) and (isinstance(choice.get("message"), dict) or bool(choice.get("finish_reason")))
 
 
 def error_kind(error: object) -> str:

@@ -186,6 +186,9 @@ def test_a_whole_answer_gives_its_usage_and_one_without_gives_its_text():
         (b"[]", "not a JSON object"),
         (b"{}", "no choices"),
         (b'{"choices": []}', "no choices"),
+        (b'{"choices": [null]}', "a choice without a message"),
+        (b'{"choices": [{"message": {"content": "a"}}, "b"]}', "a choice without a message"),
+        (b'{"choices": [{"index": 0, "message": "a"}]}', "a choice without a message"),
         (b'{"error": {"message": "broken"}}', "in spite of status 200"),
         (b'{"error": "broken"}', "in spite of status 200"),
     ],
@@ -194,3 +197,7 @@ def test_a_body_that_is_no_answer_says_why_in_our_words(body, reason):
     error = read_answer(body).error
     assert reason in error
     assert "broken" not in error
+
+
+def test_a_choice_may_have_ended_before_its_first_word():
+    assert read_answer(b'{"choices": [{"index": 0, "finish_reason": "length"}]}').error is None
