@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from freerelay_core.errors import FreeRelayError, HeadersTooLarge, RequestTimedOut
+from freerelay_core.api.answers import new_request_id
+from freerelay_core.errors import FreeRelayError, HeadersTooLarge, InvalidRequest, RequestTimedOut
 
 __all__ = ["Connection"]
 
@@ -116,6 +117,10 @@ class Connection(HttpToolsProtocol):
         """Whether a request has come that is not answered, or the connection is a WebSocket's or closed by now."""
         return not (self.cycle is None or self.cycle.response_complete) or self not in self.connections
 
+    def _reading_body(self) -> bool:
+        """Whether the only request that is not answered is still on its way, and nothing was said to it."""
+        return not self.pipeline and self.cycle.more_body and not self.cycle.response_started
+
     def _end_slow_head(self) -> None:
         if self._head_bytes is None:  # a browser's connection in reserve must not find an answer to its first request
             self._close()
@@ -123,15 +128,24 @@ class Connection(HttpToolsProtocol):
             self._refuse(RequestTimedOut(f"The head of the request was not complete within {HEAD_LIMIT_S:g} seconds."))
 
     def _refuse(self, error: FreeRelayError) -> None:
-        """Answer, and close; in the middle of another answer close alone."""
-        if self._answering():
+        """Answer, and close; where another answer is due or under way close alone."""
+        if self._answering() and not self._reading_body():
             self._close()
         else:
             body = orjson.dumps(error.as_openai())
-            head = f"{HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            head = f"HTTP/1.1 {error.status} {head}content-length: {len(body)}\r\n\r\n"
-            self.transport.write(head.encode() + body)
+            lines = [
+                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+                "content-type: application/json",
+                f"x-request-id: {new_request_id()}",
+                f"content-length: {len(body)}",
+                "connection: close",
+            ]
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
             self._close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP. uvicorn answers in plain text, even where an answer to another request is due."""
+        self._refuse(InvalidRequest(msg, code="malformed_http"))
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from api_server import BODY
 from serving import eventually
-from upstreams import delta, opened, saying
+from upstreams import Hanging, delta, opened, saying
 
 from freerelay_core.api import border, connection
 
@@ -87,12 +87,44 @@ def test_a_head_without_end_is_answered_with_431_and_the_connection_ends(to, mor
     to.sendall(head[: connection.MAX_HEAD_BYTES + 1])
     top, _, body = rest_of(to).partition(b"\r\n\r\n")
     assert top.startswith(b"HTTP/1.1 431 ")
+    assert b"\r\nx-request-id: req_" in top
     assert json.loads(body)["error"]["code"] == "headers_too_large"
 
 
 @pytest.mark.parametrize("data", [HEALTHZ[:-2] + b"x-a: y\r\n" * 100, b"\r\n" * 500], ids=["headers", "empty lines"])
 def test_what_drips_in_gives_a_head_no_more_time(to, data):
     drip_until_ended(to, data)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"GET /v1/\xc3\xa9 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /v1/router/decide HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /session HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nxx\r\nzz\r\n",
+    ],
+    ids=["no HTTP", "no ASCII", "two lengths", "no chunk"],
+)
+def test_what_is_no_http_is_answered_in_the_shape_of_every_error(to, raw):
+    to.sendall(raw)
+    top, _, body = rest_of(to).partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\ncontent-type: application/json\r\n" in top
+    assert b"\r\nx-request-id: req_" in top
+    assert b"\r\nconnection: close" in top
+    assert json.loads(body)["error"]["code"] == "malformed_http"
+
+
+def test_what_is_no_http_is_no_answer_to_the_request_before_it(calm, upstream, to):
+    plan = Hanging()
+    upstream.plan("first", plan)
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body)
+    assert plan.began.wait(10)
+    to.sendall(b"no HTTP at all\r\n\r\n")
+    assert rest_of(to) == b""
+    assert plan.left.wait(10)
 
 
 def test_a_connection_on_which_nothing_is_said_ends_without_a_word(to):
