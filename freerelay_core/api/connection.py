@@ -8,10 +8,12 @@ file of the process, of which there are some thousands. It also keeps a head of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from freerelay_core.api.answers import new_request_id
@@ -68,6 +70,43 @@ class _Gathered:
             self.plain.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
+class _BodyParser:
+    """The parser of one body whose head was read by another one. What follows the body is not listened to."""
+
+    __slots__ = ("_connection", "_ended", "_parser")
+
+    def __init__(self, connection: Connection, framing: Sequence[tuple[bytes, bytes]]) -> None:
+        """`framing` are the headers that say where the body ends."""
+        self._connection = connection
+        self._ended = False
+        self._parser = HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % each for each in framing))
+
+    def feed_data(self, data: bytes) -> None:
+        """Read on. Raises `HttpParserError`."""
+        try:
+            if not self._ended:
+                self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            if not self._ended:
+                raise
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def on_body(self, data: bytes) -> None:
+        if not self._ended:
+            self._connection.on_body(data)
+
+    def on_message_complete(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._connection.on_message_complete()
+
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
 class Connection(HttpToolsProtocol):
     """Ends itself where no head of a request is complete in time, or where nothing is read of an answer."""
 
@@ -93,7 +132,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Give a head its time as long as it is not complete. Most come whole, and cost no timer."""
         counts = self._head_bytes is not None or self.cycle is None  # else it may begin with the end of a body
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._read(data)
         if self._answering():
             self._forget_head()
         elif self._head_timer is None:
@@ -102,6 +142,34 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadersTooLarge("The head of the request is too large."))
+
+    def _read(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                else:
+                    self._ignore_upgrade()
+                    data = data[upgrade.args[0] :]
+                    continue
+            except HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self._refuse(InvalidRequest("The request is not HTTP.", code="malformed_http"))
+            return
+
+    def _ignore_upgrade(self) -> None:
+        """Go on with a request that asks for a protocol which is not spoken here.
+
+        llhttp takes its body for what the new protocol says, and uvicorn for the next request: clients (Java's asks for
+        HTTP/2) would lose their body, and who writes a request into it would have that one answered as well.
+        """
+        framing = [header for header in self.headers if header[0] in _FRAMING]
+        if framing:
+            self.cycle.more_body = True
+            self.cycle.keep_alive = False
+            self.parser = _BodyParser(self, framing)  # type: ignore[assignment]  # it has what a body needs
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -142,10 +210,6 @@ class Connection(HttpToolsProtocol):
             ]
             self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
             self._close()
-
-    def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP. uvicorn answers in plain text, even where an answer to another request is due."""
-        self._refuse(InvalidRequest(msg, code="malformed_http"))
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

@@ -178,3 +178,53 @@ def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(calm, upstream, t
         part = to.recv(1 << 20)
         assert part
         got += len(part)
+
+
+H2C = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAARAAAAAAAIAAAAA")
+"""What Java's HttpClient asks of every server without TLS; the server may go on as if it had not."""
+
+
+def asking_for_h2c(server, body, *, chunked):
+    framing = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
+    lines = [f"POST {CHAT} HTTP/1.1", "host: x", f"authorization: Bearer {server.key}", framing, *H2C]
+    data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    return "\r\n".join([*lines, "", ""]).encode(), data
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_the_body_of_a_request_that_asks_for_another_protocol_is_its_body(calm, upstream, to, chunked, pieces):
+    body = json.dumps(BODY | {"seed": 7}).encode()
+    head, data = asking_for_h2c(calm, body, chunked=chunked)
+    if pieces == 1:
+        to.sendall(head + data)
+    else:
+        to.sendall(head)
+        for start in range(pieces):
+            time.sleep(0.02)
+            to.sendall(data[len(data) * start // pieces : len(data) * (start + 1) // pieces])
+    answer = rest_of(to)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer
+    assert [received.body["seed"] for received in upstream.received] == [7]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_body_that_looks_like_a_request_is_none(calm, to, apart):
+    head, data = asking_for_h2c(calm, HEALTHZ, chunked=False)
+    if apart:
+        to.sendall(head)
+        time.sleep(0.05)
+        to.sendall(data + HEALTHZ)
+    else:
+        to.sendall(head + data + HEALTHZ)
+    answer = rest_of(to)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_what_follows_a_request_without_body_that_asks_for_another_protocol_is_answered_too(to):
+    asks = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + "\r\n".join([*H2C, "", ""]).encode()
+    to.sendall(asks * 3 + HEALTHZ)
+    assert rest_of(to).count(b"HTTP/1.1 200 ") == 4
