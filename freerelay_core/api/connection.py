@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from freerelay_core.api.answers import new_request_id
 from freerelay_core.errors import FreeRelayError, HeadersTooLarge, InvalidRequest, RequestTimedOut
@@ -115,6 +115,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes: int | None = None  # of a head that has begun and is not complete
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None  # whose answer is under way; `cycle` may be one behind it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Give the first request its time."""
@@ -122,10 +123,18 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._end_slow_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Nothing is waited for any more. uvicorn tells it to the last request alone, which may not have begun."""
         self._forget_head()
         self._forget_unread()
         super().connection_lost(exc)
+        answered = self._answered
+        if answered is not None and not answered.response_complete:
+            answered.disconnected = True
+            answered.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     # -- the head of a request
 

@@ -228,3 +228,13 @@ def test_what_follows_a_request_without_body_that_asks_for_another_protocol_is_a
     asks = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + "\r\n".join([*H2C, "", ""]).encode()
     to.sendall(asks * 3 + HEALTHZ)
     assert rest_of(to).count(b"HTTP/1.1 200 ") == 4
+
+
+def test_a_client_that_leaves_ends_the_work_on_its_first_request_even_where_others_wait_behind_it(calm, upstream, to):
+    plan = Hanging()
+    upstream.plan("first", plan)
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body + HEALTHZ + HEALTHZ)
+    assert plan.began.wait(10)
+    to.close()
+    assert plan.left.wait(10)
