@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import orjson
@@ -49,6 +50,8 @@ FIRST_BYTE_FACTOR = 3.0
 `FIRST_BYTE_LIMIT_S`: models that think may need minutes. Of an answer in one piece many providers send nothing, headers
 included, before all of it is there, so its limit is that of the longest answer which the request allows: one that is
 merely longer than expected must not be cut, nor paid for twice."""
+LAST_WORDS_S = 1.0
+"""How long the body of a failure may take, whose status says enough; the next provider is asked then at the latest."""
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -276,8 +279,7 @@ class Router:
 
     async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:
         """An answer of another status than success: a failure, or something to tell the client."""
-        status, body = answer.status, await answer.body()
-        message = _error_of(body)
+        status = answer.status
         self._fleet.settle(attempt.reservation, 0.0)
         if status == 429:
             attempt.rate_limited = True
@@ -289,14 +291,25 @@ class Router:
                     "%s answers %d: check the vendor key, the account and the model name", attempt.endpoint, status
                 )
             spent = f", no {attempt.spent_limit} left" if status == 429 and attempt.spent_limit else ""
-            raise self._failed(attempt, f"status {status}{spent}", counts=status not in _NO_VERDICT)
+            failure = self._failed(attempt, f"status {status}{spent}", counts=status not in _NO_VERDICT)
+            await _let_end(answer)
+            raise failure
+        body = await answer.body()
         attempt.error = f"status {status}"
-        return Answer(status, body if message is not None else orjson.dumps(_refusal(attempt.endpoint, status)))
+        passed_on = body if _error_of(body) is not None else orjson.dumps(_refusal(attempt.endpoint, status))
+        return Answer(status, passed_on)
 
     def _failed(self, attempt: Attempt, reason: str, *, counts: bool = True) -> AttemptFailed:
         if counts:
             self._fleet.record(attempt.index, ok=False, family=attempt.family)
         return AttemptFailed(reason)
+
+
+async def _let_end(answer: UpstreamAnswer) -> None:
+    """Give an answer that nobody reads a moment to its end, so that its connection can be kept."""
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            await answer.body()
 
 
 def _longest_answer(body: Mapping[str, Any], endpoint: Endpoint) -> int:

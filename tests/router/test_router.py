@@ -217,6 +217,28 @@ async def test_an_unreachable_provider_is_passed_over(upstream):
     assert execution.attempts[0].error == "no connection"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("code", "cools_down"), [(500, False), (404, False), (429, True)])
+@pytest.mark.parametrize("then", ["silence", "end"])
+async def test_of_a_failure_the_status_is_enough(rig, upstream, monkeypatch, stream, code, cools_down, then):
+    monkeypatch.setattr(attempts, "LAST_WORDS_S", 0.05)
+
+    async def half_an_error(request):
+        await request.head(code, "application/json", content_length="1000", retry_after="9")
+        await request.chunk(b'{"error": ')
+        if then == "silence":
+            await request.gone()
+        request.writer.close()
+
+    upstream.plan("first", half_an_error)
+    execution, _ = await rig.run(stream=stream)
+    assert execution.endpoint == "second/m"
+    assert execution.attempts[0].error == f"status {code}"
+    first = next(health for health in rig.fleet.health() if health.endpoint == "first/m")
+    assert (first.cooling_s > 5.0) is cools_down
+    assert (first.breaker.failures == 0) is cools_down
+
+
 async def test_silence_is_a_failure_when_the_limit_is_reached(rig, upstream, monkeypatch):
     monkeypatch.setattr(attempts, "FIRST_BYTE_LIMIT_S", 0.1)
     monkeypatch.setattr(attempts, "FIRST_BYTE_FACTOR", 0.0)
