@@ -12,6 +12,8 @@ __all__ = ["ChatAnswer", "EventReader", "Usage", "error_kind", "error_message", 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 320 * 1024
 """About so much is kept of the text of a stream, whatever a provider may send: more than is checked of an answer."""
+MAX_TOKENS = 10**9
+"""More than any request has; what is beyond is no count."""
 _END = re.compile(rb"\n\n")
 _END_OF_ANY = re.compile(rb"\r?\n\r?\n")
 
@@ -198,19 +200,23 @@ class EventReader:
 def _usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
-    input_tokens, output_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
+    input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if input_tokens is None or output_tokens is None:
         return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    details = usage.get("completion_tokens_details")
-    thinking = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+    thinking = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
     return Usage(
         input_tokens,
         output_tokens,
-        min(cached, input_tokens) if isinstance(cached, int) else 0,
-        min(thinking, output_tokens) if isinstance(thinking, int) else None,
+        min(cached, input_tokens),
+        None if thinking is None else min(thinking, output_tokens),
     )
+
+
+def _count(counts: object, name: str) -> int | None:
+    """The count of tokens of this name, where one is stated that can be."""
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if type(count) is int and 0 <= count <= MAX_TOKENS else None  # true is an int, too
 
 
 def _text(choices: list[Any], part: str) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from upstreams import WORDS, completion, delta
+from upstreams import USAGE, WORDS, completion, delta
 
 from freerelay_core.providers import EventReader, Usage, read_answer
 
@@ -201,3 +201,22 @@ def test_a_body_that_is_no_answer_says_why_in_our_words(body, reason):
 
 def test_a_choice_may_have_ended_before_its_first_word():
     assert read_answer(b'{"choices": [{"index": 0, "finish_reason": "length"}]}').error is None
+
+
+NO_COUNT = [True, -1, 1.5, "3", None, [], 2**63, 10**9 + 1]
+
+
+@pytest.mark.parametrize("value", NO_COUNT)
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_usage_that_cannot_be_is_none(name, value):
+    assert read_answer(json.dumps(completion(usage=USAGE | {name: value})).encode()).usage is None
+    reader = EventReader()
+    reader.feed(event(delta("word", usage=USAGE | {name: value})))
+    assert reader.usage is None
+
+
+@pytest.mark.parametrize("value", NO_COUNT)
+def test_details_of_usage_that_cannot_be_are_not_stated(value):
+    cached, thinking = {"cached_tokens": value}, {"reasoning_tokens": value}
+    usage = USAGE | {"prompt_tokens_details": cached, "completion_tokens_details": thinking}
+    assert read_answer(json.dumps(completion(usage=usage)).encode()).usage == Usage(24, 4, 0)
