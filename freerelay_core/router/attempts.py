@@ -86,9 +86,9 @@ class Router:
         self._retries = RetryBudget(clock)
         self._clients = {name: real if name in real_providers else simulated for name in catalogue.providers}
 
-    def begin(self, decision: Decision, *, stream: bool) -> Execution:
+    def begin(self, decision: Decision, *, stream: bool, request_id: str = "") -> Execution:
         """The execution of a decision, before anything is tried."""
-        return Execution(decision, self._fleet, self._clock, streaming=stream)
+        return Execution(decision, self._fleet, self._clock, streaming=stream, request_id=request_id)
 
     def learn(self, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
         """Let the fleet learn from an execution that has ended."""

@@ -107,6 +107,8 @@ class Execution:
     fleet: Fleet
     clock: Clock
     streaming: bool
+    request_id: str = ""
+    """Told in the event that ends a broken stream: OpenAI's clients show no headers with its error."""
     shows_usage: bool = False
     """Whether the client asked to see what a stream has used."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -174,7 +176,7 @@ class Execution:
                 await write(_DONE)
             return
         self.interrupt(failure.status, failure.code)
-        await write(error_event(failure))
+        await write(error_event(failure, self.request_id))
 
     async def _pass_on(self, stream: Stream, write: Callable[[bytes], Awaitable[None]]) -> None:
         async for chunk in stream.chunks:
@@ -233,6 +235,8 @@ def _failure(reader: EventReader) -> Interrupted | None:
     return Interrupted("The provider ended the stream before the answer was complete.")
 
 
-def error_event(error: FreeRelayError) -> bytes:
+def error_event(error: FreeRelayError, request_id: str) -> bytes:
     """The event that ends a stream which cannot go on; OpenAI clients raise `APIError` for it."""
-    return b"data: " + orjson.dumps(error.as_openai()) + b"\n\n"
+    shape = error.as_openai()
+    shape["error"]["request_id"] = request_id
+    return b"data: " + orjson.dumps(shape) + b"\n\n"

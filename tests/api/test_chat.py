@@ -97,11 +97,13 @@ def test_a_stream_that_breaks_off_raises_in_the_sdk_after_what_came(calm, upstre
     upstream.plan("first", broken_stream())
     got = []
     with pytest.raises(openai.APIError) as error:  # noqa: PT012 - the stream is read to its end
-        for chunk in calm.openai().chat.completions.create(**BODY, stream=True):
+        stream = calm.openai().chat.completions.create(**BODY, stream=True)
+        for chunk in stream:
             got.append(chunk.choices[0].delta.content or "")
             upstream.read_on.set()
     assert "".join(got) == "".join(WORDS[:2])
     assert error.value.body["code"] == "upstream_disconnected"
+    assert error.value.body["request_id"] == stream.response.headers["x-request-id"]
     assert upstream.models() == ["first"]
 
 
