@@ -167,7 +167,10 @@ class Execution:
             failure = _failure(stream.reader)
         except UpstreamError as error:
             code = "upstream_idle_timeout" if error.kind == "timeout" else "upstream_disconnected"
-            failure = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
+            broken_off = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
+            # Of several choices one may have ended before the next one began.
+            one = "choices" not in self.decision.profile.needs
+            failure = None if one and stream.reader.finished else broken_off
         finally:
             self._settle(stream, attempt)
         self.fleet.record(attempt.index, ok=failure is None, family=attempt.family)

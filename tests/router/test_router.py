@@ -427,11 +427,27 @@ async def test_a_stream_that_falls_silent_ends_in_an_error_event(rig, upstream, 
     assert said(sent)[-1]["error"]["code"] == "upstream_idle_timeout"
 
 
-async def test_a_complete_stream_without_done_is_complete_and_gets_it(rig, upstream):
-    upstream.plan("first", broken_stream(delta(finish_reason="stop"), cut=False))
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_complete_stream_without_done_is_complete_and_gets_it(rig, upstream, cut):
+    upstream.plan("first", broken_stream(delta(finish_reason="stop"), cut=cut))
     execution, sent = await rig.run(stream=True)
     assert sent.endswith(b"data: [DONE]\n\n")
     assert execution.status == 200
+
+
+async def test_a_complete_stream_that_falls_silent_is_complete(rig, upstream, monkeypatch):
+    monkeypatch.setattr("freerelay_core.providers.openai_wire.IDLE_LIMIT_S", 0.1)
+
+    async def silent_after_the_end(request):
+        await opened(request)
+        await request.event(delta("word"))
+        await request.event(delta(finish_reason="stop"))
+        await request.gone()
+
+    upstream.plan("first", silent_after_the_end)
+    execution, sent = await rig.run(stream=True)
+    assert (execution.status, text(sent)) == (200, "word")
+    assert sent.endswith(DONE)
 
 
 async def test_a_client_that_stops_reading_ends_the_work_upstream(rig, upstream):
