@@ -50,6 +50,8 @@ FIRST_BYTE_FACTOR = 3.0
 `FIRST_BYTE_LIMIT_S`: models that think may need minutes. Of an answer in one piece many providers send nothing, headers
 included, before all of it is there, so its limit is that of the longest answer which the request allows: one that is
 merely longer than expected must not be cut, nor paid for twice."""
+MAX_OPENING_BYTES = 1024 * 1024
+"""Of a stream before its first content, which is kept: roles, comments that say somebody is at work."""
 LAST_WORDS_S = 1.0
 """How long the body of a failure may take, whose status says enough; the next provider is asked then at the latest."""
 
@@ -275,6 +277,8 @@ class Router:
             raise self._failed(attempt, wrong)
         if reader.done and not reader.finished:
             raise self._failed(attempt, "the stream ended before the answer was complete")
+        if len(stream.opening) > MAX_OPENING_BYTES and not reader.has_content:
+            raise self._failed(attempt, f"more than {MAX_OPENING_BYTES} bytes before its first content")
         return reader.has_content
 
     async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:

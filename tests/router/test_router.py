@@ -288,6 +288,22 @@ async def test_a_stream_of_comments_without_content_is_a_failure_when_the_limit_
     assert execution.endpoint == "second/m"
 
 
+async def test_what_comes_before_the_first_content_is_not_kept_without_end(rig, upstream, monkeypatch):
+    monkeypatch.setattr(attempts, "MAX_OPENING_BYTES", 10_000)
+
+    async def comments_without_end(request):
+        await request.head(200, "text/event-stream", transfer_encoding="chunked")
+        for _ in range(10_000):  # more than any buffer on the way holds
+            await request.chunk(b": " + b"x" * 10_000 + b"\n\n")
+        await request.event(delta("late"))
+
+    upstream.plan("first", comments_without_end)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert "before its first content" in execution.attempts[0].error
+    assert text(sent) == "".join(WORDS)
+
+
 async def test_without_retry_budget_the_client_gets_the_first_failure(rig, upstream, monkeypatch):
     monkeypatch.setattr("freerelay_core.router.retries.RETRIES_A_SECOND", 0.0)
     rig.router._retries._left = 0.0
