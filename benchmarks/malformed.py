@@ -285,7 +285,7 @@ class _Sender:
             return
         if not keeps:
             self._close()
-        self._judge(case, status, body, shaped=True)
+        self._judge(case, status, body)
 
     async def _send_raw(self, case: _Case) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -296,13 +296,13 @@ class _Sender:
             answer = await reader.read()
             if answer.startswith(b"HTTP/"):
                 status, body = int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
-        self._judge(case, status, body, shaped=b"Invalid HTTP request" not in body)
+        self._judge(case, status, body)
 
-    def _judge(self, case: _Case, status: int, body: bytes, *, shaped: bool) -> None:
+    def _judge(self, case: _Case, status: int, body: bytes) -> None:
         self._findings.statuses[status] += 1
         if status >= 500 and status != 503:
             self._findings.faults.append(f"{status}: {case.path} {case.name}: {case.body[:200]!r} {body[:200]!r}")
-        if status >= 400 and shaped and not _has_error_shape(body):
+        if status >= 400 and not _has_error_shape(body):
             self._findings.faults.append(f"shape: {status} {case.path} {case.name}: {body[:200]!r}")
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,16 @@ from freerelay_core.errors import (
     UnsoundFraming,
 )
 
-__all__ = ["JSON", "Headers", "error_headers", "rate_headers", "send_answer", "send_error"]
+__all__ = ["JSON", "Headers", "error_headers", "new_request_id", "rate_headers", "send_answer", "send_error"]
 
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+
+
+def new_request_id() -> str:
+    """What a client can name when it asks about an answer; no secret."""
+    return f"req_{random.getrandbits(96):024x}"
 
 
 async def send_answer(send: Send, status: int, headers: Headers, body: bytes) -> None:

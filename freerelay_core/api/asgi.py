@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from starlette.types import Message, Receive, Scope, Send
 
 from freerelay_core.api.access import count_rejected, log_access
-from freerelay_core.api.answers import send_error
+from freerelay_core.api.answers import new_request_id, send_error
 from freerelay_core.api.border import ClientLeft, require_sound_head
 from freerelay_core.api.chat import answer_chat
 from freerelay_core.api.lifespan import is_draining, lifespan, present_drain
@@ -55,7 +54,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    trail = follow(f"req_{random.getrandbits(96):024x}")
+    trail = follow(new_request_id())
     marked = _Marked(send, trail.request_id)
     try:
         require_sound_head(scope["headers"])

@@ -105,7 +105,7 @@ class _Call:
     async def run(self, body: dict[str, Any], watch: Watch, *, streaming: bool) -> None:
         """Carry the decision out, answer, and record it, however it ends."""
         router = self._application.router
-        execution = router.begin(self._decision, stream=streaming)
+        execution = router.begin(self._decision, stream=streaming, request_id=self._trail.request_id)
         self._application.tally.begin()
         try:
             self._application.require_endpoint(self._decision)
@@ -165,7 +165,7 @@ class _Call:
             error = shutting_down()
             execution.interrupt(error.status, SHUTDOWN)
             if self._open:
-                await self._send({"type": "http.response.body", "body": error_event(error)})
+                await self._send({"type": "http.response.body", "body": error_event(error, execution.request_id)})
             else:
                 await send_error(self._send, error, self._headers(execution))
 

@@ -8,13 +8,16 @@ file of the process, of which there are some thousands. It also keeps a head of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from freerelay_core.errors import FreeRelayError, HeadersTooLarge, RequestTimedOut
+from freerelay_core.api.answers import new_request_id
+from freerelay_core.errors import FreeRelayError, HeadersTooLarge, InvalidRequest, RequestTimedOut
 
 __all__ = ["Connection"]
 
@@ -67,6 +70,43 @@ class _Gathered:
             self.plain.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
+class _BodyParser:
+    """The parser of one body whose head was read by another one. What follows the body is not listened to."""
+
+    __slots__ = ("_connection", "_ended", "_parser")
+
+    def __init__(self, connection: Connection, framing: Sequence[tuple[bytes, bytes]]) -> None:
+        """`framing` are the headers that say where the body ends."""
+        self._connection = connection
+        self._ended = False
+        self._parser = HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % each for each in framing))
+
+    def feed_data(self, data: bytes) -> None:
+        """Read on. Raises `HttpParserError`."""
+        try:
+            if not self._ended:
+                self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            if not self._ended:
+                raise
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def on_body(self, data: bytes) -> None:
+        if not self._ended:
+            self._connection.on_body(data)
+
+    def on_message_complete(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._connection.on_message_complete()
+
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
 class Connection(HttpToolsProtocol):
     """Ends itself where no head of a request is complete in time, or where nothing is read of an answer."""
 
@@ -75,6 +115,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes: int | None = None  # of a head that has begun and is not complete
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None  # whose answer is under way; `cycle` may be one behind it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Give the first request its time."""
@@ -82,17 +123,26 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._end_slow_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Nothing is waited for any more. uvicorn tells it to the last request alone, which may not have begun."""
         self._forget_head()
         self._forget_unread()
         super().connection_lost(exc)
+        answered = self._answered
+        if answered is not None and not answered.response_complete:
+            answered.disconnected = True
+            answered.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     # -- the head of a request
 
     def data_received(self, data: bytes) -> None:
         """Give a head its time as long as it is not complete. Most come whole, and cost no timer."""
         counts = self._head_bytes is not None or self.cycle is None  # else it may begin with the end of a body
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._read(data)
         if self._answering():
             self._forget_head()
         elif self._head_timer is None:
@@ -101,6 +151,34 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadersTooLarge("The head of the request is too large."))
+
+    def _read(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                else:
+                    self._ignore_upgrade()
+                    data = data[upgrade.args[0] :]
+                    continue
+            except HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self._refuse(InvalidRequest("The request is not HTTP.", code="malformed_http"))
+            return
+
+    def _ignore_upgrade(self) -> None:
+        """Go on with a request that asks for a protocol which is not spoken here.
+
+        llhttp takes its body for what the new protocol says, and uvicorn for the next request: clients (Java's asks for
+        HTTP/2) would lose their body, and who writes a request into it would have that one answered as well.
+        """
+        framing = [header for header in self.headers if header[0] in _FRAMING]
+        if framing:
+            self.cycle.more_body = True
+            self.cycle.keep_alive = False
+            self.parser = _BodyParser(self, framing)  # type: ignore[assignment]  # it has what a body needs
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -116,6 +194,10 @@ class Connection(HttpToolsProtocol):
         """Whether a request has come that is not answered, or the connection is a WebSocket's or closed by now."""
         return not (self.cycle is None or self.cycle.response_complete) or self not in self.connections
 
+    def _reading_body(self) -> bool:
+        """Whether the only request that is not answered is still on its way, and nothing was said to it."""
+        return not self.pipeline and self.cycle.more_body and not self.cycle.response_started
+
     def _end_slow_head(self) -> None:
         if self._head_bytes is None:  # a browser's connection in reserve must not find an answer to its first request
             self._close()
@@ -123,14 +205,19 @@ class Connection(HttpToolsProtocol):
             self._refuse(RequestTimedOut(f"The head of the request was not complete within {HEAD_LIMIT_S:g} seconds."))
 
     def _refuse(self, error: FreeRelayError) -> None:
-        """Answer, and close; in the middle of another answer close alone."""
-        if self._answering():
+        """Answer, and close; where another answer is due or under way close alone."""
+        if self._answering() and not self._reading_body():
             self._close()
         else:
             body = orjson.dumps(error.as_openai())
-            head = f"{HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            head = f"HTTP/1.1 {error.status} {head}content-length: {len(body)}\r\n\r\n"
-            self.transport.write(head.encode() + body)
+            lines = [
+                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+                "content-type: application/json",
+                f"x-request-id: {new_request_id()}",
+                f"content-length: {len(body)}",
+                "connection: close",
+            ]
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
             self._close()
 
     def _forget_head(self) -> None:

@@ -19,6 +19,9 @@ __all__ = ["main"]
 
 _LEFTOVERS_S = 2
 """How long uvicorn waits for connections that outlive the drain: browsers' sockets."""
+_KEPT_S = 75
+"""How long a connection may be idle between two requests: longer than clients (OpenAI's: 5 s) and balancers (60 s, by
+and large) keep theirs, or one of their requests meets its end now and then."""
 
 
 def main(host: str, port: int) -> None:
@@ -34,6 +37,7 @@ def main(host: str, port: int) -> None:
         http="freerelay_core.api.connection:Connection",
         access_log=False,
         log_config=None,  # its lines go where ours go
+        timeout_keep_alive=_KEPT_S,
         timeout_graceful_shutdown=_LEFTOVERS_S,
     )
 

@@ -160,13 +160,11 @@ class Fleet:
     ) -> None:
         """Take in the outcome of one attempt, of a request of this family where one is known.
 
-        `rate_limited` is no failure of the endpoint: it is left alone for `retry_after_s` seconds.
+        `rate_limited` is no failure of the endpoint: it is left alone for `retry_after_s` seconds (`cool_down`).
         """
         group, now = self._group[endpoint], self._clock.monotonic()
         if rate_limited:
-            wait_s = COOL_DOWN_S if retry_after_s is None else min(retry_after_s, LONGEST_COOL_DOWN_S)
-            self._cooling_until[self.ledger.group_of[endpoint]] = now + wait_s
-            self._flipped = True
+            self.cool_down(endpoint, retry_after_s)
             return
         answered = 1.0 if ok else 0.0
         if family is None:
@@ -175,6 +173,20 @@ class Fleet:
             self.learn_by_family("success", "", family, endpoint, answered)
         if self._breakers.record(group, now, ok=ok, forced=self._panic):
             self._flipped = True
+
+    def cool_down(self, endpoint: int, stated_s: float | None) -> float:
+        """Leave the endpoint's quota group alone for so long, or for `COOL_DOWN_S`; returns how long it will be, s.
+
+        What was stated before is not shortened by an answer that states nothing.
+        """
+        quota, now = self.ledger.group_of[endpoint], self._clock.monotonic()
+        if stated_s is None:
+            until = max(self._cooling_until[quota], now + COOL_DOWN_S)
+        else:
+            until = now + min(stated_s, LONGEST_COOL_DOWN_S)
+        self._cooling_until[quota] = until
+        self._flipped = True
+        return until - now
 
     def learn(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in what one outcome teaches (`lessons.KINDS`); the next snapshot knows of it."""

@@ -12,6 +12,8 @@ __all__ = ["ChatAnswer", "EventReader", "Usage", "error_kind", "error_message", 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 320 * 1024
 """About so much is kept of the text of a stream, whatever a provider may send: more than is checked of an answer."""
+MAX_TOKENS = 10**9
+"""More than any request has; what is beyond is no count."""
 _END = re.compile(rb"\n\n")
 _END_OF_ANY = re.compile(rb"\r?\n\r?\n")
 
@@ -47,7 +49,14 @@ def read_answer(body: bytes) -> ChatAnswer:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         return ChatAnswer(error="the answer has no choices")
+    if not all(map(_is_choice, choices)):
+        return ChatAnswer(error="the answer has a choice without a message")
     return ChatAnswer(usage=_usage(answer.get("usage")), text=_text(choices, "message"))
+
+
+def _is_choice(choice: object) -> bool:
+    """Whether it says something, or why it says nothing: all may have gone into thinking."""
+    return isinstance(choice, dict) and (isinstance(choice.get("message"), dict) or bool(choice.get("finish_reason")))
 
 
 def error_kind(error: object) -> str:
@@ -77,19 +86,24 @@ class EventReader:
         self._keeps_usage = keeps_usage
         self._kept_back = False  # the event that was read last is not for the client
         self.has_content = False
-        """Something that a user would see, or the end, has come."""
-        self.finished = False
-        """A finish reason has come: nothing of the answer is missing."""
+        """Something that a user would see, or a finish reason, has come."""
         self.done = False
         """`[DONE]` has come."""
         self.error: str | None = None
         """What kind of error has come in place of an answer."""
         self.malformed = False
         self.usage: Usage | None = None
+        self._open: set[int] = set()  # choices that have begun and have no finish reason yet
+        self._finished: set[int] = set()
         self._rest = b""
         self._text = bytearray()  # single words would take ten times as much memory
         self.text_length = 0
         """Characters of the answer so far, all choices together."""
+
+    @property
+    def finished(self) -> bool:
+        """Every choice that has begun has its finish reason: nothing of the answer is missing."""
+        return bool(self._finished) and not self._open
 
     @property
     def ended(self) -> bool:
@@ -102,14 +116,17 @@ class EventReader:
         return self._text.decode()
 
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes as they arrive; returns the events that are complete now, without one that is an error."""
+        """Take in bytes as they arrive; returns the events that are complete now.
+
+        What must not reach the client is left out: an error, and a `[DONE]` that comes too early.
+        """
         buffer = self._rest + data
         passed: list[bytes] = []
         begin = read = 0  # what is passed on next begins there, and has been read up to there
         for end in (_END_OF_ANY if b"\r" in buffer else _END).finditer(buffer):
             self._kept_back = False
             self._read(buffer[read : end.start()])
-            if self.malformed or self.error is not None:
+            if self.malformed or self.error is not None or (self.done and not self.finished):
                 break
             if self._kept_back:
                 passed.append(buffer[begin:read])
@@ -131,7 +148,7 @@ class EventReader:
         if not payload:
             return  # a comment, or a field of no interest
         if payload == b"[DONE]":
-            self.done = self.has_content = True
+            self.done = True
             return
         try:
             chunk = orjson.loads(payload)
@@ -170,26 +187,36 @@ class EventReader:
                 self.has_content = True
             elif not self.has_content:
                 self.has_content = any(value for name, value in delta.items() if name != "role")
-        if choice.get("finish_reason") is not None:
-            self.finished = self.has_content = True
+        place = choice.get("index")
+        index = place if isinstance(place, int) else 0
+        if choice.get("finish_reason"):  # some send an empty one until the end
+            self.has_content = True
+            self._finished.add(index)
+            self._open.discard(index)
+        elif index not in self._finished:
+            self._open.add(index)
 
 
 def _usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
-    input_tokens, output_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
+    input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if input_tokens is None or output_tokens is None:
         return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    details = usage.get("completion_tokens_details")
-    thinking = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+    thinking = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
     return Usage(
         input_tokens,
         output_tokens,
-        min(cached, input_tokens) if isinstance(cached, int) else 0,
-        min(thinking, output_tokens) if isinstance(thinking, int) else None,
+        min(cached, input_tokens),
+        None if thinking is None else min(thinking, output_tokens),
     )
+
+
+def _count(counts: object, name: str) -> int | None:
+    """The count of tokens of this name, where one is stated that can be."""
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if type(count) is int and 0 <= count <= MAX_TOKENS else None  # true is an int, too
 
 
 def _text(choices: list[Any], part: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import orjson
@@ -49,6 +50,10 @@ FIRST_BYTE_FACTOR = 3.0
 `FIRST_BYTE_LIMIT_S`: models that think may need minutes. Of an answer in one piece many providers send nothing, headers
 included, before all of it is there, so its limit is that of the longest answer which the request allows: one that is
 merely longer than expected must not be cut, nor paid for twice."""
+MAX_OPENING_BYTES = 1024 * 1024
+"""Of a stream before its first content, which is kept: roles, comments that say somebody is at work."""
+LAST_WORDS_S = 1.0
+"""How long the body of a failure may take, whose status says enough; the next provider is asked then at the latest."""
 
 _TRANSIENT = frozenset({408, 409, 429})
 _OPERATORS_FAULT = frozenset({401, 402, 403, 404})
@@ -83,9 +88,9 @@ class Router:
         self._retries = RetryBudget(clock)
         self._clients = {name: real if name in real_providers else simulated for name in catalogue.providers}
 
-    def begin(self, decision: Decision, *, stream: bool) -> Execution:
+    def begin(self, decision: Decision, *, stream: bool, request_id: str = "") -> Execution:
         """The execution of a decision, before anything is tried."""
-        return Execution(decision, self._fleet, self._clock, streaming=stream)
+        return Execution(decision, self._fleet, self._clock, streaming=stream, request_id=request_id)
 
     def learn(self, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
         """Let the fleet learn from an execution that has ended."""
@@ -270,31 +275,45 @@ class Router:
         if reader.error is not None or reader.malformed:
             wrong = "no stream of events" if reader.malformed else "an error in spite of status 200"
             raise self._failed(attempt, wrong)
+        if reader.done and not reader.finished:
+            raise self._failed(attempt, "the stream ended before the answer was complete")
+        if len(stream.opening) > MAX_OPENING_BYTES and not reader.has_content:
+            raise self._failed(attempt, f"more than {MAX_OPENING_BYTES} bytes before its first content")
         return reader.has_content
 
     async def _refused(self, attempt: Attempt, answer: UpstreamAnswer) -> Answer:
         """An answer of another status than success: a failure, or something to tell the client."""
-        status, body = answer.status, await answer.body()
-        message = _error_of(body)
+        status = answer.status
         self._fleet.settle(attempt.reservation, 0.0)
         if status == 429:
             attempt.rate_limited = True
-            attempt.retry_after_s = retry_after_s(answer.headers, self._clock.now())
-            self._fleet.record(attempt.index, ok=False, rate_limited=True, retry_after_s=attempt.retry_after_s)
+            stated_s = retry_after_s(answer.headers, self._clock.now())
+            attempt.retry_after_s = self._fleet.cool_down(attempt.index, stated_s)
         if not 400 <= status < 500 or status in _TRANSIENT or status in _OPERATORS_FAULT:
             if status in _OPERATORS_FAULT:
                 log.warning(
                     "%s answers %d: check the vendor key, the account and the model name", attempt.endpoint, status
                 )
             spent = f", no {attempt.spent_limit} left" if status == 429 and attempt.spent_limit else ""
-            raise self._failed(attempt, f"status {status}{spent}", counts=status not in _NO_VERDICT)
+            failure = self._failed(attempt, f"status {status}{spent}", counts=status not in _NO_VERDICT)
+            await _let_end(answer)
+            raise failure
+        body = await answer.body()
         attempt.error = f"status {status}"
-        return Answer(status, body if message is not None else orjson.dumps(_refusal(attempt.endpoint, status)))
+        passed_on = body if _error_of(body) is not None else orjson.dumps(_refusal(attempt.endpoint, status))
+        return Answer(status, passed_on)
 
     def _failed(self, attempt: Attempt, reason: str, *, counts: bool = True) -> AttemptFailed:
         if counts:
             self._fleet.record(attempt.index, ok=False, family=attempt.family)
         return AttemptFailed(reason)
+
+
+async def _let_end(answer: UpstreamAnswer) -> None:
+    """Give an answer that nobody reads a moment to its end, so that its connection can be kept."""
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            await answer.body()
 
 
 def _longest_answer(body: Mapping[str, Any], endpoint: Endpoint) -> int:
@@ -330,10 +349,10 @@ def _verdict(execution: Execution, *, spared: bool) -> FreeRelayError:
     if spared:
         tried += "; too much fails at the moment to ask another provider"
     if all(attempt.rate_limited for attempt in attempts):
-        waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
+        waits = [attempt.retry_after_s for attempt in attempts]
         if (other := have_to_wait(execution.fleet, execution.decision, others)) and other.retry_after_s is not None:
             waits.append(other.retry_after_s)
-        return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits, default=5.0))
+        return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits))
     if all(attempt.timed_out for attempt in attempts):
         return UpstreamTimedOut(f"No provider answered in time ({tried}).")
     return UpstreamFailed(f"Every attempt failed ({tried}).")

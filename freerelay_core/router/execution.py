@@ -45,7 +45,8 @@ class Attempt:
     first_token_s: float | None = None
     duration_s: float = 0.0
     rate_limited: bool = False
-    retry_after_s: float | None = None
+    retry_after_s: float = 0.0
+    """How long its provider is left alone from then on, where it was rate limited."""
     spent_limit: str | None = None
     """The limits of which, as the provider says, nothing is left."""
     reservation: Reservation = UNCOUNTED
@@ -106,6 +107,8 @@ class Execution:
     fleet: Fleet
     clock: Clock
     streaming: bool
+    request_id: str = ""
+    """Told in the event that ends a broken stream: OpenAI's clients show no headers with its error."""
     shows_usage: bool = False
     """Whether the client asked to see what a stream has used."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -164,7 +167,10 @@ class Execution:
             failure = _failure(stream.reader)
         except UpstreamError as error:
             code = "upstream_idle_timeout" if error.kind == "timeout" else "upstream_disconnected"
-            failure = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
+            broken_off = Interrupted(f"{attempt.endpoint} broke off: {error.message}.", code=code)
+            # Of several choices one may have ended before the next one began.
+            one = "choices" not in self.decision.profile.needs
+            failure = None if one and stream.reader.finished else broken_off
         finally:
             self._settle(stream, attempt)
         self.fleet.record(attempt.index, ok=failure is None, family=attempt.family)
@@ -173,7 +179,7 @@ class Execution:
                 await write(_DONE)
             return
         self.interrupt(failure.status, failure.code)
-        await write(error_event(failure))
+        await write(error_event(failure, self.request_id))
 
     async def _pass_on(self, stream: Stream, write: Callable[[bytes], Awaitable[None]]) -> None:
         async for chunk in stream.chunks:
@@ -227,11 +233,13 @@ def _failure(reader: EventReader) -> Interrupted | None:
         return Interrupted(f"The provider reported an error ({reader.error}) amid its answer.", code="upstream_error")
     if reader.malformed:
         return Interrupted("The provider sent something that is not an event.", code="upstream_malformed")
-    if reader.done or reader.finished:
+    if reader.finished:
         return None
     return Interrupted("The provider ended the stream before the answer was complete.")
 
 
-def error_event(error: FreeRelayError) -> bytes:
+def error_event(error: FreeRelayError, request_id: str) -> bytes:
     """The event that ends a stream which cannot go on; OpenAI clients raise `APIError` for it."""
-    return b"data: " + orjson.dumps(error.as_openai()) + b"\n\n"
+    shape = error.as_openai()
+    shape["error"]["request_id"] = request_id
+    return b"data: " + orjson.dumps(shape) + b"\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from math import ceil
 
 from freerelay_core.decision import Decision
 from freerelay_core.errors import RateLimited
@@ -42,6 +43,6 @@ def have_to_wait(fleet: Fleet, decision: Decision, endpoints: Iterable[int]) -> 
         return None
     return RateLimited(
         "Every endpoint that could serve this request has used up its quota or was asked to wait by its provider; the "
-        f"first is free in {wait_s:.0f} s. Try again then, or ask the operator for higher limits.",
+        f"first is free in {ceil(wait_s)} s. Try again then, or ask the operator for higher limits.",
         retry_after_s=wait_s,
     )

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 from api_server import BODY, HELLO
-from upstreams import WORDS, Hanging, broken_stream, status
+from upstreams import WORDS, Hanging, broken_stream, delta, status
 
 
 def test_the_answer_is_the_provider_s_and_the_headers_say_how_it_was_chosen(calm, upstream):
@@ -97,12 +97,21 @@ def test_a_stream_that_breaks_off_raises_in_the_sdk_after_what_came(calm, upstre
     upstream.plan("first", broken_stream())
     got = []
     with pytest.raises(openai.APIError) as error:  # noqa: PT012 - the stream is read to its end
-        for chunk in calm.openai().chat.completions.create(**BODY, stream=True):
+        stream = calm.openai().chat.completions.create(**BODY, stream=True)
+        for chunk in stream:
             got.append(chunk.choices[0].delta.content or "")
             upstream.read_on.set()
     assert "".join(got) == "".join(WORDS[:2])
     assert error.value.body["code"] == "upstream_disconnected"
+    assert error.value.body["request_id"] == stream.response.headers["x-request-id"]
     assert upstream.models() == ["first"]
+
+
+def test_of_several_choices_a_stream_that_is_cut_after_the_end_of_one_may_lack_some(calm, upstream):
+    upstream.plan("first", broken_stream(delta(finish_reason="stop")))
+    upstream.read_on.set()
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(calm.openai().chat.completions.create(**BODY, stream=True, n=2))
 
 
 def test_a_stream_fails_over_before_its_first_word(calm, upstream):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from api_server import BODY
 from serving import eventually
-from upstreams import delta, opened, saying
+from upstreams import Hanging, delta, opened, saying
 
 from freerelay_core.api import border, connection
 
@@ -87,12 +87,44 @@ def test_a_head_without_end_is_answered_with_431_and_the_connection_ends(to, mor
     to.sendall(head[: connection.MAX_HEAD_BYTES + 1])
     top, _, body = rest_of(to).partition(b"\r\n\r\n")
     assert top.startswith(b"HTTP/1.1 431 ")
+    assert b"\r\nx-request-id: req_" in top
     assert json.loads(body)["error"]["code"] == "headers_too_large"
 
 
 @pytest.mark.parametrize("data", [HEALTHZ[:-2] + b"x-a: y\r\n" * 100, b"\r\n" * 500], ids=["headers", "empty lines"])
 def test_what_drips_in_gives_a_head_no_more_time(to, data):
     drip_until_ended(to, data)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"GET /v1/\xc3\xa9 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /v1/router/decide HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /session HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nxx\r\nzz\r\n",
+    ],
+    ids=["no HTTP", "no ASCII", "two lengths", "no chunk"],
+)
+def test_what_is_no_http_is_answered_in_the_shape_of_every_error(to, raw):
+    to.sendall(raw)
+    top, _, body = rest_of(to).partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\ncontent-type: application/json\r\n" in top
+    assert b"\r\nx-request-id: req_" in top
+    assert b"\r\nconnection: close" in top
+    assert json.loads(body)["error"]["code"] == "malformed_http"
+
+
+def test_what_is_no_http_is_no_answer_to_the_request_before_it(calm, upstream, to):
+    plan = Hanging()
+    upstream.plan("first", plan)
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body)
+    assert plan.began.wait(10)
+    to.sendall(b"no HTTP at all\r\n\r\n")
+    assert rest_of(to) == b""
+    assert plan.left.wait(10)
 
 
 def test_a_connection_on_which_nothing_is_said_ends_without_a_word(to):
@@ -146,3 +178,63 @@ def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(calm, upstream, t
         part = to.recv(1 << 20)
         assert part
         got += len(part)
+
+
+H2C = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAARAAAAAAAIAAAAA")
+"""What Java's HttpClient asks of every server without TLS; the server may go on as if it had not."""
+
+
+def asking_for_h2c(server, body, *, chunked):
+    framing = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
+    lines = [f"POST {CHAT} HTTP/1.1", "host: x", f"authorization: Bearer {server.key}", framing, *H2C]
+    data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    return "\r\n".join([*lines, "", ""]).encode(), data
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_the_body_of_a_request_that_asks_for_another_protocol_is_its_body(calm, upstream, to, chunked, pieces):
+    body = json.dumps(BODY | {"seed": 7}).encode()
+    head, data = asking_for_h2c(calm, body, chunked=chunked)
+    if pieces == 1:
+        to.sendall(head + data)
+    else:
+        to.sendall(head)
+        for start in range(pieces):
+            time.sleep(0.02)
+            to.sendall(data[len(data) * start // pieces : len(data) * (start + 1) // pieces])
+    answer = rest_of(to)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer
+    assert [received.body["seed"] for received in upstream.received] == [7]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_body_that_looks_like_a_request_is_none(calm, to, apart):
+    head, data = asking_for_h2c(calm, HEALTHZ, chunked=False)
+    if apart:
+        to.sendall(head)
+        time.sleep(0.05)
+        to.sendall(data + HEALTHZ)
+    else:
+        to.sendall(head + data + HEALTHZ)
+    answer = rest_of(to)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_what_follows_a_request_without_body_that_asks_for_another_protocol_is_answered_too(to):
+    asks = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + "\r\n".join([*H2C, "", ""]).encode()
+    to.sendall(asks * 3 + HEALTHZ)
+    assert rest_of(to).count(b"HTTP/1.1 200 ") == 4
+
+
+def test_a_client_that_leaves_ends_the_work_on_its_first_request_even_where_others_wait_behind_it(calm, upstream, to):
+    plan = Hanging()
+    upstream.plan("first", plan)
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body)) + body + HEALTHZ + HEALTHZ)
+    assert plan.began.wait(10)
+    to.close()
+    assert plan.left.wait(10)

@@ -189,6 +189,7 @@ def test_a_stream_that_outlives_the_drain_ends_in_an_error_event(database, upstr
         process.wait(10)
     assert reader.words == ["", "word"]
     assert reader.error.body["code"] == "server_shutting_down"
+    assert reader.error.body["request_id"].startswith("req_")
     assert plan.left.wait(10)
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,14 @@ def test_the_printed_lines_tell_all_that_a_user_needs(running):
 def test_the_dashboard_and_the_endpoint_answer_on_one_port(running):
     assert httpx.get(running.url).headers["content-type"].startswith("text/html")
     assert httpx.get(f"{running.url}/readyz").headers["content-type"] == "application/json"
+
+
+def test_an_idle_connection_is_kept_for_longer_than_openai_s_clients_keep_theirs(running):
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        for pause_s in (5.5, 0):  # theirs end after 5 s; a server that ends them first cuts off a request now and then
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            time.sleep(pause_s)
 
 
 def test_no_secret_is_on_a_command_line(running):

@@ -168,6 +168,12 @@ def test_a_rate_limit_cools_down_for_the_time_stated_and_is_no_failure(fleet, cl
     assert fleet.snapshot().success[0] == before
 
 
+def test_of_two_waits_the_last_one_stated_counts_and_one_that_is_not_stated_shortens_none(fleet):
+    for stated, waits_s in ((60.0, 60.0), (None, 60.0), (2.0, 2.0), (None, 5.0), (1e9, 3600.0)):
+        fleet.record(0, ok=False, rate_limited=True, retry_after_s=stated)
+        assert fleet.retry_after_s([0]) == pytest.approx(waits_s)
+
+
 def test_efforts_of_one_model_share_breaker_and_cool_down_but_not_success(clock):
     fleet = fleet_of(clock, "a/m@high", "a/m@low", "b/m")
     fail(fleet, 0)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from upstreams import WORDS, completion, delta
+from upstreams import USAGE, WORDS, completion, delta
 
 from freerelay_core.providers import EventReader, Usage, read_answer
 
@@ -119,7 +119,49 @@ def test_what_is_no_chunk_is_noticed_and_kept_from_the_client(bad):
 
 def test_nothing_after_done_is_handed_on():
     reader = EventReader()
-    assert reader.feed(event(b"[DONE]") + event(delta("more"))) == event(b"[DONE]")
+    end = event(delta(finish_reason="stop")) + event(b"[DONE]")
+    assert reader.feed(end + event(delta("more"))) == end
+
+
+def of_choice(index, **choice):
+    return delta() | {"choices": [{"index": index, "delta": {"content": "a"}, "finish_reason": None, **choice}]}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [delta("word")],
+        [of_choice(0), of_choice(1), of_choice(0, finish_reason="stop")],
+        [of_choice(0, finish_reason="")],
+    ],
+    ids=["nothing", "a word", "one of two choices", "an empty reason"],
+)
+def test_a_done_that_comes_before_a_finish_reason_is_kept_from_the_client(chunks):
+    reader = EventReader()
+    before = b"".join(event(chunk) for chunk in chunks)
+    assert reader.feed(before + event(b"[DONE]")) == before
+    assert (reader.done, reader.ended, reader.finished) == (True, True, False)
+
+
+def test_several_choices_are_finished_when_each_has_its_reason_whatever_follows():
+    reader = EventReader()
+    for index in (0, 1):
+        reader.feed(event(of_choice(index)))
+        assert not reader.finished
+    reader.feed(event(of_choice(1, finish_reason="length")))
+    assert not reader.finished
+    reader.feed(event(of_choice(0, finish_reason="stop")))
+    assert reader.finished
+    reader.feed(event(of_choice(0, delta={})))  # as those that report on their filters afterwards
+    assert reader.finished
+
+
+@pytest.mark.parametrize("index", [None, "0", [], {}])
+def test_a_choice_without_a_sound_index_is_the_first(index):
+    reader = EventReader()
+    reader.feed(event(of_choice(index)) + event(of_choice(0, finish_reason="stop")))
+    assert reader.finished
 
 
 def test_an_event_without_end_is_given_up():
@@ -144,6 +186,9 @@ def test_a_whole_answer_gives_its_usage_and_one_without_gives_its_text():
         (b"[]", "not a JSON object"),
         (b"{}", "no choices"),
         (b'{"choices": []}', "no choices"),
+        (b'{"choices": [null]}', "a choice without a message"),
+        (b'{"choices": [{"message": {"content": "a"}}, "b"]}', "a choice without a message"),
+        (b'{"choices": [{"index": 0, "message": "a"}]}', "a choice without a message"),
         (b'{"error": {"message": "broken"}}', "in spite of status 200"),
         (b'{"error": "broken"}', "in spite of status 200"),
     ],
@@ -152,3 +197,26 @@ def test_a_body_that_is_no_answer_says_why_in_our_words(body, reason):
     error = read_answer(body).error
     assert reason in error
     assert "broken" not in error
+
+
+def test_a_choice_may_have_ended_before_its_first_word():
+    assert read_answer(b'{"choices": [{"index": 0, "finish_reason": "length"}]}').error is None
+
+
+NO_COUNT = [True, -1, 1.5, "3", None, [], 2**63, 10**9 + 1]
+
+
+@pytest.mark.parametrize("value", NO_COUNT)
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_usage_that_cannot_be_is_none(name, value):
+    assert read_answer(json.dumps(completion(usage=USAGE | {name: value})).encode()).usage is None
+    reader = EventReader()
+    reader.feed(event(delta("word", usage=USAGE | {name: value})))
+    assert reader.usage is None
+
+
+@pytest.mark.parametrize("value", NO_COUNT)
+def test_details_of_usage_that_cannot_be_are_not_stated(value):
+    cached, thinking = {"cached_tokens": value}, {"reasoning_tokens": value}
+    usage = USAGE | {"prompt_tokens_details": cached, "completion_tokens_details": thinking}
+    assert read_answer(json.dumps(completion(usage=usage)).encode()).usage == Usage(24, 4, 0)

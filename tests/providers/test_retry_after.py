@@ -20,6 +20,8 @@ from freerelay_core.providers.retry_after import retry_after_s
         ({"retry-after": "-5"}, None),
         ({"retry-after": "1e9999"}, None),
         ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, None),
+        ({"retry-after": "Fri, 1 Jan 2027 1:1:1 " + "9" * 30}, None),
         ({}, None),
     ],
 )

@@ -42,6 +42,7 @@ from freerelay_core.snapshot import catalogue_snapshot
 pytestmark = pytest.mark.anyio
 
 BODY = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Hello"}]}
+DONE = b"data: [DONE]\n\n"
 
 
 @pytest.fixture
@@ -201,11 +202,47 @@ async def test_a_stream_that_ends_before_it_began_is_a_failure(rig, upstream):
     assert len([event for event in said(sent) if event["choices"][0]["delta"].get("role")]) == 1
 
 
+@pytest.mark.parametrize("words", [(), WORDS[:2]], ids=["nothing", "two words"])
+async def test_a_done_without_finish_reason_is_no_answer(rig, upstream, words):
+    async def done_too_early(request):
+        await request.head(200, "text/event-stream", transfer_encoding="chunked")
+        await request.chunk(b"".join(b"data: %s\n\n" % json.dumps(delta(word)).encode() for word in words) + DONE)
+        request.writer.write(b"0\r\n\r\n")
+
+    upstream.plan("first", done_too_early)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert text(sent) == "".join(WORDS)
+    assert sent.count(DONE) == 1
+
+
 async def test_an_unreachable_provider_is_passed_over(upstream):
     async with rigged(upstream, first=refused_url()) as rig:
         execution, _ = await rig.run()
     assert execution.endpoint == "second/m"
     assert execution.attempts[0].error == "no connection"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("code", "cools_down"), [(500, False), (404, False), (429, True)])
+@pytest.mark.parametrize("then", ["silence", "end"])
+async def test_of_a_failure_the_status_is_enough(rig, upstream, monkeypatch, stream, code, cools_down, then):
+    monkeypatch.setattr(attempts, "LAST_WORDS_S", 0.05)
+
+    async def half_an_error(request):
+        await request.head(code, "application/json", content_length="1000", retry_after="9")
+        await request.chunk(b'{"error": ')
+        if then == "silence":
+            await request.gone()
+        request.writer.close()
+
+    upstream.plan("first", half_an_error)
+    execution, _ = await rig.run(stream=stream)
+    assert execution.endpoint == "second/m"
+    assert execution.attempts[0].error == f"status {code}"
+    first = next(health for health in rig.fleet.health() if health.endpoint == "first/m")
+    assert (first.cooling_s > 5.0) is cools_down
+    assert (first.breaker.failures == 0) is cools_down
 
 
 async def test_silence_is_a_failure_when_the_limit_is_reached(rig, upstream, monkeypatch):
@@ -255,6 +292,22 @@ async def test_a_stream_of_comments_without_content_is_a_failure_when_the_limit_
     execution, _ = await rig.run(stream=True)
     assert execution.attempts[0].error == "no content in time"
     assert execution.endpoint == "second/m"
+
+
+async def test_what_comes_before_the_first_content_is_not_kept_without_end(rig, upstream, monkeypatch):
+    monkeypatch.setattr(attempts, "MAX_OPENING_BYTES", 10_000)
+
+    async def comments_without_end(request):
+        await request.head(200, "text/event-stream", transfer_encoding="chunked")
+        for _ in range(10_000):  # more than any buffer on the way holds
+            await request.chunk(b": " + b"x" * 10_000 + b"\n\n")
+        await request.event(delta("late"))
+
+    upstream.plan("first", comments_without_end)
+    execution, sent = await rig.run(stream=True)
+    assert execution.endpoint == "second/m"
+    assert "before its first content" in execution.attempts[0].error
+    assert text(sent) == "".join(WORDS)
 
 
 async def test_without_retry_budget_the_client_gets_the_first_failure(rig, upstream, monkeypatch):
@@ -307,7 +360,21 @@ async def test_when_all_are_rate_limited_the_smallest_wait_is_told(rig, upstream
     for model, wait in (("first", "9"), ("second", "4"), ("third", "7")):
         upstream.plan(model, status(429, retry_after=wait))
     execution, _ = await rig.run()
-    assert (execution.error.status, execution.error.retry_after_s) == (429, 4.0)
+    assert (execution.error.status, execution.error.retry_after_s) == (429, pytest.approx(4.0))
+
+
+@pytest.mark.parametrize(("stated", "wait_s"), [("60", 5.0), ("999999999", 5.0), ("3", 3.0)])
+async def test_a_provider_that_states_no_wait_has_the_usual_one(rig, upstream, stated, wait_s):
+    for model, headers in (("first", {"retry_after": stated}), ("second", {}), ("third", {"retry_after": "soon"})):
+        upstream.plan(model, status(429, **headers))
+    execution, _ = await rig.run()
+    assert (execution.error.status, execution.error.retry_after_s) == (429, pytest.approx(wait_s))
+
+
+async def test_no_client_is_told_to_wait_for_longer_than_the_router_does(rig, upstream):
+    upstream.plan("first", status(429, retry_after="999999999"))
+    execution, _ = await rig.run(only="first/m")
+    assert execution.error.retry_after_s == pytest.approx(3600.0)
 
 
 async def test_after_five_failures_a_provider_is_asked_no_more(rig, upstream):
@@ -358,6 +425,7 @@ async def test_a_refusal_in_another_shape_is_put_into_openai_s(rig, upstream):
         (broken_stream(b"data: {not json\n\n"), "upstream_malformed"),
         (broken_stream({"error": {"message": "overloaded"}}, cut=False), "upstream_error"),
         (broken_stream(b'data: {"choices": [{"ind'), "upstream_disconnected"),
+        (broken_stream(DONE), "upstream_disconnected"),
     ],
 )
 async def test_a_stream_that_breaks_off_ends_in_an_error_event_and_nobody_else_is_asked(rig, upstream, plan, code):
@@ -381,11 +449,27 @@ async def test_a_stream_that_falls_silent_ends_in_an_error_event(rig, upstream, 
     assert said(sent)[-1]["error"]["code"] == "upstream_idle_timeout"
 
 
-async def test_a_complete_stream_without_done_is_complete_and_gets_it(rig, upstream):
-    upstream.plan("first", broken_stream(delta(finish_reason="stop"), cut=False))
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_complete_stream_without_done_is_complete_and_gets_it(rig, upstream, cut):
+    upstream.plan("first", broken_stream(delta(finish_reason="stop"), cut=cut))
     execution, sent = await rig.run(stream=True)
     assert sent.endswith(b"data: [DONE]\n\n")
     assert execution.status == 200
+
+
+async def test_a_complete_stream_that_falls_silent_is_complete(rig, upstream, monkeypatch):
+    monkeypatch.setattr("freerelay_core.providers.openai_wire.IDLE_LIMIT_S", 0.1)
+
+    async def silent_after_the_end(request):
+        await opened(request)
+        await request.event(delta("word"))
+        await request.event(delta(finish_reason="stop"))
+        await request.gone()
+
+    upstream.plan("first", silent_after_the_end)
+    execution, sent = await rig.run(stream=True)
+    assert (execution.status, text(sent)) == (200, "word")
+    assert sent.endswith(DONE)
 
 
 async def test_a_client_that_stops_reading_ends_the_work_upstream(rig, upstream):

@@ -85,7 +85,7 @@ CHAT_SCHEMAS: dict[str, Any] = {
     "ChatCompletionChunk": _answer("chat.completion.chunk"),
     "ChatStream": {  # without a type: OpenAPI 3.1 has no words for a stream, and readers differ in what a schema is of
         "description": "Server-sent events: each `data:` is a `ChatCompletionChunk`, the last one `[DONE]`. A failure "
-        "on the way is an event that holds an `Error`, and no `[DONE]` follows.",
+        "on the way is an event that holds an `Error`, its `request_id` beside the `code`, and no `[DONE]` follows.",
     },
 }
 

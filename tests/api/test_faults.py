@@ -1,0 +1,41 @@
+"""Clients of a fleet that is partly ill, in short; `make faults` asks many more times and knows the aims."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from benchmarks import brownout, faults
+from benchmarks.faulty import MID_STREAM
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def settings(databases, migrated_template):
+    """Of an application on a database of its own."""
+    name = f"faults_{next(_numbers)}"
+    yield {"database_url": databases.create(name, template=migrated_template), "operator_key": "k" * 40}
+    databases.drop(name)
+
+
+def test_with_half_of_the_providers_ill_every_end_is_a_right_answer_or_a_clear_error(settings, tmp_path):
+    seen = asyncio.run(faults.measure(tmp_path, requests=600, each=10, **settings))
+    assert (seen.wrong, seen.silent) == ([], [])
+    assert seen.answered + seen.refused.total() + seen.broken_off.total() == seen.requests == 600
+    assert seen.answered >= 590
+    assert seen.attempts <= 1.2 * seen.requests
+    assert seen.raised == seen.truncations == 10 * len(MID_STREAM)
+    assert set(seen.left.values()) == {0}
+
+
+def test_a_brown_out_of_the_best_provider_is_hardly_noticed_and_an_outage_of_all_is_clear(settings, tmp_path):
+    figures = {
+        each["name"]: each["value"] for each in asyncio.run(brownout.measure(tmp_path, requests=200, **settings))
+    }
+    assert figures["healthy_answered"] == 1.0
+    assert figures["brownout_answered"] >= 0.99
+    assert figures["brownout_calls_per_request"] <= 1.2
+    assert figures["down_unclear"] == 0.0
