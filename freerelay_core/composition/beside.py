@@ -195,16 +195,16 @@ class Beside:
         self._budgets.adopt(await self._store.spend_elsewhere(day=day, worker=self._budgets.worker))
 
     async def _resume_quotas(self) -> None:
-        """Count what was sent today before this process began. A day that cannot be read is begun anew."""
-        now = self._clock.now()
-        try:
-            for began_s, endpoints in self._fleet.quota_days().items():
-                since = now - timedelta(seconds=began_s)
-                used = await self._store.quota_used(endpoints, since=since, until=self._began)
-                for endpoint, (requests, tokens) in used.items():
-                    self._fleet.resume(endpoint, requests, tokens)
-        except StoreUnavailable as error:
-            log.warning("what was sent today before the start is not counted against quotas: %s", error.message)
+        while not await self._when_it_answers(self._count_sent_today):
+            await self._clock.sleep(_REACH_AGAIN_S)
+
+    async def _count_sent_today(self) -> None:
+        """Count against the quotas of a day what was sent before this process began."""
+        now, sent = self._clock.now(), dict[str, tuple[int, int]]()
+        for began_s, endpoints in self._fleet.quota_days().items():
+            sent |= await self._store.quota_used(endpoints, since=now - timedelta(seconds=began_s), until=self._began)
+        for endpoint, (requests, tokens) in sent.items():
+            self._fleet.resume(endpoint, requests, tokens)
 
     async def _renew_rules(self) -> None:
         while True:
@@ -229,12 +229,14 @@ class Beside:
                 log.error("PostgreSQL ended and does not start: %s", error.message)  # noqa: TRY400  (no traceback)
                 await self._clock.sleep(_RESTART_AGAIN_S)
 
-    async def _when_it_answers(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it, or leave it for the next time when the store is away."""
+    async def _when_it_answers(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do it, or leave it for the next time when the store is away; returns whether it is done."""
         try:
             await work()
         except StoreUnavailable as error:
             log.info("the database is away: %s", error.message)
+            return False
+        return True
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from api_server import BODY, OPERATOR_KEY, running
 from serving import eventually
 
+from freerelay_core.errors import StoreUnavailable
+from freerelay_core.store.postgres import PostgresStore
+
 PINNED = BODY | {"model": "cerebras-free/gpt-oss-120b"}
 """Five requests a minute, by the shipped catalogue."""
 
@@ -39,6 +42,31 @@ def test_a_restart_does_not_forget_what_was_sent_today(databases, migrated_templ
         eventually(lambda: _left_today(server) == 1)
         assert [server.chat(PINNED).status_code for _ in range(2)] == [200, 429]
     databases.drop("api_limits")
+
+
+def test_what_was_sent_today_is_counted_once_the_database_answers(databases, migrated_template, tmp_path, monkeypatch):
+    dsn = databases.create("api_limits_away", template=migrated_template)
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text("endpoints: {cerebras-free/gpt-oss-120b: {limits: {rpd: 3}}}")
+    options = {
+        "home": tmp_path, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True, "catalogue": catalogue,
+        "simulated_time_scale": 0.01, "demo_week": False,
+    }  # fmt: skip
+    with running(**options) as server:
+        assert server.chat(PINNED).status_code == 200
+    asked, quota_used = [], PostgresStore.quota_used
+
+    async def away_at_first(store, *arguments, **named):
+        asked.append(named)
+        if len(asked) == 1:
+            raise StoreUnavailable("The database does not answer.")
+        return await quota_used(store, *arguments, **named)
+
+    monkeypatch.setattr(PostgresStore, "quota_used", away_at_first)
+    with running(**options) as server:
+        eventually(lambda: _left_today(server) == 2)
+    assert len(asked) > 1
+    databases.drop("api_limits_away")
 
 
 def _left_today(server):
