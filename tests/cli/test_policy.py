@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from freerelay_core.cli import main
+from freerelay_core.profile import NEEDS
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/rules.yaml"
 
@@ -115,6 +116,12 @@ examples:
     assert freerelay("policy", "test", rules(text))[0] == 0
 
 
+def test_an_example_may_need_whatever_a_request_may_need(freerelay, rules):
+    needs = f"needs: [{', '.join(NEEDS)}]"
+    status, out, _ = freerelay("policy", "test", rules(NIGHT.replace("family: chat", needs) % "{}"))
+    assert status == 0, out
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -132,6 +139,8 @@ examples:
                 ("output_tokens: .nan", "output_tokens must be a whole number from 0 on"),
                 ("cached_tokens: many", "cached_tokens must be a whole number from 0 on"),
                 ("answers: 0", "answers must be a whole number from 1 on"),
+                ("answers: true", "answers must be a whole number from 1 on"),
+                ("answers: 1.5", "answers must be a whole number from 1 on"),
                 ("needs: [toolz]", "needs may name tools, "),
                 ("needs: tools", "needs must be a list"),
                 ("locked_down: 3", "locked_down must be true or false"),

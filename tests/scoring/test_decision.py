@@ -161,6 +161,30 @@ def test_with_nothing_left_the_commonest_reason_comes_first():
     assert decision.as_dict(builders.NOON)["reason"] is None
 
 
+def test_with_nothing_but_the_operator_s_doing_in_the_way_the_request_is_not_blamed():
+    decision = decide(
+        builders.snapshot(builders.endpoint("a/x", usd=None), builders.endpoint("b/y", usd=None)),
+        builders.request(),
+        decision_id="d",
+    )
+    with pytest.raises(NoEndpointLeft, match="2 x has no known price"):
+        decision.require_endpoint()
+
+
+def test_what_is_too_long_for_every_endpoint_in_either_way_is_too_long():
+    small = builders.endpoint("a/small", context_tokens=9)
+    brief = builders.endpoint("b/brief", max_output_tokens=9)
+    with pytest.raises(NobodyAble) as caught:
+        decide(builders.snapshot(small, brief), builders.request(), decision_id="d").require_endpoint()
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_the_reason_of_a_named_endpoint_is_that_it_was_named():
+    snapshot = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y"))
+    named = decide(snapshot, builders.request(), decision_id="d", only="b/y")
+    assert named.reason == "b/y is the endpoint that the request names"
+
+
 def test_with_one_endpoint_left_nothing_is_wrong():
     decide(builders.snapshot(builders.endpoint()), builders.request(), decision_id="d").require_endpoint()
 

@@ -179,6 +179,38 @@ def test_a_limit_that_nothing_met_is_in_no_winner_s_way():
     assert dropped.sensitivity == decide(snapshot, profile, decision_id="d").sensitivity
 
 
+LIMITED = builders.snapshot(builders.endpoint("a/x"), builders.endpoint("b/y", ability=1200.0))
+
+
+def limited_by(*rules, budget=None):
+    stated = [{"name": f"r{place}", "continue": True, **rule} for place, rule in enumerate(rules)]
+    policy = read_policy({"rules": stated}, LIMITED.endpoint_ids, source="test")
+    decision = decide(LIMITED, builders.request(), decision_id="d", policy=policy, budget=budget)
+    assert decision.endpoints == ("a/x", "b/y")
+    return decision
+
+
+def test_of_several_limits_the_narrowest_is_the_winner_s():
+    free = limited_by()
+    usd, seconds = free.row(0).cost_usd, free.row(0).latency_p95_s
+    wide, narrow = ({"max_cost_usd": usd * times, "max_latency_s": seconds * times} for times in (9.0, 8.0))
+    for rules in ((wide, narrow), (narrow, wide)):
+        turn = limited_by(*rules).sensitivity.winner
+        assert turn.time_times == pytest.approx(min(free.sensitivity.winner.time_times, 8.0))
+        assert turn.price_times == pytest.approx(min(free.sensitivity.winner.price_times, 8.0))
+    closer = {"max_cost_usd": usd * 1.5, "max_latency_s": seconds * 1.2}
+    for rules in ((narrow, closer), (closer, narrow)):
+        turn = limited_by(*rules).sensitivity.winner
+        assert (turn.time_times, turn.price_times) == (pytest.approx(1.2), pytest.approx(1.5))
+
+
+def test_a_budget_that_a_winner_does_not_count_against_does_not_limit_it():
+    left = limited_by().row(1).cost_usd * 1.5
+    counted, spared = (Budget(left, 1.0, np.array(counts)) for counts in ([True, True], [False, False]))
+    assert limited_by(budget=counted).sensitivity.winner.price_times == pytest.approx(1.5)
+    assert limited_by(budget=spared).sensitivity.winner == limited_by().sensitivity.winner
+
+
 @given(builders.endpoints(2, 4), builders.profiles, preferences)
 def test_where_no_price_or_ability_of_its_own_is_said_to_help_the_best_one_does_not(endpoints, profile, preference):
     snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
@@ -282,6 +314,8 @@ def test_an_exponent_in_words(turns_at, said):
         ({"cost_usd": 1.5}, "If a were not free but cost 1,500 USD per 1,000 such requests, b wins"),
         ({"time_times": 1.2}, "If the time that a takes rises by 20 %, b wins"),
         ({"ability_elo": -123.4}, "If a were 123 Elo less able, b wins"),
+        ({"ability_elo": -10.4}, "If a were 10 Elo less able, b wins"),
+        ({"ability_elo": -9.94}, "If a were 9.9 Elo less able, b wins"),
         ({"ability_elo": 0.0}, "If a were any less able, b wins"),
         ({}, "No change of the price, the time or the ability of a alone changes the winner"),
     ],
