@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from freerelay_core.preference import FACTORS
+from freerelay_core.router import CLIENT_LEFT
 from freerelay_core.router.recompute import recompute
 from freerelay_core.store.values import DecisionRecord
 from pages import _format as fmt
@@ -46,7 +47,15 @@ def _headline(record: DecisionRecord) -> str:
     outcome = record.outcome
     if outcome.endpoint is None:
         return f"No endpoint answered (status {outcome.status})"
-    return f"{outcome.endpoint} answered in {fmt.seconds(outcome.duration_s)} for {fmt.usd(outcome.cost_usd)}"
+    name, took, cost = outcome.endpoint, fmt.seconds(outcome.duration_s), fmt.usd(outcome.cost_usd)
+    if outcome.status < 400:
+        return f"{name} answered in {took} for {cost}"
+    if outcome.status == CLIENT_LEFT:
+        spent = "" if outcome.cost_usd is None else f"; what had come cost {cost}"
+        return f"The client left after {took}, while {name} worked{spent}"
+    if outcome.status < 500:
+        return f"{name} refused the request (status {outcome.status})"
+    return f"The answer of {name} broke off after {took} (status {outcome.status})"
 
 
 def _sentence(record: DecisionRecord) -> str:

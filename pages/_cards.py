@@ -94,7 +94,8 @@ def _purpose(outlook: Outlook, preference: RoutingPreference) -> str:
     if not equal:
         return purpose_of(preference)
     names = " and ".join(title_of(other) for other in equal)
-    return f"{purpose_of(preference)} <strong>Here it chooses exactly as {names} does.</strong>"
+    verb = "does" if len(equal) == 1 else "do"
+    return f"{purpose_of(preference)} <strong>Here it chooses exactly as {names} {verb}.</strong>"
 
 
 def purpose_of(preference: RoutingPreference) -> str:

@@ -140,7 +140,7 @@ class Jobs(Generic[T]):
         if job is None or job.owner != owner:
             raise NotFound(
                 "There is no such job: its link is wrong, its result is no longer kept, or the server was restarted. "
-                "Rank the trace again.",
+                "Start it again.",
                 param="job",
             )
         return job

@@ -11,13 +11,14 @@ import streamlit as st
 
 from freerelay_core.errors import FreeRelayError, StoreUnavailable
 from freerelay_core.snapshot import Snapshot
-from pages._format import markdown
+from pages._format import count, markdown
 
 __all__ = [
     "FAVICON",
     "account",
     "brand",
     "failure",
+    "idle_notice",
     "left_out",
     "main_button",
     "page_title",
@@ -45,6 +46,17 @@ def brand() -> None:
 def page_title(title: str) -> None:
     """The page's one heading of the first rank."""
     st.title(title, anchor=False)
+
+
+def idle_notice(snapshot: Snapshot) -> None:
+    """For pages that rank what serves no live traffic beside what does: says how many endpoints those are."""
+    idle = len(snapshot) - int(snapshot.live.sum())
+    if idle:
+        st.html(
+            f"<p class='fr-notice'><strong>{count(idle)} of {count(len(snapshot), 'endpoint')}</strong> "
+            f"{'is' if idle == 1 else 'are'} simulated and {'gets' if idle == 1 else 'get'} no live traffic, as real "
+            "ones serve; all are ranked here, to compare.</p>"
+        )
 
 
 def simulated_notice(snapshot: Snapshot) -> None:

@@ -19,7 +19,9 @@ DAY = timedelta(hours=24)
 FAILURES_FROM = 0.05
 """Share of failed requests that is worth a word."""
 FEW = 20
-"""Requests below which a share says little."""
+"""Requests below which a small share says little."""
+MOST_FAILURES_FROM = 0.5
+"""Share of failed requests that is worth a word however few there are."""
 EXPIRES_SOON = timedelta(days=7)
 MOST_ENDPOINTS = 5
 """Endpoints named in one state; a provider that is away takes all of its models with it."""
@@ -30,9 +32,10 @@ def headline(traffic: Traffic) -> str:
     if not traffic.requests:
         return "No requests in the last 24 hours"
     demo = f" ({fmt.count(traffic.demo)} of them demo data)" if traffic.demo else ""
-    cost, typical = fmt.usd(traffic.cost_usd), fmt.seconds(traffic.latency_p50_s)
-    requests = fmt.count(traffic.requests, "request")
-    return f"{requests} in the last 24 hours{demo} cost {cost}, half of them done in {typical}"
+    said = f"{fmt.count(traffic.requests, 'request')} in the last 24 hours{demo} cost {fmt.usd(traffic.cost_usd)}"
+    if traffic.latency_p50_s is None:
+        return f"{said}, none of them answered"
+    return f"{said}, half of them done in {fmt.seconds(traffic.latency_p50_s)}"
 
 
 def show_figures(now: Traffic, before: Traffic, start: datetime, end: datetime) -> None:
@@ -85,7 +88,8 @@ def _basis(traffic: Traffic) -> str:
 def attention(traffic: Traffic, snapshot: Snapshot, keys: Sequence[KeyInfo], now: datetime) -> list[str]:
     """What somebody should look at, the worst first, as Markdown with links."""
     said = []
-    if traffic.requests >= FEW and traffic.failed / traffic.requests >= FAILURES_FROM:
+    least = FAILURES_FROM if traffic.requests >= FEW else MOST_FAILURES_FROM
+    if traffic.requests and traffic.failed / traffic.requests >= least:
         share = fmt.percent(traffic.failed / traffic.requests)
         said.append(f"{markdown(share)} of the requests failed. [See them](/activity?status=failed)")
     states = ((BREAKER_OPEN, "is failing and gets no requests"), (COOLING_DOWN, "asked us to wait (rate limit)"))

@@ -144,11 +144,14 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
 
 
 def _follow_usual(depth: Depth) -> None:
-    """Let go of the usual depth of the question before, which nobody has chosen."""
+    """Put the usual depth in the place of that of the question before, which nobody has chosen.
+
+    It is set, not let go of: a browser keeps what its widget shows until it is told another value.
+    """
     before = st.session_state.get("_usual_depth", depth)
     st.session_state["_usual_depth"] = depth
     if before is not depth and st.session_state.get("depth") == before.label:
-        del st.session_state["depth"]
+        st.session_state["depth"] = depth.label
 
 
 def _token_widgets() -> dict[str, Any]:

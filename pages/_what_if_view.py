@@ -85,7 +85,7 @@ def headline(result: WhatIf) -> str:
     change = fmt.difference(after, before, "cost")
     if change == "same":
         return f"{result.scenario.name}: the cost stays at about {fmt.usd(after)}"
-    return f"{result.scenario.name}: {fmt.usd(before)} becomes {fmt.usd(after)} ({change})"
+    return f"{result.scenario.name}: a cost of {fmt.usd(before)} becomes {fmt.usd(after)} ({change})"
 
 
 def sentence(result: WhatIf) -> str:
@@ -132,7 +132,7 @@ def _answers(result: WhatIf) -> str:
     time = fmt.difference(after.latency_p50_s, before.latency_p50_s, "time")
     quality = fmt.difference(after.quality, before.quality, "quality")
     slow = fmt.difference(after.latency_p95_s, before.latency_p95_s, "time")
-    return f"median time {time}, the slowest 5 % {slow}, quality {quality}"
+    return f"median time {time}, the slowest 5 % of answers {slow}, quality {quality}"
 
 
 def figures_table(answer: Answer) -> Table:

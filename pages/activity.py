@@ -141,7 +141,8 @@ def _list(options: Mapping[str, Sequence[str]], until: datetime | None) -> None:
         _go_to(lines[row].id)
     st.caption(
         f"{fmt.date_range(now - chosen.span, now)}, at most the newest {fmt.count(MOST)}. Time is from the request to "
-        "the end of the answer. No text of a request or an answer is stored."
+        "the end of the answer. A status of 400 or more counts as failed; 499 says that the client left before the "
+        "end. No text of a request or an answer is stored."
     )
 
 

@@ -87,10 +87,11 @@ def _answer(state: RouterState) -> str:
     live = [each for each in state.endpoints if each.live]
     serving = sum(each.serving for each in live)
     held = [f"{count(n)} {STATES[name]}" for name in list(STATES)[2:-1] if (n := _number(live, name))]
+    verb = "serves" if len(live) == 1 else "serve"
     notes = f"Not serving: {', '.join(held)}." if held else "None is failing, cooling down or out of quota."
     return (
         f"<div class='fr-answer'><p class='fr-answer-value'><strong>{count(serving)} of "
-        f"{count(len(live), 'endpoint')}</strong> serve live traffic</p><p class='fr-answer-notes'>{notes}</p></div>"
+        f"{count(len(live), 'endpoint')}</strong> {verb} live traffic</p><p class='fr-answer-notes'>{notes}</p></div>"
     )
 
 

@@ -53,6 +53,7 @@ def main() -> None:
         else:
             preferences = tuple(RoutingPreference) if under == _ALL else (RoutingPreference(under),)
             _show(who, question, preferences, file, form)
+        _layout.idle_notice(_session.fleet_snapshot())
     _layout.simulated_notice(_session.fleet_snapshot())
     _layout.revision_mark()
 

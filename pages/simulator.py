@@ -19,7 +19,7 @@ from pages import _simulator_body as body
 from pages import _simulator_input as inputs
 from pages import _simulator_request as request
 from pages import _simulator_trace as trace
-from pages._layout import left_out, page_title, revision_mark, simulated_notice
+from pages._layout import idle_notice, left_out, page_title, revision_mark, simulated_notice
 from pages._session import application, fleet_snapshot, identity
 from pages._simulator_words import profile_words, snapshot_words
 
@@ -44,6 +44,8 @@ def render() -> None:
         _trace(app, who, (left, right, below))
     else:
         _request(app, who, asked, kind, (left, right, below))
+    with left:
+        idle_notice(fleet_snapshot())
     simulated_notice(fleet_snapshot())
     revision_mark()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from freerelay_core.amounts import usd_figure
 from freerelay_core.catalogue import Catalogue, compile_prices, load_catalogue
 from freerelay_core.clock import Clock, SystemClock, new_id
 from freerelay_core.composition.accounts import Accounts
@@ -378,8 +379,9 @@ class Application:
 def _exhausted(left_usd: float, needed_usd: float, now: datetime) -> BudgetExhausted:
     renewed = next_month(now)
     return BudgetExhausted(
-        f"{left_usd:.4f} USD are left of this tenant's budget for {now:%B %Y}, and this request is expected to cost at "
-        f"least {needed_usd:.4f} USD. The operator can raise the budget; it starts anew on {renewed.day} {renewed:%B}.",
+        f"{usd_figure(left_usd)} USD are left of this tenant's budget for {now:%B %Y}, and this request is expected to "
+        f"cost at least {usd_figure(needed_usd)} USD. The operator can raise the budget; it starts anew on "
+        f"{renewed.day} {renewed:%B}.",
         retry_after_s=(renewed - now).total_seconds(),
     )
 

@@ -6,6 +6,7 @@ attempt), so the same key meets the same luck. Waits are scaled; the times on re
 
 from __future__ import annotations
 
+import asyncio
 import math
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -47,18 +48,16 @@ class SimulatedProvider:
         try:
             content = plausible_content(body, request.endpoint, request.profile)
         except ContentRefused as refusal:
-            return self._error(400, refusal.message, UpstreamTimes(0.0, 0.0))
+            return self._error(400, refusal.message, 0.0)
         thinking = max(0, round(request.decoded_tokens - request.profile.output_tokens))
         first_s, decode_s = self._times(request, draws, content.tokens, thinking)
         await self._clock.sleep(first_s * self.pace)
         if draws[2] < self._behaviour.failure_rate[request.index]:
             limited = draws[3] < RATE_LIMITED_SHARE
             status, words = (429, "is out of quota for the moment") if limited else (503, "is overloaded")
-            return self._error(
-                status, f"Simulated failure: {request.endpoint.id} {words}.", UpstreamTimes(first_s, first_s)
-            )
+            return self._error(status, f"Simulated failure: {request.endpoint.id} {words}.", first_s)
         answer = _Completion(request, content, thinking, int(self._clock.now().timestamp()), _wants_usage(body))
-        return _Answer(answer, self._clock, UpstreamTimes(first_s, first_s + decode_s), decode_s * self.pace)
+        return _Answer(answer, self._clock, first_s, decode_s, wait_s=decode_s * self.pace)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -81,10 +80,10 @@ class SimulatedProvider:
         thought = float(decode[0]) * thinking / max(answer + thinking, 1)
         return float(first[0]) + thought, float(decode[0]) - thought
 
-    def _error(self, status: int, message: str, times: UpstreamTimes) -> _Answer:
+    def _error(self, status: int, message: str, after_s: float) -> _Answer:
         kind = {400: "invalid_request_error", 429: "rate_limit_error"}.get(status, "server_error")
         payload = orjson.dumps({"error": {"message": message, "type": kind, "code": None, "param": None}})
-        return _Answer(payload, self._clock, times, 0.0, status=status)
+        return _Answer(payload, self._clock, after_s, 0.0, wait_s=0.0, status=status)
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
@@ -93,20 +92,40 @@ def _wants_usage(body: Mapping[str, Any]) -> bool:
 
 
 class _Answer:
-    """A completion that takes `wait_s` to be read (or an error, which takes none)."""
+    """A completion that stands for `decode_s` and takes `wait_s` to be read (or an error, which takes none)."""
 
     def __init__(
-        self, answer: _Completion | bytes, clock: Clock, times: UpstreamTimes, wait_s: float, *, status: int = 200
+        self,
+        answer: _Completion | bytes,
+        clock: Clock,
+        first_token_s: float,
+        decode_s: float,
+        *,
+        wait_s: float,
+        status: int = 200,
     ) -> None:
         self._answer = answer
         self._clock = clock
+        self._first_token_s = first_token_s
+        self._decode_s = decode_s
         self._wait_s = wait_s
-        self.times = times
+        self._read = 0.0  # share of the answer, 0 to 1
         self.status = status
         self.headers: dict[str, str] = {"retry-after": str(RETRY_AFTER_S)} if status == 429 else {}
 
+    @property
+    def times(self) -> UpstreamTimes:
+        """Of an answer that nobody reads to its end, up to where it was read."""
+        return UpstreamTimes(self._first_token_s, self._first_token_s + self._decode_s * self._read)
+
     async def body(self) -> bytes:
-        await self._clock.sleep(self._wait_s)
+        started = self._clock.monotonic()
+        try:
+            await self._clock.sleep(self._wait_s)
+        except asyncio.CancelledError:
+            self._read = min(1.0, (self._clock.monotonic() - started) / self._wait_s) if self._wait_s else 1.0
+            raise
+        self._read = 1.0
         return self._answer if isinstance(self._answer, bytes) else self._answer.body()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -120,7 +139,9 @@ class _Answer:
         for start in range(0, len(pieces), size):
             due = started + self._wait_s * start / max(len(pieces), 1)
             await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+            self._read = start / len(pieces)
             yield self._answer.deltas(pieces[start : start + size])
+        self._read = 1.0
         yield self._answer.closing()
 
     async def close(self, *, finished: bool = False) -> None:

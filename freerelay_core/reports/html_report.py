@@ -36,6 +36,7 @@ th small { display: block; font-weight: 400; color: var(--quiet); }
 .number { text-align: right; }
 .figures th { font-weight: 400; color: var(--quiet); min-width: 8rem; overflow-wrap: normal; }
 .figures td.quiet { overflow-wrap: normal; }
+.figures .amount { white-space: nowrap; }
 figure { margin: 0; }
 svg { display: block; width: 100%; max-width: 44rem; height: auto; }
 svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
@@ -85,7 +86,7 @@ def _figures(title: str, name: str, figures: Sequence[Figure]) -> Markup:
         element(
             "tr",
             element("th", figure.label, scope="row"),
-            element("td", _shown(figure.value, figure.digits), Markup("&nbsp;") if figure.unit else "", figure.unit),
+            _amount(figure),
             element("td", figure.basis, class_="quiet"),
             data_key=figure.key,
         )
@@ -93,6 +94,14 @@ def _figures(title: str, name: str, figures: Sequence[Figure]) -> Markup:
     ]
     table = element("table", element("tbody", *rows), class_="figures", data_name=name, aria_label=title)
     return joined(element("h2", title), table)
+
+
+def _amount(figure: Figure) -> Markup:
+    """The value; one with a unit stays in one piece where the page is narrow."""
+    value = _shown(figure.value, figure.digits)
+    if not figure.unit:
+        return element("td", value)
+    return element("td", value, Markup("&nbsp;"), figure.unit, class_="amount")
 
 
 def _table(table: ReportTable) -> Markup:

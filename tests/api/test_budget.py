@@ -31,5 +31,9 @@ def test_a_budget_is_spent_shown_and_then_refused_until_it_is_raised(server):
         assert int(refused.headers["retry-after"]) > 0
         assert refused.headers["x-should-retry"] == "false"
 
+        server.run(accounts.set_budget(OPERATOR, tenant.id, shown["spent_usd"] + 0.00001))
+        refused = client.post("/v1/chat/completions", json=body)
+        assert refused.json()["error"]["message"].startswith("0.000010 USD are left of this tenant's budget")
+
         server.run(accounts.set_budget(OPERATOR, tenant.id, None))
         assert client.post("/v1/chat/completions", json=body).status_code == 200

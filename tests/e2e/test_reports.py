@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_the_file_is_accessible_and_fits_a_phone(
     page = open_offline(html_file(REPORTS["request"], tmp_path), viewport=PHONE, color_scheme=scheme, bypass_csp=True)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
     assert violations(page) == []
+
+
+def test_a_number_and_its_unit_stay_in_one_line_where_the_page_is_narrow(
+    open_offline: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = open_offline(html_file(REPORTS["trace"], tmp_path), viewport={"width": 250, "height": 844})
+    lines = page.locator(".figures td", has_text=re.compile(r"^[\d.,]+\s+(tokens|s)$")).evaluate_all(
+        "cells => cells.map(cell => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return new Set([...range.getClientRects()].map(box => Math.round(box.bottom))).size; })"
+    )
+    assert set(lines) == {1}
 
 
 def test_on_paper_it_is_light(open_offline: Callable[..., Page], tmp_path: Path) -> None:

@@ -233,6 +233,15 @@ def test_a_trace_is_ranked_under_all_preferences_and_outlives_a_reload(
     assert saved(page, "preferences") == figures
 
 
+def test_a_trace_is_easy_chat_also_for_whoever_comes_from_the_form(simulator: Any, wait_ready: Any) -> None:
+    page = simulator()
+    expect(answer(page)).to_contain_text("ranks first")
+    wait_ready(page)
+    page.get_by_role("radiogroup", name="Ask with a").get_by_text("trace", exact=True).click()
+    upload(page, "mine.csv", trace(50))
+    expect(page.get_by_text("Every request taken as chat, easy, interactive, text")).to_be_visible()
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not AZURE.exists(), reason="the Azure trace is not beside the project")
 def test_the_azure_conversation_trace_is_ranked(simulator: Any) -> None:

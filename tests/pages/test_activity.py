@@ -99,6 +99,21 @@ def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reade
     assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
 
 
+@pytest.mark.parametrize(
+    ("status", "cost_usd", "says"),
+    [
+        (499, 0.5, r"The client left after 1\.5 s, while c/d worked; what had come cost \$0\.50"),
+        (499, None, r"The client left after 1\.5 s, while c/d worked"),
+        (400, None, r"c/d refused the request \(status 400\)"),
+        (502, None, r"The answer of c/d broke off after 1\.5 s \(status 502\)"),
+    ],
+)
+def test_nobody_is_said_to_have_answered_who_did_not(running, reader, tenant, status, cost_usd, says):
+    record = send(running, tenant, endpoint="c/d", status=status, cost_usd=cost_usd)
+    page = reader.open("activity", decision=record.id)
+    assert page.header[0].value.replace("\xa0", " ") == says
+
+
 def test_what_the_rules_did_is_said(running, reader, tenant):
     required = {"rule": "eu", "action": "require", "value": ["c/*"], "fallback": "any", "dropped": True}
     record = replace(

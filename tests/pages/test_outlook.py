@@ -67,7 +67,7 @@ def test_preferences_that_choose_alike_are_named(snapshot: Snapshot) -> None:
     fleet = replace(snapshot, availability=np.where(np.arange(len(snapshot)) == 0, 0, 1))  # one endpoint is left
     view = looked_at(fleet)
     assert view.equals(BALANCED) == [COST, PERFORMANCE]
-    assert "chooses exactly as Cost-optimized and Performance-first does" in _cards.cards(
+    assert "chooses exactly as Cost-optimized and Performance-first do" in _cards.cards(
         view, in_force=BALANCED, chosen=BALANCED
     )
     assert _cards.change_sentence(view, BALANCED, COST).startswith("Nothing would change")

@@ -72,6 +72,14 @@ def test_many_failures_need_attention(running, reader, tenant):
     assert "[See them](/activity?status=failed)" in texts(page)
 
 
+def test_a_day_without_an_answer_says_so_and_needs_attention_however_few_requests_there_were(running, reader, tenant):
+    send(running, tenant, {"status": 429, "cost_usd": None}, {"status": 429, "cost_usd": None})
+    shown = texts(reader.open()).replace("\xa0", " ")
+    assert r"2 requests in the last 24 hours cost \$0, none of them answered" in shown
+    assert "100 % of the requests failed" in shown.replace("\\", "")
+    assert "unknown" not in shown
+
+
 def test_a_failing_endpoint_needs_attention(running, reader, tenant):
     send(running, tenant, {})
 

@@ -15,6 +15,8 @@ from freerelay_core.policy import NO_POLICY
 from freerelay_core.preference import FACTORS, RoutingPreference
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
 from freerelay_core.simulation import read_trace
+from freerelay_core.snapshot import catalogue_snapshot
+from pages import _session
 from pages import _simulator_request as view
 from pages import _simulator_words as words
 from pages._factors import FACTOR_HELP
@@ -35,6 +37,11 @@ def shown(app) -> str:
     """All words on the page."""
     places = (app.header, app.subheader, app.markdown, app.caption, app.warning, app.error, app.info, app.success)
     return plain("\n".join(element.value for place in places for element in place))
+
+
+def html(app) -> str:
+    """Our own HTML on the page, without its style."""
+    return "\n".join(part.proto.body for part in app.get("html") if not part.proto.body.startswith("<style"))
 
 
 def ranking_of(app) -> list[str]:
@@ -399,3 +406,13 @@ def test_what_two_preferences_share_is_not_told_as_a_change():
     said = plain(words.preferences_sentence(decisions))
     assert "the same time" in said
     assert said.count("instead of") == 2, "cost and good answers differ"
+
+
+@pytest.mark.parametrize("page", ["simulator", "reports"])
+def test_what_serves_no_live_traffic_is_said_to_be_ranked_all_the_same(tenant_reader, monkeypatch, page):
+    assert "no live traffic" not in html(tenant_reader.open(page))
+    mixed = catalogue_snapshot(load_catalogue(None), NOON, real_providers=frozenset({"groq"}))
+    monkeypatch.setattr(_session, "fleet_snapshot", lambda: mixed)
+    idle = int((~mixed.live).sum())
+    said = f"<strong>{idle} of {len(mixed)}\u00a0endpoints</strong> are simulated and get no live traffic"
+    assert said in html(tenant_reader.open(page))

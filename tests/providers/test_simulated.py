@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 from dataclasses import replace
@@ -191,6 +192,39 @@ async def test_a_stream_takes_as_long_as_the_answer_and_arrives_bit_by_bit():
     assert len(set(moments)) > 20
     assert moments[0] == pytest.approx(got.times.first_token_s)
     assert moments[-1] == pytest.approx(got.times.duration_s, rel=0.05)
+
+
+async def test_an_answer_that_is_left_half_read_took_no_longer_than_it_was_read():
+    whole = await provider().send(request({"stream": True}))
+    chunks = [chunk async for chunk in whole.chunks()]
+    left = await provider().send(request({"stream": True}))
+    reading = left.chunks()
+    for _ in range(len(chunks) // 2):
+        await anext(reading)
+    await reading.aclose()
+    decode_s = whole.times.duration_s - whole.times.first_token_s
+    assert left.times.first_token_s == whole.times.first_token_s
+    assert 0.3 * decode_s < left.times.duration_s - left.times.first_token_s < 0.7 * decode_s
+
+
+async def test_a_body_that_nobody_waits_for_took_as_long_as_it_was_waited_for():
+    class LeavingClock(CountedClock):
+        left = False
+
+        async def sleep(self, seconds):
+            self.waited += seconds / 4 if self.left else seconds
+            if self.left:
+                raise asyncio.CancelledError
+
+    clock = LeavingClock()
+    left = await provider(clock).send(request({}))
+    clock.left = True
+    with pytest.raises(asyncio.CancelledError):
+        await left.body()
+    whole = await provider().send(request({}))
+    await whole.body()
+    decode_s = whole.times.duration_s - whole.times.first_token_s
+    assert left.times.duration_s - left.times.first_token_s == pytest.approx(decode_s / 4)
 
 
 async def test_thinking_delays_the_first_token():
