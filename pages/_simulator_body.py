@@ -63,7 +63,7 @@ def body_widget(hour_now: int) -> None:
         )
         st.form_submit_button("Read this request", key="read_body", type="primary", on_click=read)
     if error := st.session_state.get("_body_error"):
-        st.error(markdown(error))
+        st.error(markdown(f"{error} The ranking is for the profile below, as it was."))
     elif read_as := st.session_state.get("_body_read"):
         st.success(markdown(read_as))
     else:
