@@ -312,6 +312,7 @@ def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expe
     page.text_area(key="body_text").set_value("{oops")
     page.button(key="read_body").click().run()
     assert "line 1, column 2" in shown(page)
+    assert "The ranking is for the profile below, as it was." in shown(page)
     assert ranking_of(page) == list(expected(DEFAULT).endpoints)
 
 
