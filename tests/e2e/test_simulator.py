@@ -108,8 +108,9 @@ def test_a_row_of_choices_that_wraps_draws_every_border(simulator: Any, chosen: 
 def test_a_laptop_shows_the_ranking_s_figures_and_the_preferences_in_one_row(simulator: Any) -> None:
     page = simulator(viewport={"width": 1280, "height": 900})
     decision = decide(snapshot(endpoint()), request(), decision_id="d")
-    segments = page.get_by_role("radiogroup", name="Preference").get_by_role("radio").all()
-    assert len({segment.bounding_box()["y"] for segment in segments}) == 1
+    segments = page.get_by_role("radiogroup", name="Preference").get_by_role("radio")
+    expect(segments).to_have_count(3)
+    assert len({segment.bounding_box()["y"] for segment in segments.all()}) == 1
     table = page.get_by_role("region", name="Ranking of ")
     expect(table).to_be_visible()
     shown = sum(column.width for column in ranking_table(decision, "").columns[:7])
