@@ -77,7 +77,10 @@ async def _new_tenant(application: Application, *, allow_override: bool) -> tupl
 def running(**options: object) -> Iterator[Server]:
     """The API with these settings, in a thread; one at a time in a process."""
     settings = load_settings(**options)
-    server = uvicorn.Server(uvicorn.Config(api.app, lifespan="off", port=0, log_level="warning", http=Connection))
+    config = uvicorn.Config(
+        api.app, lifespan="off", port=0, log_level="warning", http=Connection, timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
     began: threading.Event = threading.Event()
     found: list[Any] = []
 

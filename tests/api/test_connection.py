@@ -226,7 +226,7 @@ def test_a_body_that_looks_like_a_request_is_none(calm, to, apart):
 
 def test_what_follows_a_request_without_body_that_asks_for_another_protocol_is_answered_too(to):
     asks = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + "\r\n".join([*H2C, "", ""]).encode()
-    to.sendall(asks * 3 + HEALTHZ)
+    to.sendall(asks * 3 + HEALTHZ[:-2] + b"connection: close\r\n\r\n")
     assert rest_of(to).count(b"HTTP/1.1 200 ") == 4
 
 
