@@ -230,15 +230,15 @@ def preference(it: Serving, chosen: str | None = None) -> str:
 
 
 def test_settings_and_keys_outlast_a_restart_and_a_deleted_folder_is_a_fresh_install(home):
-    with serving(home) as first:
+    with serving(home, FREERELAY_DEMO_WEEK="false") as first:
         assert preference(first, "performance-first") == "performance-first"
         first.stop()
-    with serving(home) as second:
+    with serving(home, FREERELAY_DEMO_WEEK="false") as second:
         assert second.exports["OPENAI_API_KEY"] == first.exports["OPENAI_API_KEY"]
         assert preference(second) == "performance-first"
         second.stop()
     subprocess.run(["rm", "-r", home], check=True)
-    with serving(home) as fresh:
+    with serving(home, FREERELAY_DEMO_WEEK="false") as fresh:
         assert fresh.exports["OPENAI_API_KEY"] != first.exports["OPENAI_API_KEY"]
         assert preference(fresh) != "performance-first"
 
