@@ -25,9 +25,8 @@ def test_with_half_of_the_providers_ill_every_end_is_a_right_answer_or_a_clear_e
     seen = asyncio.run(faults.measure(tmp_path, requests=300, each=5, **settings))
     assert (seen.wrong, seen.silent) == ([], [])
     assert seen.answered + seen.refused.total() + seen.broken_off.total() == seen.requests == 300
-    assert (
-        seen.answered >= 270
-    )  # of so few, how many providers cut off amid their answer is chance; `make faults` has the share
+    # What it costs to find out who is ill, however many requests follow: 8 in a run of 10,000.
+    assert seen.requests - seen.answered <= 10
     assert seen.attempts <= 1.2 * seen.requests
     assert seen.raised == seen.truncations == 5 * len(MID_STREAM)
     assert set(seen.left.values()) == {0}

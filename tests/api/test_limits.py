@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 from api_server import BODY, OPERATOR_KEY, running
 from serving import eventually
 
@@ -28,31 +31,34 @@ def test_limits_of_simulated_endpoints_can_be_lifted(start):
         assert [server.chat(PINNED).status_code for _ in range(7)] == [200] * 7
 
 
-def test_a_restart_does_not_forget_what_was_sent_today(databases, migrated_template, tmp_path):
-    dsn = databases.create("api_limits", template=migrated_template)
+@pytest.fixture
+def begin(databases, migrated_template, tmp_path):
+    """`with begin() as server`: one more start on the same database; the endpoint may be asked thrice a day."""
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text("endpoints: {cerebras-free/gpt-oss-120b: {limits: {rpd: 3}}}")
-    options = {
-        "home": tmp_path, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True, "catalogue": catalogue,
-        "simulated_time_scale": 0.01, "demo_week": False,
-    }  # fmt: skip
-    with running(**options) as server:
-        assert [server.chat(PINNED).status_code for _ in range(2)] == [200] * 2
-    with running(**options) as server:
-        eventually(lambda: _left_today(server) == 1)
-        assert [server.chat(PINNED).status_code for _ in range(2)] == [200, 429]
+    yield partial(
+        running,
+        home=tmp_path,
+        database_url=databases.create("api_limits", template=migrated_template),
+        operator_key=OPERATOR_KEY,
+        demo=True,
+        catalogue=catalogue,
+        simulated_time_scale=0.01,
+        demo_week=False,
+    )
     databases.drop("api_limits")
 
 
-def test_what_was_sent_today_is_counted_once_the_database_answers(databases, migrated_template, tmp_path, monkeypatch):
-    dsn = databases.create("api_limits_away", template=migrated_template)
-    catalogue = tmp_path / "catalogue.yaml"
-    catalogue.write_text("endpoints: {cerebras-free/gpt-oss-120b: {limits: {rpd: 3}}}")
-    options = {
-        "home": tmp_path, "database_url": dsn, "operator_key": OPERATOR_KEY, "demo": True, "catalogue": catalogue,
-        "simulated_time_scale": 0.01, "demo_week": False,
-    }  # fmt: skip
-    with running(**options) as server:
+def test_a_restart_does_not_forget_what_was_sent_today(begin):
+    with begin() as server:
+        assert [server.chat(PINNED).status_code for _ in range(2)] == [200] * 2
+    with begin() as server:
+        eventually(lambda: _left_today(server) == 1)
+        assert [server.chat(PINNED).status_code for _ in range(2)] == [200, 429]
+
+
+def test_what_was_sent_today_is_counted_once_the_database_answers(begin, monkeypatch):
+    with begin() as server:
         assert server.chat(PINNED).status_code == 200
     asked, quota_used = [], PostgresStore.quota_used
 
@@ -63,10 +69,9 @@ def test_what_was_sent_today_is_counted_once_the_database_answers(databases, mig
         return await quota_used(store, *arguments, **named)
 
     monkeypatch.setattr(PostgresStore, "quota_used", away_at_first)
-    with running(**options) as server:
+    with begin() as server:
         eventually(lambda: _left_today(server) == 2)
     assert len(asked) > 1
-    databases.drop("api_limits_away")
 
 
 def _left_today(server):
