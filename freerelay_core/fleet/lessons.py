@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from freerelay_core.fleet.around import Around, Outcome
 from freerelay_core.profile import OutputContract, RequestProfile, TaskFamily
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS
 from freerelay_core.snapshot import KINDS as FIGURE_KINDS
@@ -48,9 +49,6 @@ ALL_ENDPOINTS = "*"
 _MOST_TENANTS = 10_000
 _FADED = 0.05
 """What stands for fewer outcomes moves an expected success by less than a quarter of a percent."""
-_AROUND = 21
-"""How many outcomes of an endpoint, the judged one in their middle, say what it did around then. A mean of those
-before alone would blame the beginning of an outage on whoever was asked for, on top of what it says of the endpoint."""
 _TELLING = (0.01, 0.99)
 """Between what shares a difference tells one family from another: more is not known of a few hundred outcomes."""
 _SAME = 0.01
@@ -172,42 +170,6 @@ class _Stored(NamedTuple):
     at: float
 
 
-class _Outcome(NamedTuple):
-    """An outcome that its family is still to be judged by, or that others are compared with."""
-
-    family: str
-    value: float
-    part: float
-    at: float
-
-
-class _Around:
-    """The last outcomes of an endpoint: the one in the middle is judged beside the others."""
-
-    __slots__ = ("_outcomes", "_total")
-
-    def __init__(self) -> None:
-        self._outcomes: deque[_Outcome] = deque()
-        self._total = 0.0
-
-    def add(self, outcome: _Outcome) -> None:
-        self._outcomes.append(outcome)
-        self._total += outcome.value
-        if len(self._outcomes) > _AROUND:
-            self._total -= self._outcomes.popleft().value
-
-    def judged(self, within_s: float) -> _Outcome | None:
-        """The outcome in the middle; None while there are too few, or where they are too far apart to tell."""
-        outcomes = self._outcomes
-        if len(outcomes) < _AROUND or outcomes[-1].at - outcomes[0].at > within_s:
-            return None
-        return outcomes[_AROUND // 2]
-
-    @property
-    def mean(self) -> float:
-        return self._total / len(self._outcomes)
-
-
 class Lessons:
     """What the endpoints of a snapshot have taught; for one event loop. The last column is over all endpoints.
 
@@ -227,7 +189,7 @@ class Lessons:
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
         self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
-        self._around: dict[tuple[str, str, int], _Around] = {}
+        self._around: dict[tuple[str, str, int], Around] = {}
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
@@ -254,8 +216,8 @@ class Lessons:
         self.record(kind, scope, endpoint, value)
         around = self._around.get((kind, scope, endpoint))
         if around is None:
-            around = self._around[kind, scope, endpoint] = _Around()
-        around.add(_Outcome(family, value, part, self._monotonic()))
+            around = self._around[kind, scope, endpoint] = Around()
+        around.add(Outcome(family, value, part, self._monotonic()))
         own, judged = _BY_FAMILY[kind], around.judged(KINDS[_BY_FAMILY[kind]].half_life_s)
         if judged is not None:
             self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * around.mean)
