@@ -11,6 +11,7 @@ import uvicorn
 
 from benchmarks.faulty import Provider
 from freerelay_core import api
+from freerelay_core.api.connection import Connection
 from freerelay_core.catalogue import ABILITIES
 from freerelay_core.composition import current
 from freerelay_core.config import Settings
@@ -62,7 +63,7 @@ def catalogue_of(made: Sequence[Provider]) -> dict[str, Any]:
 @asynccontextmanager
 async def served(settings: Settings) -> AsyncIterator[tuple[str, str]]:
     """The application on loopback: its address and the demo tenant's key."""
-    config = uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http="httptools")
+    config = uvicorn.Config(api.app, lifespan="off", port=0, log_level="error", http=Connection)
     config.timeout_graceful_shutdown = ENDS_WITHIN_S
     server = uvicorn.Server(config)
     async with api.lifespan(settings):

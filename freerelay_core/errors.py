@@ -36,6 +36,7 @@ __all__ = [
     "BudgetExhausted",
     "ConfigurationError",
     "Conflict",
+    "EverythingFails",
     "FreeRelayError",
     "HeadersTooLarge",
     "Interrupted",
@@ -259,3 +260,9 @@ class NoEndpointLeft(Unavailable):
     """Every endpoint is excluded for this request; the message lists the reasons."""
 
     default_code = "no_endpoint_left"
+
+
+class EverythingFails(Unavailable):
+    """Every endpoint that could serve the request keeps failing; this request was one more try."""
+
+    default_code = "every_endpoint_fails"

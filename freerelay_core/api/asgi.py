@@ -57,7 +57,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     trail = follow(new_request_id())
     marked = _Marked(send, trail.request_id)
     try:
-        require_sound_head(scope["headers"])
+        require_sound_head(scope["headers"], scope["http_version"])
         if scope["path"] == CHAT:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{CHAT} answers POST only.", allowed=["POST"])

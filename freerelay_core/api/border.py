@@ -58,12 +58,12 @@ class ClientLeft(Exception):
     """The client went away while it was sending; there is nobody to answer."""
 
 
-def require_sound_head(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def require_sound_head(headers: Iterable[tuple[bytes, bytes]], http_version: str = "1.1") -> None:
     """Refuse a request by its headers (lower-case names), before its body is read.
 
-    Raises `HeadersTooLarge`, `UnsupportedEncoding`, `UnsoundFraming`.
+    Raises `HeadersTooLarge`, `UnsupportedEncoding`, `UnsoundFraming`, `InvalidRequest`.
     """
-    count = size = 0
+    count = size = hosts = 0
     has_length = has_chunks = False
     for name, value in headers:
         count += 1
@@ -72,12 +72,16 @@ def require_sound_head(headers: Iterable[tuple[bytes, bytes]]) -> None:
             has_length = True
         elif name == b"transfer-encoding":
             has_chunks = True
+        elif name == b"host":
+            hosts += 1
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise UnsupportedEncoding("Send the body without Content-Encoding: it is not unpacked here.")
     if count > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise HeadersTooLarge(f"At most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes in all are accepted.")
     if has_length and has_chunks:
         raise UnsoundFraming("Send Content-Length or Transfer-Encoding, not both.")
+    if hosts != 1 and (hosts or http_version == "1.1"):  # a proxy in front may have gone by another one (RFC 9112, 3.2)
+        raise InvalidRequest("Name the host in one Host header.", code="malformed_http")
 
 
 async def read_body(receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from freerelay_core.api.answers import new_request_id
@@ -104,6 +105,32 @@ class _BodyParser:
             self._connection.on_message_complete()
 
 
+class _WithoutChunks:
+    """The application for a client of HTTP/1.0, which knows no chunks: where the connection ends the body does.
+
+    uvicorn sends chunks to whomever it cannot tell a length.
+    """
+
+    __slots__ = ("_app", "_cycle", "_to_the_end")
+
+    def __init__(self, app: Any, cycle: RequestResponseCycle) -> None:
+        self._app = app
+        self._cycle = cycle
+        self._to_the_end = False
+
+    async def __call__(self, scope: Scope, receive: Receive, _: Send) -> None:
+        await self._app(scope, receive, self._send)
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._to_the_end = all(name.lower() != b"content-length" for name, _ in message["headers"])
+            if self._to_the_end:
+                self._cycle.chunked_encoding = False
+        elif self._to_the_end:
+            self._cycle.expected_content_length = len(message.get("body", b""))  # all of it, as uvicorn counts
+        await self._cycle.send(message)  # type: ignore[arg-type]  # Starlette's and uvicorn's messages are the same
+
+
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -134,6 +161,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
+        if cycle.scope["http_version"] != "1.1":
+            app = _WithoutChunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     # -- the head of a request

@@ -257,6 +257,10 @@ class Fleet:
         quota = self.ledger.group_of[endpoint]
         return max(self._cooling_until[quota] - now, self.ledger.wait_s(quota, tokens, now))
 
+    def all_fail(self, endpoints: Iterable[int]) -> bool:
+        """Whether the breakers of all these endpoints are open, or half-open with a probe out."""
+        return all(self._breakers.tripped(self._group[endpoint]) for endpoint in endpoints)
+
     def health(self) -> list[EndpointHealth]:
         """How each endpoint is doing, in the order of the snapshot."""
         now, snapshot = self._clock.monotonic(), self.snapshot()

@@ -18,7 +18,14 @@ from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
-from freerelay_core.errors import FreeRelayError, NoEndpointLeft, RateLimited, UpstreamFailed, UpstreamTimedOut
+from freerelay_core.errors import (
+    EverythingFails,
+    FreeRelayError,
+    NoEndpointLeft,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimedOut,
+)
 from freerelay_core.fleet import Fleet, Reservation
 from freerelay_core.providers import (
     EventReader,
@@ -353,6 +360,11 @@ def _verdict(execution: Execution, *, spared: bool) -> FreeRelayError:
         if (other := have_to_wait(execution.fleet, execution.decision, others)) and other.retry_after_s is not None:
             waits.append(other.retry_after_s)
         return RateLimited(f"Every provider asked us to wait ({tried}).", retry_after_s=min(waits))
+    if execution.fleet.all_fail(execution.decision.order):
+        return EverythingFails(
+            f"Every endpoint that could serve this request keeps failing ({tried}). Try again in a moment.",
+            retry_after_s=1,
+        )
     if all(attempt.timed_out for attempt in attempts):
         return UpstreamTimedOut(f"No provider answered in time ({tried}).")
     return UpstreamFailed(f"Every attempt failed ({tried}).")

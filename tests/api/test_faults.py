@@ -39,4 +39,4 @@ def test_a_brown_out_of_the_best_provider_is_hardly_noticed_and_an_outage_of_all
     assert figures["healthy_answered"] == 1.0
     assert figures["brownout_answered"] >= 0.99
     assert figures["brownout_calls_per_request"] <= 1.2
-    assert figures["down_unclear"] == 0.0
+    assert figures["down_answered_503"] == 1.0

@@ -74,3 +74,28 @@ def test_a_body_that_stops_arriving_is_answered_and_the_connection_ends(server, 
     status, top, rest = sent(server, head.encode(), begun)
     assert (status, json.loads(rest)["error"]["code"]) == (408, "request_timeout")
     assert b"connection: close" in top
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", [], 400), ("1.1", ["a", "b"], 400), ("1.1", ["a"], 200), ("1.0", [], 200), ("1.0", ["a", "a"], 400)],
+)
+def test_one_host_is_named_where_http_asks_for_it(server, version, hosts, status):
+    head = [f"GET /v1/models HTTP/{version}", f"Authorization: Bearer {server.key}", "Connection: close"]
+    code, _, body = sent(server, "\r\n".join([*head, *(f"Host: {host}" for host in hosts), "", ""]).encode())
+    assert code == status
+    assert status == 200 or json.loads(body)["error"]["code"] == "malformed_http"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_of_http_1_0_is_sent_no_chunks(server, stream):
+    body = json.dumps(BODY | {"stream": stream}).encode()
+    head = f"POST {CHAT} HTTP/1.0\r\nAuthorization: Bearer {server.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    status, top, answer = sent(server, head.encode(), body)
+    assert status == 200
+    assert b"transfer-encoding" not in top
+    if stream:
+        assert answer.startswith(b"data: {")
+        assert answer.endswith(b"data: [DONE]\n\n")
+    else:
+        assert json.loads(answer)["object"] == "chat.completion"

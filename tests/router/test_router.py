@@ -758,8 +758,27 @@ async def test_a_dead_endpoint_gets_one_of_many_such_requests_at_a_time(rig, ups
     rig.clock.monotonic = lambda: now  # all within the same second
     executions = [(await rig.run(only="second/m"))[0] for _ in range(5)]
     assert [tried(execution) for execution in executions] == [["second/m"], [], [], [], []]
-    assert [execution.error.status for execution in executions] == [502, 503, 503, 503, 503]
+    assert [execution.error.status for execution in executions] == [503] * 5
+    assert executions[0].error.code == "every_endpoint_fails"
+    assert "second/m: status 500" in executions[0].error.message
     assert executions[-1].error.retry_after_s == 1
+
+
+@pytest.mark.parametrize("fault", [status(500), Hanging()], ids=["status 500", "hangs"])
+async def test_while_the_whole_fleet_fails_clients_are_told_to_come_again(rig, upstream, monkeypatch, fault):
+    monkeypatch.setattr(attempts, "FIRST_BYTE_LIMIT_S", 0.1)
+    monkeypatch.setattr(attempts, "FIRST_BYTE_FACTOR", 0.0)
+    for model in ("first", "first-other", "second", "third", "fourth"):
+        upstream.plan(model, fault)
+    seen = []
+    for _ in range(12):
+        execution, _ = await rig.run()
+        seen.append(execution.error.status)
+    assert seen[0] in (502, 504)  # some breakers are closed: who fails is not known yet
+    assert seen[-1] == 503
+    assert (execution.error.retry_after_s, execution.gave_up) == (1, True)
+    upstream.plan_all_good()
+    assert (await rig.run())[0].status == 200
 
 
 async def test_the_record_of_such_a_decision_ranks_what_was_tried(rig):

@@ -59,7 +59,7 @@ _MEANING = {
     429: "A limit is reached (wait for `retry-after`), or the tenant's budget does not last (`insufficient_quota`).",
     431: "More than 100 headers, or 16 KiB of them.",
     502: "Every attempt at a provider failed.",
-    503: "Not now: the database is away, no endpoint is left, or the server is full, starting or stopping.",
+    503: "Not now: the database is away, no endpoint is left or all fail, or the server is full, starting or stopping.",
     504: "No provider answered in time.",
 }
 _OWN_HEADERS: dict[int, tuple[str, ...]] = {
