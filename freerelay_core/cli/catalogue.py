@@ -41,6 +41,7 @@ _KINDS = {"measured": "m", "published": "p", "prior": "a"}
 _SORTS = {
     "stale": "Old figures",
     "unpriced": "Endpoints without a price",
+    "no_streaming": "Your endpoints that do not stream",
     "mode": "Efforts",
     "prior": "Assumptions",
 }

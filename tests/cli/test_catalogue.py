@@ -96,6 +96,14 @@ def test_every_problem_of_a_file_is_printed_with_its_line_and_the_status_is_1(wr
     assert last == "1 problem."
 
 
+def test_an_endpoint_that_does_not_list_streaming_is_a_warning_and_the_status_stays_0(freerelay, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("endpoints: {groq/llama-3.3-70b: {capabilities: [tools]}}", "utf-8")
+    run = freerelay("catalogue", "check", path)
+    assert (run.status, run.stderr) == (0, "")
+    assert "\nYour endpoints that do not stream:\n  groq/llama-3.3-70b: gets no request" in run.stdout
+
+
 def test_the_file_of_the_settings_is_checked_where_none_is_named(freerelay, wrong):
     assert freerelay("catalogue", "check", FREERELAY_CATALOGUE=str(wrong)).status == 1
     missing = freerelay("catalogue", "check", wrong.with_name("none.yaml"))
