@@ -167,5 +167,26 @@ def test_on_80_columns_nothing_that_list_and_check_print_is_cut(freerelay, print
     assert wide == narrow
 
 
-def test_an_unknown_endpoint_is_refused_in_one_line(refused):
-    assert "nobody/none" in refused("catalogue", "show", "nobody/none")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("groq/llama-3.3-70", "groq/llama-3.3-70b"),
+        ("gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("gpt-5.6", "openai/gpt-5.6-luna@none"),
+        ("openai/gpt-6-luna@hihg", "openai/gpt-6-luna@xhigh"),
+    ],
+)
+def test_an_unknown_endpoint_is_refused_in_one_line_with_near_names_and_the_command_that_lists_all(
+    refused, name, meant
+):
+    line = refused("catalogue", "show", name)
+    said, _, rest = line.partition("Did you mean ")
+    assert said == f"freerelay: No endpoint is called {name!r}. "
+    near, _, advice = rest.partition("? ")
+    assert meant in near.replace(" or ", ", ").split(", ")
+    assert advice == "`freerelay catalogue list` names all."
+
+
+def test_where_no_name_is_near_none_is_guessed(refused):
+    line = refused("catalogue", "show", "xyz")
+    assert line == "freerelay: No endpoint is called 'xyz'. `freerelay catalogue list` names all."
