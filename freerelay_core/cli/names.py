@@ -13,7 +13,7 @@ _LONGEST_SHOWN = 100
 _NEAR = 3
 """At most as many names are suggested."""
 _SHORTEST_PART = 3
-"""Shorter beginnings are part of too many names."""
+"""What is shorter stands in too many names."""
 
 
 def named_endpoint(catalogue: Catalogue, name: str, *, of_request: bool = False) -> Endpoint:

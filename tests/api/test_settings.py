@@ -87,7 +87,7 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
     [
         ({"routing_preference": "turbo"}, "routing_preference", "cost-optimized, balanced, performance-first"),
         ({"routing_preference": ["balanced"]}, "routing_preference", "cost-optimized, balanced, performance-first"),
-        ({}, "routing_preference", "required"),
+        ({}, "routing_preference", "is missing; it must be one of cost-optimized, balanced, performance-first"),
         ({"routing_preference": "balanced", "tier": "gold"}, "tier", "not known"),
         ({"routing_preference": "balanced", "allow_override": True}, "allow_override", "not known"),
         ({"rooting_preference": "balanced"}, "rooting_preference", "Did you mean routing_preference?"),
@@ -97,9 +97,9 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
         ({"zqXkvWmLpRtB": 1}, None, "not known. The fields are routing_preference"),
         ({"a" * 41: 1}, None, "not known. The fields are routing_preference"),
         ({"a" * 1_000_000: 1}, None, "not known. The fields are routing_preference"),
-        ({"routing_preference": "balanced", "settings_version": "1"}, "settings_version", "integer"),
-        ({"routing_preference": "balanced", "settings_version": 1.5}, "settings_version", "integer"),
-        ({"routing_preference": "balanced", "settings_version": 2**63}, "settings_version", "less than"),
+        ({"routing_preference": "balanced", "settings_version": "1"}, "settings_version", "must be a whole number"),
+        ({"routing_preference": "balanced", "settings_version": 1.5}, "settings_version", "must be a whole number"),
+        ({"routing_preference": "balanced", "settings_version": 2**63}, "settings_version", "must be a whole number"),
     ],
 )
 def test_what_is_no_settings_change_is_refused(tenant, body, param, words):
