@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.reports import RankingReport, report_of_simulation
-from freerelay_core.simulation import Simulation
+from freerelay_core.simulation import Simulation, words_of
 from pages import _charts
 from pages import _format as fmt
 from pages._format import markdown
@@ -55,14 +55,13 @@ class TraceAnswer:
     @classmethod
     def of(cls, simulation: Simulation, like: RequestProfile, ranked_at: datetime) -> TraceAnswer:
         trace = simulation.trace
-        needs = f", needs {listed(sorted(like.needs), most=4)}" if like.needs else ""
         return cls(
             origin=trace.origin,
             sha256=trace.sha256,
             requests=len(trace),
             input_tokens=int(trace.profiles.input_tokens.sum()),
             output_tokens=int(trace.profiles.output_tokens.sum()),
-            read_as=f"{like.family}, {like.depth.label}, {like.latency_class.label}, {like.contract.label}{needs}",
+            read_as=words_of(like),
             snapshot_id=simulation.snapshot.id,
             snapshot_at=simulation.snapshot.created_at,
             ranked_at=ranked_at,

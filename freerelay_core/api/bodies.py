@@ -1,4 +1,7 @@
-"""What the bodies of our own routes may hold; that of a chat request is read by the profile and the wishes."""
+"""What the bodies of our own routes may hold; that of a chat request is read by the profile and the wishes.
+
+The description of a field completes the sentence "it must be ...", with which what is none is refused.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,12 @@ class SettingsChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     routing_preference: Any = Field(
-        description="null takes the choice back: the default applies.",
+        description=f"one of {', '.join(RoutingPreference)}, or null, which takes the choice back: the default applies",
         json_schema_extra={"type": ["string", "null"], "enum": [*RoutingPreference, None]},
     )
-    settings_version: int | None = Field(None, strict=True, ge=0, lt=2**63)
+    settings_version: int | None = Field(
+        None, strict=True, ge=0, lt=2**63, description="a whole number, the version that was read, or left out"
+    )
 
 
 class Feedback(BaseModel):
@@ -39,8 +44,13 @@ class Feedback(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    score: float = Field(strict=True, ge=0, le=1, allow_inf_nan=False)
-    """0 useless, 1 as good as could be."""
+    score: float = Field(
+        strict=True,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="a number from 0 (useless) to 1 (as good as could be)",
+    )
 
 
 def read_as(shape: type[Shape], body: dict[str, Any]) -> Shape:
@@ -55,8 +65,9 @@ def read_as(shape: type[Shape], body: dict[str, Any]) -> Shape:
     unknown = next((str(problem["loc"][0]) for problem in problems if problem["type"] == "extra_forbidden"), None)
     if unknown is not None:
         raise _unknown_field(unknown, list(shape.model_fields))
-    name = ".".join(str(part) for part in problems[0]["loc"])[:60]
-    raise UnprocessableRequest(f"{name}: {problems[0]['msg']}.", param=name)
+    name = str(problems[0]["loc"][0])
+    missing = "is missing; it " if problems[0]["type"] == "missing" else ""
+    raise UnprocessableRequest(f"{name} {missing}must be {shape.model_fields[name].description}.", param=name)
 
 
 def _unknown_field(name: str, fields: Sequence[str]) -> UnprocessableRequest:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from freerelay_core.catalogue.describe import facts_of, figures_of
 from freerelay_core.catalogue.endpoint import ABILITIES, Catalogue, Endpoint, Kind
-from freerelay_core.catalogue.files import Problem, read_file
+from freerelay_core.catalogue.files import CatalogueFile, Problem, read_file
 from freerelay_core.catalogue.load import SHIPPED, try_load
 from freerelay_core.catalogue.prices import compile_prices
 from freerelay_core.errors import ConfigurationError
@@ -23,7 +23,7 @@ STALE_DAYS = 90
 
 _ABILITY = "ability."
 
-Sort = Literal["stale", "unpriced", "mode", "prior"]
+Sort = Literal["stale", "unpriced", "no_streaming", "mode", "prior"]
 _What = Literal["figures", "facts"]
 
 
@@ -52,18 +52,21 @@ def check_catalogue(operator_file: Path | None, at: datetime) -> Report:
     catalogue = try_load(operator_file, problems)
     if catalogue is None:
         return Report(None, problems, ())
-    unpriced = _unpriced(catalogue, operator_file, at, problems)
-    return Report(
-        catalogue,
-        problems,
-        [*_stale(catalogue, at.astimezone(UTC).date()), *unpriced, *_modes(catalogue), *_priors(catalogue)],
-    )
-
-
-def _unpriced(catalogue: Catalogue, operator_file: Path | None, at: datetime, problems: list[Problem]) -> list[Caution]:
-    """The endpoints without a price; those whose name the price list does not know are added to `problems`."""
     own = None if operator_file is None else read_file(operator_file, problems)
-    unpriced = []
+    cautions = [
+        *_stale(catalogue, at.astimezone(UTC).date()),
+        *_unpriced(catalogue, own, at, problems),
+        *_not_streaming(catalogue, own),
+        *_modes(catalogue),
+        *_priors(catalogue),
+    ]
+    return Report(catalogue, problems, cautions)
+
+
+def _unpriced(
+    catalogue: Catalogue, own: CatalogueFile | None, at: datetime, problems: list[Problem]
+) -> Iterator[Caution]:
+    """The endpoints without a price; those whose name the price list does not know are added to `problems`."""
     for endpoint in catalogue.endpoints:
         try:
             priced = bool(compile_prices([endpoint], at).priced[0])
@@ -74,8 +77,15 @@ def _unpriced(catalogue: Catalogue, operator_file: Path | None, at: datetime, pr
             problems.append(problem or Problem(SHIPPED, None, ".".join(field), error.message))
             continue
         if not priced:
-            unpriced.append(Caution("unpriced", endpoint.id, "has no price, so it is excluded where cost counts"))
-    return unpriced
+            yield Caution("unpriced", endpoint.id, "has no price, so it is excluded where cost counts")
+
+
+def _not_streaming(catalogue: Catalogue, own: CatalogueFile | None) -> Iterator[Caution]:
+    """The operator's endpoints that do not say that they stream: mostly forgotten, as it once excluded nothing."""
+    for endpoint in catalogue.endpoints:
+        if own is not None and endpoint.id in own.content.endpoints and "streaming" not in endpoint.capabilities:
+            text = "gets no request with stream: true (no_streaming); if it streams, add streaming to its capabilities"
+            yield Caution("no_streaming", endpoint.id, text)
 
 
 def _stale(catalogue: Catalogue, today: date) -> Iterator[Caution]:

@@ -24,6 +24,7 @@ from freerelay_core.catalogue.describe import (
     stated,
     usd_per_million,
 )
+from freerelay_core.cli.names import named_endpoint
 from freerelay_core.cli.options import AsJson
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
@@ -41,6 +42,7 @@ _KINDS = {"measured": "m", "published": "p", "prior": "a"}
 _SORTS = {
     "stale": "Old figures",
     "unpriced": "Endpoints without a price",
+    "no_streaming": "Your endpoints that do not stream",
     "mode": "Efforts",
     "prior": "Assumptions",
 }
@@ -92,7 +94,7 @@ def show(
 ) -> None:
     """Show every field of one endpoint with its interval, kind, source and date."""
     found, prices = _priced_now()
-    named = found.endpoint(endpoint)
+    named = named_endpoint(found, endpoint)
     rows = describe(named, prices[named.id]) + describe_wire(found.providers[named.provider])
     if as_json:
         shape = _identity(named) | {"fields": [asdict(row) for row in rows]}

@@ -20,11 +20,9 @@ from freerelay_core.composition.keys import own_keys
 from freerelay_core.config import Settings
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.logs import set_up_logs
+from freerelay_core.places import ROOT
 
 __all__ = ["serve"]
-
-_CHECKOUT = Path(__file__).resolve().parents[2]
-"""Where `app.py`, the pages and Streamlit's configuration lie."""
 
 _CURL = (
     """curl "$OPENAI_BASE_URL/chat/completions" -H "Authorization: Bearer $OPENAI_API_KEY" """
@@ -50,7 +48,7 @@ def serve(
 
 
 def _plan(settings: Settings) -> Plan:
-    # The server runs in the checkout, so paths become absolute here. Secrets are in the environment, never in argv.
+    # The server runs where `app.py` lies, so paths become absolute here. Secrets are in the environment, never in argv.
     paths = {"HOME": settings.home, "CATALOGUE": settings.catalogue, "RULES": settings.rules}
     chosen = {f"FREERELAY_{name}": str(path.absolute()) for name, path in paths.items() if path is not None}
     chosen |= {"FREERELAY_HOST": settings.host, "FREERELAY_PORT": str(settings.port)}
@@ -58,7 +56,7 @@ def _plan(settings: Settings) -> Plan:
     return Plan(
         database_home=settings.home if settings.local else None,
         command=(sys.executable, "-m", "freerelay_core.cli.server", settings.host, str(settings.port)),
-        folder=_CHECKOUT,
+        folder=ROOT,
         environment=os.environ | chosen,
         host=_reachable(settings.host),
         port=settings.port,

@@ -112,6 +112,7 @@ def _simulate_file(
         return
     console = Console()
     console.print(f"{result['requests']:,} requests; expected on snapshot {result['snapshot']['id']}")
+    _say_read_as(console, result["trace"]["read_as"])
     columns = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,000", "mean s", "quality", "unserved")]
     table = Table(
         Column("preference", no_wrap=True), *columns, Column("most chosen", overflow="fold"), box=SIMPLE_HEAD, padding=0
@@ -134,6 +135,7 @@ def _draw_what_if(result: WhatIf) -> None:
         f"{result.scenario.name}: {'; '.join(result.scenario.sentences()) or 'nothing changes'}. "
         f"{len(result.traffic):,} requests, simulated on snapshot {result.snapshot.id}"
     )
+    _say_read_as(console, result.traffic.trace.read_as)
     table = Table(
         Column("", no_wrap=True), *_NUMBERS, Column("most chosen", overflow="fold"), box=SIMPLE_HEAD, padding=0
     )
@@ -157,6 +159,7 @@ def _draw(simulation: Simulation) -> None:
         f"{len(simulation.trace):,} requests, {profiles.input_tokens.sum():,.0f} tokens in, "
         f"{profiles.output_tokens.sum():,.0f} out; simulated on snapshot {simulation.snapshot.id}"
     )
+    _say_read_as(console, simulation.trace.read_as)
     table = Table(
         Column("preference", no_wrap=True),
         *_NUMBERS,
@@ -175,6 +178,10 @@ def _draw(simulation: Simulation) -> None:
         console.print(
             "Requests that no endpoint can serve: " + ", ".join(f"{n} {name}" for name, n in unserved.items())
         )
+
+
+def _say_read_as(console: Console, read_as: str | None) -> None:
+    console.print(f"Every request taken as {read_as}: the file does not say.")
 
 
 def _figures(result: PreferenceResult) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from freerelay_core.cli.options import AsJson, Email
 from freerelay_core.composition.accounts import OPERATOR, Accounts
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE
-from freerelay_core.store import Tenant
+from freerelay_core.store import LARGEST_BUDGET_USD, Tenant
 
 __all__ = ["tenant"]
 
@@ -59,7 +60,8 @@ def list_tenants(*, as_json: AsJson = False) -> None:
         typer.echo("There is no tenant yet. Add one: freerelay tenant add EMAIL")
 
 
-@tenant.command()
+# An unknown option is taken for the amount: whoever writes -5 is told of budgets, not of options.
+@tenant.command(context_settings={"ignore_unknown_options": True})
 def budget(
     email: Email,
     usd: Annotated[str, typer.Argument(help="USD a calendar month (UTC), or none.", show_default=False)],
@@ -78,9 +80,16 @@ def _amount(usd: str) -> float | None:
     if usd.strip().lower() == "none":
         return None
     try:
-        return float(usd)
+        amount = float(usd)
     except ValueError:
-        raise UnprocessableRequest(f"{usd[:40]!r} is no budget: write 50, 12.5 or none.", param="budget_usd") from None
+        amount = math.nan
+    if 0 <= amount <= LARGEST_BUDGET_USD:
+        return amount
+    raise UnprocessableRequest(
+        f"{usd[:40]!r} is no budget: write USD a month, from 0 to {LARGEST_BUDGET_USD:,.0f}, or none to remove the "
+        "budget.",
+        param="budget_usd",
+    )
 
 
 def _budget(usd: float | None) -> str:

@@ -29,7 +29,14 @@ from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, Unavailable, UnprocessableRequest
+from freerelay_core.errors import (
+    BudgetExhausted,
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    UnprocessableRequest,
+)
 from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_choice
@@ -306,9 +313,16 @@ class Application:
 
         Raises `UnprocessableRequest` naming the three values, `NotFound`, `Conflict`, `StoreUnavailable`.
         """
-        tenant = await self.store.set_routing_preference(
-            tenant_id, parse_choice(value), actor=actor, expected_version=expected_version
-        )
+        choice = parse_choice(value)
+        try:
+            tenant = await self.store.set_routing_preference(
+                tenant_id, choice, actor=actor, expected_version=expected_version
+            )
+        except Conflict as conflict:
+            stored = await self.store.tenant(tenant_id)
+            if stored.routing_preference != choice:
+                raise
+            raise Conflict(_saved_already(stored, expected_version), code=conflict.code, param=conflict.param) from None
         self.identities.remember(tenant)
         return await self._view(tenant)
 
@@ -374,6 +388,15 @@ class Application:
             real_providers=self.vendor_keys.enabled,
             allow_simulated=self.settings.simulated == "allow",
         )
+
+
+def _saved_already(stored: Tenant, expected_version: int | None) -> str:
+    """That a write on an outdated version of the settings wanted what they hold."""
+    choice = stored.routing_preference
+    return (
+        f"The settings changed meanwhile, to version {stored.settings_version}, not {expected_version}, and the stored "
+        f"preference is {'the default already' if choice is None else f'already {choice}'}: there is nothing to save."
+    )
 
 
 def _exhausted(left_usd: float, needed_usd: float, now: datetime) -> BudgetExhausted:

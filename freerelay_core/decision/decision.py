@@ -252,16 +252,20 @@ class Decision:
         The words follow "A over B".
         """
         first, second = self.order[a], self.order[b]
-        cost, log_quality, p50 = self.evaluation.cost_usd, self.evaluation.log_quality, self.latencies_s[0]
+        log_quality, p50 = self.evaluation.log_quality, self.latencies_s[0]
         logs = self.evaluation.of_one
         comparison = compare(logs[:, first].tolist(), logs[:, second].tolist(), self.exponents)
         return comparison, comparison_words(
             comparison,
-            cost_usd=(float(cost[first]), float(cost[second])),
+            cost_usd=(self._known_cost(first), self._known_cost(second)),
             latency_s=(float(p50[first]), float(p50[second])),
             quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
             rules=self.directive.rules,
         )
+
+    def _known_cost(self, endpoint: int) -> float | None:
+        """USD; None without a price, which is ranked where cost does not count."""
+        return float(self.evaluation.cost_usd[endpoint]) if self.snapshot.prices.priced[endpoint] else None
 
     @cached_property
     def reason(self) -> str:

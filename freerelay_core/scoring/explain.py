@@ -61,16 +61,16 @@ def compare(
 def comparison_words(
     comparison: Comparison,
     *,
-    cost_usd: tuple[float, float],
+    cost_usd: tuple[float | None, float | None],
     latency_s: tuple[float, float],
     quality: tuple[float, float],
     rules: tuple[str, ...] = (),
 ) -> str:
     """What follows "A over B": ": 2.3 times cheaper, same quality, 0.4 s slower".
 
-    Cost, time and quality as (A, B) pairs, in USD a request, the median in s, the expected share of good answers;
-    every other factor that matters for the gap is named, too. What speaks most for A comes first. `rules` are those
-    that matched.
+    Cost, time and quality as (A, B) pairs, in USD a request (None without a price), the median in s, the expected share
+    of good answers; every other factor that matters for the gap is named, too. What speaks most for A comes first.
+    `rules` are those that matched.
     """
     by_factor = comparison.by_factor
     clauses = {"cost": _cost(*cost_usd), "latency": _latency(*latency_s), "quality": _quality(*quality)}
@@ -97,7 +97,9 @@ def _at_its_slowest(contribution: float, a: float, b: float) -> str:
     return f" as a rule but {'faster' if contribution > 0 else 'slower'} at its slowest"
 
 
-def _cost(a: float, b: float) -> str:
+def _cost(a: float | None, b: float | None) -> str:
+    if a is None or b is None:
+        return "cost unknown" if b is not None else f"cost of {'both' if a is None else 'the other'} unknown"
     if a == b or (min(a, b) > 0 and max(a, b) / min(a, b) < SAME_RATIO):
         return "same cost"
     if min(a, b) == 0:

@@ -95,7 +95,7 @@ class Simulation:
             "input_tokens": int(profiles.input_tokens.sum()),
             "output_tokens": int(profiles.output_tokens.sum()),
             "preferences": {preference.value: result.as_dict() for preference, result in self.results.items()},
-            "trace": {"origin": self.trace.origin, "sha256": self.trace.sha256},
+            "trace": self.trace.as_dict(),
             "snapshot": {"id": self.snapshot.id, "created_at": self.snapshot.created_at.isoformat()},
             "seed": self.seed,
             "basis": "simulated",

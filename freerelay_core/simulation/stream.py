@@ -23,8 +23,8 @@ from freerelay_core.decision import Choice, choose, evaluate_batch
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.policy import NO_DIRECTIVE
 from freerelay_core.preference import PREFERENCE_EXPONENTS, RoutingPreference
-from freerelay_core.profile import LatencyClass, ProfileBatch, RequestProfile
-from freerelay_core.simulation.trace import MAX_TOKENS, trace_columns
+from freerelay_core.profile import ProfileBatch, RequestProfile
+from freerelay_core.simulation.trace import MAX_TOKENS, USUAL_REQUEST, trace_columns, words_of
 from freerelay_core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class FileRanking:
     """A file under several preferences. Expectations only: durations are not sampled."""
 
     origin: str
+    read_as: str
+    """What every request was taken for, for people."""
     snapshot: Snapshot
     sums: Mapping[RoutingPreference, PreferenceSums]
 
@@ -76,7 +78,7 @@ class FileRanking:
         return {
             "requests": next(iter(self.sums.values())).requests,
             "preferences": {name.value: self._figures(sums) for name, sums in self.sums.items()},
-            "trace": {"origin": self.origin},
+            "trace": {"origin": self.origin, "read_as": self.read_as},
             "snapshot": {"id": self.snapshot.id, "created_at": self.snapshot.created_at.isoformat()},
             "basis": "simulated",
         }
@@ -106,12 +108,12 @@ def rank_file(
 ) -> FileRanking:
     """Rank every request of a Parquet file under each preference, without rules.
 
-    The file has the columns of a CSV trace; what it does not say is as in `like` (by default easy chat that somebody
-    waits for). More than one process needs a main program that can be imported again. `progress` is told the rows done
-    and the rows there are, after each row group.
+    The file has the columns of a CSV trace; what it does not say is as in `like` (by default `USUAL_REQUEST`). More
+    than one process needs a main program that can be imported again. `progress` is told the rows done and the rows
+    there are, after each row group.
     Raises `UnprocessableRequest` naming the missing columns, or the row group that holds what is no number of tokens.
     """
-    like = like or RequestProfile(latency_class=LatencyClass.INTERACTIVE)
+    like = like or USUAL_REQUEST
     parquet = _open(path)
     columns = trace_columns(path.name, parquet.schema_arrow.names)
     groups, rows = range(parquet.num_row_groups), parquet.metadata.num_rows
@@ -127,7 +129,7 @@ def rank_file(
     sums = {
         preference: reduce(PreferenceSums.__add__, (part[preference] for part in parts)) for preference in preferences
     }
-    return FileRanking(path.name, snapshot, sums)
+    return FileRanking(path.name, words_of(like), snapshot, sums)
 
 
 Sums = dict[RoutingPreference, PreferenceSums]

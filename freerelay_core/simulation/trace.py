@@ -18,7 +18,7 @@ import numpy.typing as npt
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile import LatencyClass, ProfileBatch, RequestProfile
 
-__all__ = ["MAX_TOKENS", "USUAL_REQUEST", "Trace", "read_trace", "trace_columns", "trace_of"]
+__all__ = ["MAX_TOKENS", "USUAL_REQUEST", "Trace", "read_trace", "trace_columns", "trace_of", "words_of"]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "arrival_time", "created_at"),
@@ -43,9 +43,15 @@ class Trace:
     """Of the bytes it was read from, so that a result can name its input."""
     origin: str
     """What it is, for people: a file's name, or where the profiles come from."""
+    read_as: str | None = None
+    """What every request was taken for, for people: a file does not say; None where each has a profile of its own."""
 
     def __len__(self) -> int:
         return len(self.profiles)
+
+    def as_dict(self) -> dict[str, str | None]:
+        """How results in JSON name it."""
+        return {"origin": self.origin, "sha256": self.sha256, "read_as": self.read_as}
 
 
 def read_trace(content: bytes, *, origin: str, like: RequestProfile | None = None) -> Trace:
@@ -62,17 +68,25 @@ def read_trace(content: bytes, *, origin: str, like: RequestProfile | None = Non
     header = next(csv.reader(io.StringIO(text[:10_000])), [])
     names = trace_columns(f"{origin}: line 1", header)
     columns = {role: header.index(name) for role, name in names.items()}
+    like = like or USUAL_REQUEST
     times, input_tokens, output_tokens = _read(origin, content, header, columns)
     return Trace(
         profiles=ProfileBatch.uniform(
-            like or USUAL_REQUEST,
+            like,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             hour_utc=(times.astype("datetime64[h]").astype(np.int64) % 24).astype(np.intp),
         ),
         sha256=hashlib.sha256(content).hexdigest(),
         origin=origin,
+        read_as=words_of(like),
     )
+
+
+def words_of(like: RequestProfile) -> str:
+    """What a file's requests are taken for, for people."""
+    needs = f", needs {', '.join(sorted(like.needs))}" if like.needs else ""
+    return f"{like.family}, {like.depth.label}, {like.latency_class.label}, {like.contract.label}{needs}"
 
 
 def trace_of(profiles: Sequence[RequestProfile], *, origin: str) -> Trace:

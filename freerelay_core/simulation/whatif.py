@@ -176,7 +176,7 @@ class WhatIf:
             },
             "changes": self.scenario.sentences(),
             "requests": len(self.traffic),
-            "trace": {"origin": self.traffic.trace.origin, "sha256": self.traffic.trace.sha256},
+            "trace": self.traffic.trace.as_dict(),
             "snapshot": {"id": self.snapshot.id, "created_at": self.snapshot.created_at.isoformat()},
             "seed": self.seed,
             "basis": "simulated",

@@ -15,12 +15,13 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from freerelay_core.errors import ConfigurationError, StoreUnavailable
+from freerelay_core.places import ROOT
 from freerelay_core.store.connection import CONNECT_PARAMETERS, check_dsn, deadline
 from freerelay_core.store.lock_holders import LockHolder, lock_holders
 
 __all__ = ["SCHEMA", "apply_schema"]
 
-SCHEMA = Path(__file__).resolve().parents[2] / "supabase_schema.sql"
+SCHEMA = ROOT / "supabase_schema.sql"
 _PRELUDE = Path(__file__).with_name("prelude.sql")
 
 _OLDEST_VERSION = 15

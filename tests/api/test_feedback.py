@@ -39,13 +39,24 @@ def test_a_decision_is_graded_once_and_by_its_tenant_alone(calm):
     assert grade(calm, "no-id", 1.0).status_code == 404
 
 
-@pytest.mark.parametrize("body", [{"score": 1.5}, {"score": -0.1}, {"score": "1"}, {"score": True}, {}, {"grade": 1}])
-def test_a_score_that_is_none_is_refused_with_the_field_named(calm, body):
+ALLOWED = "must be a number from 0 (useless) to 1 (as good as could be)."
+BEYOND = [{"score": score} for score in (2, -0.1, "good", "1", True, None, [1])]
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        *((body, "score", f"score {ALLOWED}") for body in BEYOND),
+        ({}, "score", f"score is missing; it {ALLOWED}"),
+        ({"grade": 1}, "grade", "The field grade is not known. The field is score."),
+    ],
+)
+def test_a_score_that_is_none_is_refused_with_what_one_is(calm, body, param, message):
     decision_id, _ = asked(calm)
     with calm.http() as client:
         answer = client.post(f"/v1/decisions/{decision_id}/feedback", json=body)
-    assert answer.status_code == 422
-    assert answer.json()["error"]["param"] in {"score", "grade"}
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["message"]) == (422, param, message)
 
 
 def test_what_failed_cannot_be_graded(calm, upstream):

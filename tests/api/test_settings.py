@@ -79,7 +79,25 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
     assert save(tenant, routing_preference="cost-optimized", settings_version=version).status_code == 200
     stale = save(tenant, routing_preference="performance-first", settings_version=version)
     assert stale.status_code == 409
+    assert stale.json()["error"]["message"].endswith("Read them again, then save.")
     assert tenant.get(PATH).json()["routing_preference"] == "cost-optimized"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored"), [("cost-optimized", "already cost-optimized"), (None, "the default already")]
+)
+def test_a_stale_save_of_what_is_stored_conflicts_and_says_that_nothing_needs_saving(tenant, wanted, stored):
+    version = tenant.tenant.settings_version
+    save(tenant, routing_preference="cost-optimized")
+    now = save(tenant, routing_preference=wanted).json()["settings_version"]
+    stale = save(tenant, routing_preference=wanted, settings_version=version)
+    error = stale.json()["error"]
+    assert (stale.status_code, error["code"], error["param"]) == (409, "settings_changed", "settings_version")
+    assert error["message"] == (
+        f"The settings changed meanwhile, to version {now}, not {version}, and the stored preference is {stored}: "
+        "there is nothing to save."
+    )
+    assert tenant.get(PATH).json()["settings_version"] == now
 
 
 @pytest.mark.parametrize(
@@ -87,7 +105,7 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
     [
         ({"routing_preference": "turbo"}, "routing_preference", "cost-optimized, balanced, performance-first"),
         ({"routing_preference": ["balanced"]}, "routing_preference", "cost-optimized, balanced, performance-first"),
-        ({}, "routing_preference", "required"),
+        ({}, "routing_preference", "is missing; it must be one of cost-optimized, balanced, performance-first"),
         ({"routing_preference": "balanced", "tier": "gold"}, "tier", "not known"),
         ({"routing_preference": "balanced", "allow_override": True}, "allow_override", "not known"),
         ({"rooting_preference": "balanced"}, "rooting_preference", "Did you mean routing_preference?"),
@@ -97,9 +115,9 @@ def test_a_save_on_a_stale_version_conflicts_and_changes_nothing(tenant):
         ({"zqXkvWmLpRtB": 1}, None, "not known. The fields are routing_preference"),
         ({"a" * 41: 1}, None, "not known. The fields are routing_preference"),
         ({"a" * 1_000_000: 1}, None, "not known. The fields are routing_preference"),
-        ({"routing_preference": "balanced", "settings_version": "1"}, "settings_version", "integer"),
-        ({"routing_preference": "balanced", "settings_version": 1.5}, "settings_version", "integer"),
-        ({"routing_preference": "balanced", "settings_version": 2**63}, "settings_version", "less than"),
+        ({"routing_preference": "balanced", "settings_version": "1"}, "settings_version", "must be a whole number"),
+        ({"routing_preference": "balanced", "settings_version": 1.5}, "settings_version", "must be a whole number"),
+        ({"routing_preference": "balanced", "settings_version": 2**63}, "settings_version", "must be a whole number"),
     ],
 )
 def test_what_is_no_settings_change_is_refused(tenant, body, param, words):

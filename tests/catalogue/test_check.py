@@ -26,7 +26,7 @@ endpoints:
     price: {price}
     context_tokens: 8000
     max_output_tokens: 1000
-    capabilities: []
+    capabilities: [streaming]
     facts: mine
     first_token_s: {{value: 0.5, source: mine}}
     tokens_per_s: {{value: 50, source: {speed}}}
@@ -116,6 +116,19 @@ def test_abilities_that_are_all_assumed_are_named_as_one(report):
 def test_an_endpoint_without_a_price_is_named(report):
     (text,) = said(report(own(price="null")), "unpriced")
     assert text.startswith("p/m: has no price")
+
+
+def test_an_endpoint_of_ones_own_that_does_not_list_streaming_is_named_with_what_to_write(report):
+    text = own().replace("[streaming]", "[tools]")
+    gets = "gets no request with stream: true (no_streaming)"
+    wanted = [f"p/m: {gets}; if it streams, add streaming to its capabilities"]
+    found = report(text)
+    assert (said(found, "no_streaming"), list(found.problems)) == (wanted, [])
+
+
+def test_a_shipped_endpoint_whose_capabilities_one_restates_without_streaming_is_named(report):
+    found = report("endpoints: {groq/llama-3.3-70b: {capabilities: [tools]}}")
+    assert [caution.subject for caution in found.cautions if caution.sort == "no_streaming"] == ["groq/llama-3.3-70b"]
 
 
 def test_a_price_that_the_list_does_not_know_is_a_problem_at_its_line(report):

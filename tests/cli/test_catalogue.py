@@ -96,6 +96,14 @@ def test_every_problem_of_a_file_is_printed_with_its_line_and_the_status_is_1(wr
     assert last == "1 problem."
 
 
+def test_an_endpoint_that_does_not_list_streaming_is_a_warning_and_the_status_stays_0(freerelay, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("endpoints: {groq/llama-3.3-70b: {capabilities: [tools]}}", "utf-8")
+    run = freerelay("catalogue", "check", path)
+    assert (run.status, run.stderr) == (0, "")
+    assert "\nYour endpoints that do not stream:\n  groq/llama-3.3-70b: gets no request" in run.stdout
+
+
 def test_the_file_of_the_settings_is_checked_where_none_is_named(freerelay, wrong):
     assert freerelay("catalogue", "check", FREERELAY_CATALOGUE=str(wrong)).status == 1
     missing = freerelay("catalogue", "check", wrong.with_name("none.yaml"))
@@ -159,5 +167,26 @@ def test_on_80_columns_nothing_that_list_and_check_print_is_cut(freerelay, print
     assert wide == narrow
 
 
-def test_an_unknown_endpoint_is_refused_in_one_line(refused):
-    assert "nobody/none" in refused("catalogue", "show", "nobody/none")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("groq/llama-3.3-70", "groq/llama-3.3-70b"),
+        ("gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("gpt-5.6", "openai/gpt-5.6-luna@none"),
+        ("openai/gpt-6-luna@hihg", "openai/gpt-6-luna@xhigh"),
+    ],
+)
+def test_an_unknown_endpoint_is_refused_in_one_line_with_near_names_and_the_command_that_lists_all(
+    refused, name, meant
+):
+    line = refused("catalogue", "show", name)
+    said, _, rest = line.partition("Did you mean ")
+    assert said == f"freerelay: No endpoint is called {name!r}. "
+    near, _, advice = rest.partition("? ")
+    assert meant in near.replace(" or ", ", ").split(", ")
+    assert advice == "`freerelay catalogue list` names all."
+
+
+def test_where_no_name_is_near_none_is_guessed(refused):
+    line = refused("catalogue", "show", "xyz")
+    assert line == "freerelay: No endpoint is called 'xyz'. `freerelay catalogue list` names all."

@@ -172,7 +172,9 @@ def test_a_live_snapshot_makes_no_database_where_there_is_none(request_file, tra
 def test_a_model_that_is_named_is_the_only_one_ranked():
     pinned = json.dumps(REQUEST | {"model": "groq/llama-3.3-70b"})
     assert [row["endpoint"] for row in printed("decide", "-", stdin=pinned)["ranking"]] == ["groq/llama-3.3-70b"]
-    assert "no-such/model" in refused("decide", "-", stdin=json.dumps(REQUEST | {"model": "no-such/model"}))
+    line = refused("decide", "-", stdin=json.dumps(REQUEST | {"model": "groq/llama-3.3"}))
+    for words in ("'groq/llama-3.3'", "Did you mean groq/llama-3.3-70b", "freerelay/auto", "freerelay catalogue list"):
+        assert words in line
 
 
 def test_the_operators_rules_hold_for_decide_too(request_file, tmp_path):
@@ -204,6 +206,14 @@ def test_a_file_that_is_not_there_is_named():
 
 
 # -- simulate
+
+TAKEN_AS = "chat, easy, interactive, text"
+
+
+@pytest.mark.parametrize("options", [(), ("--scenario", EXAMPLES / "scenario-outage.yaml")])
+def test_simulate_says_what_the_requests_of_a_trace_are_taken_for(trace_file, options):
+    assert printed("simulate", trace_file, *options)["trace"]["read_as"] == TAKEN_AS
+    assert f"Every request taken as {TAKEN_AS}" in shell.printed("simulate", trace_file, *options)
 
 
 def test_simulate_sums_up_a_trace_under_all_three_preferences(trace_file):
@@ -240,6 +250,8 @@ def test_simulate_ranks_a_parquet_file_alike_in_one_process_and_in_two(tmp_path)
     assert json.loads(two.stdout)["preferences"] == alone["preferences"]
     run = freerelay("simulate", path)
     assert "900 requests" in run.stdout
+    assert f"Every request taken as {TAKEN_AS}" in run.stdout
+    assert alone["trace"]["read_as"] == TAKEN_AS
     assert "is ranked without scenario" in refused("simulate", path, "--scenario", EXAMPLES / "scenario-outage.yaml")
 
 

@@ -23,7 +23,7 @@ def test_the_version_is_told_and_stands_in_one_place():
     assert (run.status, run.stdout, run.stderr) == (0, f"freerelay {__version__}\n", "")
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert "version" not in project["project"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "freerelay_core.__version__"}
+    assert project["tool"]["hatch"]["version"] == {"path": "freerelay_core/__init__.py"}
 
 
 def test_eighty_columns_cut_no_figure_of_a_ranking(tmp_path):

@@ -75,9 +75,15 @@ def test_a_budget_is_set_listed_and_taken_away(database):
     (listed,) = json.loads(printed("tenant", "list", "--json", DATABASE_URL=database))
     assert listed["budget_usd"] == 50.0
     assert "budget none" in printed("tenant", "budget", "ann@example.com", "none", DATABASE_URL=database)
-    for wrong in ("plenty", "nan", "1e12"):
-        assert "budget" in refused("tenant", "budget", "ann@example.com", wrong, DATABASE_URL=database)
+    assert "budget 0 USD" in printed("tenant", "budget", "ann@example.com", "0", DATABASE_URL=database)
     assert "no tenant" in refused("tenant", "budget", "eve@example.com", "5", DATABASE_URL=database)
+
+
+@pytest.mark.parametrize("wrong", ["-5", "-0.01", "-inf", "plenty", "nan", "1e12", "--all"])
+def test_what_is_no_budget_is_refused_with_what_one_is_and_how_to_remove_it(wrong):
+    line = refused("tenant", "budget", "ann@example.com", wrong)
+    wanted = "write USD a month, from 0 to 1,000,000,000, or none to remove the budget."
+    assert line == f"freerelay: {wrong!r} is no budget: {wanted}"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def words_of(by_factor, cost=(1.0, 1.0), latency=(1.0, 1.0), quality=(0.9, 0.9),
         ),
         ({"cost": 0.2}, {"cost": (0.0, 1.0)}, ": free, same speed, same quality"),
         ({"cost": -0.2}, {"cost": (1.0, 0.0)}, ": same speed, same quality, paid instead of free"),
+        ({"success": 0.2}, {"cost": (None, 1.0)}, ": answers more reliably, cost unknown, same speed, same quality"),
+        ({"latency": 0.2}, {"cost": (0.0, None)}, ": slightly faster, cost of the other unknown, same quality"),
+        (
+            {},
+            {"cost": (None, None)},
+            ", about equal overall: cost of both unknown, same speed, same quality; their names decide",
+        ),
         ({"cost": -0.2}, {"cost": (1.25, 1.0)}, ": same speed, same quality, 25 % dearer"),
         ({"policy": 0.7}, {"rules": ("a", "b")}, ": preferred by rule a, b, same cost, same speed, same quality"),
         ({"success": 0.3}, {}, ": answers more reliably, same cost, same speed, same quality"),
@@ -93,6 +100,17 @@ def test_the_reason_always_says_something_for_the_winner(endpoints, profile, pre
         assert not first.endswith(("dearer", "worse", "slower", "at its slowest")) or "faster at" in first
     assert decision.reason == f"{decision.endpoints[0]} over {decision.endpoints[1]}{words}"
     assert ("about equal" in words) is decision.row(1).about_equal
+
+
+def test_where_cost_does_not_count_an_endpoint_without_a_price_is_not_called_free():
+    unknown = builders.endpoint("a/unknown", price=None, ability=1400.0)
+    priced = builders.endpoint("b/priced", ability=1300.0)
+    exponents = {**EXPONENTS[RoutingPreference.BALANCED], "cost": 0.0}
+    decision = decide(builders.snapshot(unknown, priced), builders.request(), decision_id="d", exponents=exponents)
+    assert decision.endpoints == ("a/unknown", "b/priced")
+    assert ", cost unknown" in decision.reason
+    assert "free" not in decision.reason
+    assert ": cost of the other unknown, " in decision.compare(1, 0)[1]
 
 
 def test_a_rule_that_decides_is_named():
