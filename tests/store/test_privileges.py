@@ -179,6 +179,8 @@ async def test_scenarios_and_changes_are_the_routers_in_either_world(either_worl
         ("service_role", "delete from public.decisions"),
         ("authenticated", "select * from public.changes"),
         ("authenticated", "select * from public.scenarios"),
+        ("authenticated", "select * from public.remembered_answers"),
+        ("authenticated", "insert into public.remembered_answers values (gen_random_uuid(), 'k', 'r', 'a')"),
         ("anon", "select * from public.scenarios"),
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -14,7 +14,7 @@ from folders import database_folder
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import DecisionLog, KnownIdentities, PostgresStore, apply_schema, new_key
+from freerelay_core.store import DecisionLog, IdempotencyKey, KnownIdentities, PostgresStore, apply_schema, new_key
 from freerelay_core.store.embedded import acquire_database
 from tests.store.helpers import decision, until
 
@@ -106,6 +106,7 @@ async def until_known_as(tenant, known, key):
 
 async def test_every_operation_says_unavailable_and_none_says_not_found(server, store, tenant):
     server.kill()
+    key = IdempotencyKey("k", "r")
 
     operations = (
         store.ping(),
@@ -113,6 +114,8 @@ async def test_every_operation_says_unavailable_and_none_says_not_found(server, 
         store.tenant(tenant.id),
         store.tenant_by_email("ann@x"),
         store.set_routing_preference(tenant.id, RoutingPreference.BALANCED, actor="x"),
+        store.set_routing_preference_once(tenant.id, RoutingPreference.BALANCED, actor="x", key=key, answer="{}"),
+        store.add_feedback_once(tenant.id, decision(tenant.id).id, 0.5, key=key, answer="{}"),
         store.session("x"),
         store.append_decisions([decision(tenant.id)]),
         store.decision(tenant.id, decision(tenant.id).id),
