@@ -35,6 +35,7 @@ create table if not exists public.changes (id bigint generated always as identit
 create table if not exists public.lessons (
   kind text, scope text, endpoint text, simulated boolean, primary key (kind, scope, endpoint, simulated));
 create table if not exists public.feedback (decision_id uuid primary key);
+create table if not exists public.remembered_answers (user_id uuid, key_hash text, primary key (user_id, key_hash));
 create table if not exists public.spend (
   user_id uuid, day date, provider text, basis text, worker text,
   primary key (user_id, day, provider, basis, worker));
@@ -54,7 +55,7 @@ begin
     select policyname, tablename from pg_catalog.pg_policies
      where schemaname = 'public' and tablename in ('users', 'api_keys', 'dashboard_sessions', 'settings_audit',
                                                    'published_snapshots', 'scenarios', 'changes', 'lessons', 'feedback',
-                                                   'spend', 'decisions', 'decisions_default')
+                                                   'remembered_answers', 'spend', 'decisions', 'decisions_default')
   loop
     execute format('drop policy %I on public.%I', r.policyname, r.tablename);
   end loop;
@@ -276,6 +277,10 @@ begin
       ('feedback',            'score',              'double precision',         true,  null,                  null),
       ('feedback',            'at',                 'timestamp with time zone', true,  'clock_timestamp()',   null),
 
+      ('remembered_answers',  'request_hash',       'text',                     true,  null,                  null),
+      ('remembered_answers',  'answer',             'text',                     true,  null,                  null),
+      ('remembered_answers',  'at',                 'timestamp with time zone', true,  'now()',               null),
+
       ('spend',               'cost_usd',           'double precision',         true,  '0',                   null)
     ) as declared (tab, col, typ, required, preset, fill)
     loop
@@ -363,6 +368,7 @@ create index if not exists changes_xid_idx on public.changes (xid);
 create index if not exists changes_at_idx on public.changes (at);
 create index if not exists lessons_updated_at_idx on public.lessons (updated_at);
 create index if not exists feedback_user_id_idx on public.feedback (user_id);
+create index if not exists remembered_answers_at_idx on public.remembered_answers (at);
 create index if not exists spend_day_idx on public.spend (day);
 
 -- 6. Values that an older installation allowed -------------------------------------------------------------------------
@@ -417,7 +423,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 4
+  select 5
 $$;
 
 -- Functions of earlier releases that answered with fewer columns.
@@ -585,6 +591,92 @@ language sql volatile security invoker set search_path = '' as $$
                  on conflict do nothing returning 1)
   select exists (select from added)
 $$;
+
+-- A write that carries an idempotency key is done once: the first leaves its answer in the transaction of the change itself,
+-- and within 24 hours its repetitions get that answer. `p_key_hash` is the digest of tenant, route and key, `p_request_hash`
+-- that of what was asked for. Only these four functions know of it: the two that follow are what the writes are made of.
+
+-- The remembered answer, null where there is none yet: then the key belongs to the caller until its transaction ends. PT422
+-- where the key was used for something else, PT425 where another transaction has held it for a second.
+create or replace function public.recall_answer(p_user_id uuid, p_key_hash text, p_request_hash text) returns text
+language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1s' as $$
+declare
+  known public.remembered_answers;
+begin
+  begin
+    perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_key_hash, 0));
+  exception when lock_not_available then
+    raise sqlstate 'PT425' using message = 'the idempotency key is in use';
+  end;
+  select * into known from public.remembered_answers
+   where user_id = p_user_id and key_hash = p_key_hash and at > now() - interval '24 hours';
+  if known.request_hash <> p_request_hash then
+    raise sqlstate 'PT422' using message = 'the idempotency key was used for another request';
+  end if;
+  return known.answer;
+end $$;
+
+-- Removes what is older than a repetition may be. Rows that another transaction is removing are left to it.
+create or replace function public.forget_answers() returns void
+language sql volatile security invoker set search_path = '' as $$
+  delete from public.remembered_answers
+   where (user_id, key_hash) in (select user_id, key_hash from public.remembered_answers
+                                  where at <= now() - interval '24 hours' for update skip locked)
+$$;
+
+create or replace function public.remember_answer(p_user_id uuid, p_key_hash text, p_request_hash text, p_answer text)
+returns void
+language sql volatile security invoker set search_path = '' as $$
+  insert into public.remembered_answers (user_id, key_hash, request_hash, answer)
+  values (p_user_id, p_key_hash, p_request_hash, p_answer)
+  on conflict (user_id, key_hash) do update
+    set request_hash = excluded.request_hash, answer = excluded.answer, at = excluded.at;
+  select public.forget_answers()
+$$;
+
+-- `set_routing_preference`, once: `{"answer", "replayed", "tenant"}`, null where there is no such tenant. In `p_answer`, JSON,
+-- "@settings_version" and "@updated_at" stand for what only the change brings about.
+create or replace function public.set_routing_preference_once(
+  p_user_id uuid, p_preference text, p_actor text, p_expected_version bigint, p_key_hash text, p_request_hash text,
+  p_answer text
+) returns json
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  answer text := public.recall_answer(p_user_id, p_key_hash, p_request_hash);
+  tenant public.users;
+begin
+  if answer is not null then
+    return json_build_object('answer', answer, 'replayed', true);
+  end if;
+  select * into tenant
+    from public.set_routing_preference(p_user_id, p_preference, p_actor, p_expected_version);
+  if not found then
+    return null;
+  end if;
+  answer := replace(p_answer, '"@settings_version"', tenant.settings_version::text);
+  answer := replace(answer, '"@updated_at"',
+                    to_json(to_char(tenant.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))::text);
+  perform public.remember_answer(p_user_id, p_key_hash, p_request_hash, answer);
+  return json_build_object('answer', answer, 'replayed', false, 'tenant', row_to_json(tenant));
+end $$;
+
+-- `add_feedback`, once: `{"answer", "replayed"}`, null where the decision has another grade already.
+create or replace function public.add_feedback_once(
+  p_user_id uuid, p_decision_id uuid, p_score double precision, p_key_hash text, p_request_hash text, p_answer text
+) returns json
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  answer text := public.recall_answer(p_user_id, p_key_hash, p_request_hash);
+begin
+  if answer is not null then
+    return json_build_object('answer', answer, 'replayed', true);
+  end if;
+  if not public.add_feedback(p_user_id, p_decision_id, p_score) then
+    return null;
+  end if;
+  perform public.remember_answer(p_user_id, p_key_hash, p_request_hash, p_answer);
+  return json_build_object('answer', p_answer, 'replayed', false);
+end $$;
 
 -- Removes a tenant's generated decisions; how many there were. SECURITY DEFINER: nobody, the router neither, may remove
 -- what is in the log but by this function, which leaves real traffic alone.
@@ -793,7 +885,7 @@ begin
                      'public.settings_audit'::regclass, 'public.settings_audit_id_seq'::regclass,
                      'public.published_snapshots'::regclass, 'public.decisions'::regclass, 'public.scenarios'::regclass,
                      'public.changes'::regclass, 'public.changes_id_seq'::regclass, 'public.lessons'::regclass,
-                     'public.feedback'::regclass, 'public.spend'::regclass)
+                     'public.feedback'::regclass, 'public.remembered_answers'::regclass, 'public.spend'::regclass)
         or c.oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = 'public.decisions'::regclass)
   loop
     execute format('revoke all on public.%I from public, anon, authenticated, service_role', r.relname);
@@ -816,6 +908,9 @@ revoke all on function
   public.decision_traffic(timestamptz, timestamptz, uuid),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
+  public.recall_answer(uuid, text, text), public.remember_answer(uuid, text, text, text), public.forget_answers(),
+  public.set_routing_preference_once(uuid, text, text, bigint, text, text, text),
+  public.add_feedback_once(uuid, uuid, double precision, text, text, text),
   public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
   public.quota_used(text[], timestamptz, timestamptz),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int), public.users_before_update(), public.users_after_update(),
@@ -833,6 +928,9 @@ grant execute on function
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
   public.list_traffic_by_tenant(timestamptz, timestamptz), public.publish_snapshot(text, text, timestamptz, bytea),
   public.list_lessons(timestamptz), public.add_lessons(json), public.add_feedback(uuid, uuid, double precision),
+  public.recall_answer(uuid, text, text), public.remember_answer(uuid, text, text, text), public.forget_answers(),
+  public.set_routing_preference_once(uuid, text, text, bigint, text, text, text),
+  public.add_feedback_once(uuid, uuid, double precision, text, text, text),
   public.daily_spend(uuid, date), public.spend_elsewhere(date, date, text),
   public.quota_used(text[], timestamptz, timestamptz),
   public.ensure_decision_partitions(int), public.drop_old_decisions(int) to service_role;
@@ -859,6 +957,7 @@ grant select on public.settings_audit, public.changes to service_role;
 grant select, insert on public.decisions to service_role;
 grant select, insert, update on public.lessons to service_role;
 grant select, insert on public.feedback to service_role;
+grant select, insert, update, delete on public.remembered_answers to service_role;
 grant select on public.spend to service_role;
 grant select, insert, update, delete on public.scenarios to service_role;
 grant select, insert, update, delete on public.published_snapshots to service_role;
@@ -882,6 +981,7 @@ create policy scenarios_service on public.scenarios to service_role using (true)
 create policy published_snapshots_service on public.published_snapshots to service_role using (true) with check (true);
 create policy lessons_service on public.lessons to service_role using (true) with check (true);
 create policy feedback_service on public.feedback to service_role using (true) with check (true);
+create policy remembered_answers_service on public.remembered_answers to service_role using (true) with check (true);
 create policy spend_service on public.spend to service_role using (true);
 create policy changes_service on public.changes to service_role using (true) with check (true);
 

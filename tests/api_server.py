@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 import openai
+import psycopg
 import uvicorn
+from psycopg.conninfo import conninfo_to_dict
 
 from freerelay_core import api
 from freerelay_core.api.connection import Connection
@@ -108,6 +110,24 @@ def running(**options: object) -> Iterator[Server]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def away(server: Server, owner_dsn: str) -> Iterator[None]:
+    """The server's database, on the PostgreSQL at `owner_dsn`, lets nobody in."""
+    name = conninfo_to_dict(database_of(server))["dbname"]
+    with psycopg.connect(owner_dsn, autocommit=True) as owner:
+        owner.execute(f'alter database "{name}" allow_connections false'.encode())
+        owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+        try:
+            yield
+        finally:
+            owner.execute(f'alter database "{name}" allow_connections true'.encode())
+
+
+def database_of(server: Server) -> str:
+    """The connection string of the server's database."""
+    return server.application.settings.database_url.get_secret_value()
 
 
 def grade(server: Server, decision_id: str, score: object, key: str | None = None) -> httpx.Response:

@@ -18,7 +18,8 @@ from freerelay_core.api.auth import caller, require_tenant
 from freerelay_core.api.bodies import Feedback, SettingsChange, read_as
 from freerelay_core.api.border import JsonObject, read_object
 from freerelay_core.api.document import openapi_document
-from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
+from freerelay_core.api.idempotency import answer_once, idempotency_key
+from freerelay_core.api.shapes import decision_shape, model_shape, settings_answer, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.admission import Rate
 from freerelay_core.composition.wishes import AUTO
@@ -63,6 +64,7 @@ async def _json_body(request: Request) -> dict[str, Any]:
 Caller = Annotated[Identity, Depends(_identity)]
 Counted = Annotated[Rate | None, Depends(_counted)]
 JsonBody = Annotated[dict[str, Any], Depends(_json_body)]
+KeyToRepeat = Annotated[str | None, Depends(idempotency_key)]
 SizedBody = Annotated[JsonObject, Depends(_json_object)]
 
 
@@ -74,17 +76,19 @@ async def read_settings(identity: Caller) -> Response:
 
 
 @routes.post("/v1/tenant/settings")
-async def write_settings(identity: Caller, body: JsonBody) -> Response:
+async def write_settings(identity: Caller, key: KeyToRepeat, body: JsonBody) -> Response:
     """Save the routing preference, null for the default; the next request follows it."""
-    tenant = require_tenant(identity)
+    tenant, application, actor = require_tenant(identity), current(), f"key:{identity.key_id}"
     change = read_as(SettingsChange, body)
-    view = await current().set_preference(
-        tenant.id,
-        change.routing_preference,
-        actor=f"key:{identity.key_id}",
-        expected_version=change.settings_version,
+    wish, version = change.routing_preference, change.settings_version
+    if key is None:
+        view = await application.set_preference(tenant.id, wish, actor=actor, expected_version=version)
+        return _json(settings_shape(view))
+    return answer_once(
+        await application.set_preference_once(
+            tenant.id, wish, actor=actor, expected_version=version, key=key, answer=settings_answer
+        )
     )
-    return _json(settings_shape(view))
 
 
 @routes.post("/v1/router/decide")
@@ -113,11 +117,17 @@ async def read_decision(decision_id: str, identity: Caller) -> Response:
 
 
 @routes.post("/v1/decisions/{decision_id}/feedback")
-async def grade_decision(decision_id: str, identity: Caller, body: JsonBody) -> Response:
+async def grade_decision(decision_id: str, identity: Caller, key: KeyToRepeat, body: JsonBody) -> Response:
     """Grade the answer to a request of this tenant, once; routing learns the endpoint's quality from it."""
     tenant = require_tenant(identity)
-    feedback = read_as(Feedback, body)
-    return _json(asdict(await current().grade(tenant, decision_id, feedback.score)))
+    score = read_as(Feedback, body).score
+    if key is None:
+        return _json(asdict(await current().grading.grade(tenant, decision_id, score)))
+    return answer_once(
+        await current().grading.grade_once(
+            tenant, decision_id, score, key=key, answer=lambda graded: orjson.dumps(asdict(graded)).decode()
+        )
+    )
 
 
 @routes.get("/v1/models")

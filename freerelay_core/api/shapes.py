@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import orjson
+
 from freerelay_core.catalogue import Endpoint
 from freerelay_core.composition import RouterState, SettingsView
 from freerelay_core.composition.wishes import AUTO
@@ -14,7 +16,7 @@ from freerelay_core.decision import replay
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import DecisionRecord, Outcome
 
-__all__ = ["decision_shape", "model_shape", "settings_shape", "state_shape"]
+__all__ = ["decision_shape", "model_shape", "settings_answer", "settings_shape", "state_shape"]
 
 
 def settings_shape(view: SettingsView) -> dict[str, Any]:
@@ -28,6 +30,12 @@ def settings_shape(view: SettingsView) -> dict[str, Any]:
         "updated_at": tenant.updated_at,
         "budget": view.spending.as_dict(),
     }
+
+
+def settings_answer(view: SettingsView) -> str:
+    """The answer to a change that is about to be made, with gaps for what only the change brings about."""
+    gaps = {name: f"@{name}" for name in ("settings_version", "updated_at")}
+    return orjson.dumps(settings_shape(view) | gaps).decode()
 
 
 def model_shape(endpoint: Endpoint | None, *, simulated: bool) -> dict[str, Any]:

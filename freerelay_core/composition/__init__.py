@@ -7,13 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from freerelay_core.composition.application import Application, GradedDecision, SettingsView, current
+    from freerelay_core.composition.application import Application, SettingsView, current
     from freerelay_core.composition.state import EndpointState, RouterState, router_state
 
 __all__ = [
     "Application",
     "EndpointState",
-    "GradedDecision",
     "RouterState",
     "SettingsView",
     "current",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,34 +21,39 @@ from freerelay_core.clock import Clock, SystemClock, new_id
 from freerelay_core.composition.accounts import Accounts
 from freerelay_core.composition.admission import Admission, FailedKeys
 from freerelay_core.composition.beside import Beside
+from freerelay_core.composition.grading import Grading
 from freerelay_core.composition.keys import own_keys
 from freerelay_core.composition.rules import RulesInForce
+from freerelay_core.composition.saving import save_preference, save_preference_once
 from freerelay_core.composition.spending import Spending, next_month, spending_of
 from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
 from freerelay_core.decision import Decision, decide
-from freerelay_core.errors import (
-    BudgetExhausted,
-    Conflict,
-    NotFound,
-    PermissionDenied,
-    Unavailable,
-    UnprocessableRequest,
-)
+from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, Unavailable
 from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_choice
 from freerelay_core.profile import RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
 from freerelay_core.router import Router, have_to_wait
-from freerelay_core.scoring import Excluded, catalogue_quality
+from freerelay_core.scoring import Excluded
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store import DecisionLog, Identity, KnownIdentities, PostgresStore, Spill, Store, Tenant, key_digest
+from freerelay_core.store import (
+    Answered,
+    DecisionLog,
+    Identity,
+    KnownIdentities,
+    PostgresStore,
+    Spill,
+    Store,
+    Tenant,
+    key_digest,
+)
 from freerelay_core.store.embedded import DatabaseLease, acquire_database
 
-__all__ = ["SESSION_LIFETIME", "Application", "GradedDecision", "SettingsView", "current"]
+__all__ = ["SESSION_LIFETIME", "Application", "SettingsView", "current"]
 
 SESSION_LIFETIME = timedelta(hours=12)
 
@@ -67,17 +72,6 @@ class SettingsView:
     tenant: Tenant
     effective: EffectivePreference
     spending: Spending
-
-
-@dataclass(frozen=True, slots=True)
-class GradedDecision:
-    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature."""
-
-    decision_id: str
-    endpoint: str
-    family: str
-    score: float
-    learned: bool
 
 
 class Application:
@@ -115,6 +109,7 @@ class Application:
         self.identities: KnownIdentities
         self.accounts: Accounts
         self.decision_log: DecisionLog
+        self.grading: Grading
         self.router: Router
         self.demo_key: str | None
         self._beside: Beside
@@ -156,6 +151,7 @@ class Application:
         self.decision_log = DecisionLog(
             self.store, self.clock, spill=Spill(self.settings.home / "decisions-waiting", self.clock)
         )
+        self.grading = Grading(self.store, self.decision_log, self.fleet, self._index)
         real = OpenAIWire(self.catalogue.providers, self.vendor_keys.keys)
         self._running.push_async_callback(real.close)
         self.router = Router(
@@ -313,38 +309,43 @@ class Application:
 
         Raises `UnprocessableRequest` naming the three values, `NotFound`, `Conflict`, `StoreUnavailable`.
         """
-        choice = parse_choice(value)
-        try:
-            tenant = await self.store.set_routing_preference(
-                tenant_id, choice, actor=actor, expected_version=expected_version
-            )
-        except Conflict as conflict:
-            stored = await self.store.tenant(tenant_id)
-            if stored.routing_preference != choice:
-                raise
-            raise Conflict(_saved_already(stored, expected_version), code=conflict.code, param=conflict.param) from None
+        tenant = await save_preference(
+            self.store, tenant_id, parse_choice(value), actor=actor, expected_version=expected_version
+        )
         self.identities.remember(tenant)
         return await self._view(tenant)
 
-    async def grade(self, tenant: Tenant, decision_id: str, score: float) -> GradedDecision:
-        """Keep the tenant's grade (0 to 1) of an answer, and learn the endpoint's quality from it.
+    async def set_preference_once(
+        self,
+        tenant_id: str,
+        value: object,
+        *,
+        actor: str,
+        expected_version: int | None,
+        key: str,
+        answer: Callable[[SettingsView], str],
+    ) -> Answered:
+        """`set_preference`, made once for all requests of the tenant with this key, which are answered alike.
 
-        Raises `NotFound`, `Conflict` for a second grade, `UnprocessableRequest` where nothing was answered.
+        `answer` writes it as `Store.set_routing_preference_once` keeps it. Raises, besides, `UnprocessableRequest`
+        where the key came with another request, and `Conflict` while one with this key is answered.
         """
-        record = await self.decision_log.find(tenant.id, decision_id)
-        came, family = record.outcome, record.profile["family"]
-        if record.demo or came.endpoint is None or came.status != 200:
-            why = "it was generated for a first look" if record.demo else "nothing was answered"
-            raise UnprocessableRequest(f"This decision cannot be graded: {why}.", param="decision_id")
-        await self.store.add_feedback(tenant.id, record.id, score)
-        index = self._index.get(came.endpoint)
-        base = self.fleet.snapshot()
-        learned = index is not None and bool(base.simulated[index]) == (came.basis == "simulated")
-        if index is not None and learned:
-            profile = RequestProfile.from_dict(record.profile)
-            expected = catalogue_quality(base, index, profile.family, profile.depth)
-            self.fleet.learn("quality", family, index, score, expected=expected)
-        return GradedDecision(record.id, came.endpoint, family, score, learned=learned)
+
+        async def answer_for(tenant: Tenant) -> str:
+            return answer(await self._view(tenant))
+
+        answered = await save_preference_once(
+            self.store,
+            tenant_id,
+            parse_choice(value),
+            actor=actor,
+            expected_version=expected_version,
+            key=key,
+            answer_for=answer_for,
+        )
+        if answered.tenant is not None:
+            self.identities.remember(answered.tenant)
+        return answered
 
     async def open_session(self, secret: str) -> str:
         """A dashboard session for the holder of this key: its id, to be kept in a cookie for `SESSION_LIFETIME`.
@@ -388,15 +389,6 @@ class Application:
             real_providers=self.vendor_keys.enabled,
             allow_simulated=self.settings.simulated == "allow",
         )
-
-
-def _saved_already(stored: Tenant, expected_version: int | None) -> str:
-    """That a write on an outdated version of the settings wanted what they hold."""
-    choice = stored.routing_preference
-    return (
-        f"The settings changed meanwhile, to version {stored.settings_version}, not {expected_version}, and the stored "
-        f"preference is {'the default already' if choice is None else f'already {choice}'}: there is nothing to save."
-    )
 
 
 def _exhausted(left_usd: float, needed_usd: float, now: datetime) -> BudgetExhausted:

@@ -2,6 +2,7 @@
 
 from freerelay_core.store.base import ChangeListener, Store
 from freerelay_core.store.decision_log import DecisionLog
+from freerelay_core.store.idempotency import Answered, IdempotencyKey
 from freerelay_core.store.identities import KnownIdentities
 from freerelay_core.store.keys import (
     ApiKey,
@@ -40,6 +41,7 @@ from freerelay_core.store.values import (
 __all__ = [
     "LARGEST_BUDGET_USD",
     "TIERS",
+    "Answered",
     "ApiKey",
     "ChangeListener",
     "Credentials",
@@ -48,6 +50,7 @@ __all__ = [
     "DecisionLine",
     "DecisionLog",
     "DecisionRecord",
+    "IdempotencyKey",
     "Identity",
     "KeyInfo",
     "KnownIdentities",

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.store.decision_rows import DecisionRow
+from freerelay_core.store.idempotency import Answered, IdempotencyKey
 from freerelay_core.store.values import (
     DailySpend,
     DecisionFilter,
@@ -113,6 +114,23 @@ class Store(Protocol):
         Raises `NotFound` when no row matches, `Conflict` when `expected_version` is given and is not the row's.
         """
 
+    async def set_routing_preference_once(
+        self,
+        tenant_id: str,
+        preference: RoutingPreference | None,
+        *,
+        actor: str,
+        expected_version: int | None = None,
+        key: IdempotencyKey,
+        answer: str,
+    ) -> Answered:
+        """`set_routing_preference`, unless it was made with this key within 24 hours: then what that was answered.
+
+        `answer` is kept in the same transaction. It is JSON in which the texts "@settings_version" and "@updated_at"
+        stand for what the change brings about. What is refused is not kept, and may be tried again.
+        Raises `UnprocessableRequest` where the key was used for another request, `Conflict` while it is in use.
+        """
+
     async def settings_history(self, tenant_id: str, *, limit: int = 50) -> list[SettingsChange]:
         """The tenant's audited changes, newest first."""
 
@@ -190,6 +208,11 @@ class Store(Protocol):
     # -- what outcomes taught
     async def add_feedback(self, tenant_id: str, decision_id: str, score: float) -> None:
         """Keep a tenant's grade (0 to 1) of its decision. Raises `Conflict` where it has one already."""
+
+    async def add_feedback_once(
+        self, tenant_id: str, decision_id: str, score: float, *, key: IdempotencyKey, answer: str
+    ) -> Answered:
+        """`add_feedback`, with a key as in `set_routing_preference_once`; `answer` is kept as it is."""
 
     async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
         """Add sums to those in the store, which are older. Returns what any worker added to in the last minute."""

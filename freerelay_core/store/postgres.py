@@ -32,6 +32,7 @@ from freerelay_core.store.decision_rows import (
     rows_as_json,
 )
 from freerelay_core.store.gathering import Gathered
+from freerelay_core.store.idempotency import Answered, IdempotencyKey
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.migrate import apply_schema
 from freerelay_core.store.refusals import (
@@ -42,10 +43,13 @@ from freerelay_core.store.refusals import (
     graded_already,
     key_known,
     not_found,
+    once_refusals,
     settings_changed,
     unknown_tier,
 )
 from freerelay_core.store.rows import (
+    Row,
+    answered_from_row,
     change_from_row,
     identity_from_row,
     key_from_row,
@@ -227,6 +231,37 @@ class PostgresStore:
                 raise settings_changed(present["settings_version"], expected_version)
         return tenant_from_row(found(row))
 
+    async def set_routing_preference_once(
+        self,
+        tenant_id: str,
+        preference: RoutingPreference | None,
+        *,
+        actor: str,
+        expected_version: int | None = None,
+        key: IdempotencyKey,
+        answer: str,
+    ) -> Answered:
+        values = [checked_id(tenant_id), preference and preference.value, actor, expected_version]
+        try:
+            answered = await self._once("set_routing_preference_once(%s, %s, %s, %s, %s, %s, %s)", values, key, answer)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate == "PT409":
+                raise settings_changed(error.diag.message_detail or "another", expected_version) from None
+            raise
+        return answered_from_row(found(answered))
+
+    async def _once(self, call: str, values: Sequence[object], key: IdempotencyKey, answer: str) -> Row | None:
+        """What a function returns that writes once. It runs as the router: no tenant may say what is remembered."""
+        try:
+            values = [*values, key.key_hash, key.request_hash, answer]
+            row = await self._connections.one(SERVICE, f"select public.{call} as answered", values)
+        except psycopg.DatabaseError as error:
+            if refusal := once_refusals().get(error.sqlstate or ""):
+                raise refusal from None
+            raise
+        answered: Row | None = found(row)["answered"]
+        return answered
+
     async def settings_history(self, tenant_id: str, *, limit: int = 50) -> list[SettingsChange]:
         query = f"select {_CHANGE} from public.settings_audit order by id desc limit %s"
         return [change_from_row(row) for row in await self._connections.all(_as_tenant(tenant_id), query, [limit])]
@@ -266,6 +301,7 @@ class PostgresStore:
 
     async def _renew_partitions(self) -> None:
         await self._connections.one(SERVICE, "select public.ensure_decision_partitions()")
+        await self._connections.one(SERVICE, "select public.forget_answers()")
         if self._keep_decisions_days is not None:
             query = "select public.drop_old_decisions(%s)"
             await self._connections.one(SERVICE, query, [self._keep_decisions_days], limit_s=_APPEND_LIMIT_S)
@@ -393,6 +429,15 @@ class PostgresStore:
         row = await self._connections.one(SERVICE, "select public.add_feedback(%s, %s, %s) as added", values)
         if not found(row)["added"]:
             raise graded_already()
+
+    async def add_feedback_once(
+        self, tenant_id: str, decision_id: str, score: float, *, key: IdempotencyKey, answer: str
+    ) -> Answered:
+        values = [checked_id(tenant_id), checked_id(decision_id), score]
+        answered = await self._once("add_feedback_once(%s, %s, %s, %s, %s, %s)", values, key, answer)
+        if answered is None:
+            raise graded_already()
+        return answered_from_row(answered)
 
     async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
         values = [orjson.dumps(lessons_as_rows(lessons)).decode()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TypeVar
 
-from freerelay_core.errors import Conflict, NotFound, UnprocessableRequest
+from freerelay_core.errors import Conflict, FreeRelayError, NotFound, UnprocessableRequest
 from freerelay_core.store.values import LARGEST_BUDGET_USD, TIERS
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "graded_already",
     "key_known",
     "not_found",
+    "once_refusals",
     "settings_changed",
     "unknown_tier",
 ]
@@ -64,6 +65,22 @@ def key_known() -> Conflict:
 
 def graded_already() -> Conflict:
     return Conflict("This decision has its grade already; a decision is graded once.", code="graded_already")
+
+
+def once_refusals() -> dict[str, FreeRelayError]:
+    """What a write with an idempotency key may be answered, by the SQLSTATE of the schema's functions."""
+    return {
+        "PT422": UnprocessableRequest(
+            "This Idempotency-Key was sent with another request in the last 24 hours. A new request needs a new key.",
+            code="idempotency_key_reused",
+            param="Idempotency-Key",
+        ),
+        "PT425": Conflict(
+            "A request with this Idempotency-Key is being answered. Send it again in a moment.",
+            code="idempotency_key_in_use",
+            param="Idempotency-Key",
+        ),
+    }
 
 
 def settings_changed(present: int | str, expected: int | None) -> Conflict:

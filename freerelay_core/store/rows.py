@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import orjson
 
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.store.idempotency import Answered
 from freerelay_core.store.values import (
     TIERS,
     DailySpend,
@@ -39,6 +40,7 @@ from freerelay_core.store.values import (
 __all__ = [
     "ODD_VALUES",
     "Row",
+    "answered_from_row",
     "bytes_of",
     "change_from_row",
     "identity_from_row",
@@ -143,6 +145,12 @@ def change_from_row(row: Row) -> SettingsChange:
         actor=row["actor"],
         at=utc(row["at"]),
     )
+
+
+def answered_from_row(row: Row) -> Answered:
+    """The value of a function that writes once."""
+    tenant = row.get("tenant")
+    return Answered(row["answer"], row["replayed"], None if tenant is None else tenant_from_row(tenant))
 
 
 def snapshot_from_row(row: Row) -> PublishedSnapshot:

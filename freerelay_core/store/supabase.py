@@ -25,6 +25,7 @@ from freerelay_core.store.decision_rows import (
     line_from_row,
     rows_as_json,
 )
+from freerelay_core.store.idempotency import Answered, IdempotencyKey
 from freerelay_core.store.look_ahead import LookAhead
 from freerelay_core.store.refusals import (
     address_taken,
@@ -34,10 +35,12 @@ from freerelay_core.store.refusals import (
     graded_already,
     key_known,
     not_found,
+    once_refusals,
     settings_changed,
     unknown_tier,
 )
 from freerelay_core.store.rows import (
+    answered_from_row,
     change_from_row,
     identity_from_row,
     key_from_row,
@@ -75,7 +78,7 @@ from freerelay_core.store.values import (
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,budget_usd,settings_version,updated_at"
@@ -204,6 +207,38 @@ class SupabaseStore:
         except SettingsConflict as conflict:
             raise settings_changed(conflict.present, expected_version) from None
 
+    async def set_routing_preference_once(
+        self,
+        tenant_id: str,
+        preference: RoutingPreference | None,
+        *,
+        actor: str,
+        expected_version: int | None = None,
+        key: IdempotencyKey,
+        answer: str,
+    ) -> Answered:
+        try:
+            answered = await self._once(
+                "set_routing_preference_once",
+                key,
+                answer,
+                user_id=checked_id(tenant_id),
+                preference=preference and preference.value,
+                actor=actor,
+                expected_version=expected_version,
+            )
+        except SettingsConflict as conflict:
+            raise settings_changed(conflict.present, expected_version) from None
+        return answered_from_row(found(answered))
+
+    async def _once(self, function: str, key: IdempotencyKey, answer: str, **parameters: Any) -> Row | None:
+        """What a function returns that writes once."""
+        query = self._wire.function(
+            function, **parameters, key_hash=key.key_hash, request_hash=key.request_hash, answer=answer
+        )
+        answered: Row | None = (await self._wire.send(query, refusals=once_refusals())).data  # type: ignore[assignment]
+        return answered
+
     async def settings_history(self, tenant_id: str, *, limit: int = 50) -> list[SettingsChange]:
         query = self._wire.table("settings_audit").select(_CHANGE).eq("user_id", checked_id(tenant_id))
         return [change_from_row(row) for row in await self._wire.rows(query.order("id", desc=True).limit(limit))]
@@ -243,6 +278,7 @@ class SupabaseStore:
 
     async def _renew_partitions(self) -> None:
         await self._wire.value("ensure_decision_partitions")
+        await self._wire.value("forget_answers")
         if self._keep_decisions_days is not None:
             days = self._keep_decisions_days
             await self._wire.value("drop_old_decisions", keep_days=days, limit_s=_APPEND_LIMIT_S)
@@ -370,6 +406,17 @@ class SupabaseStore:
         user_id, decision_id = checked_id(tenant_id), checked_id(decision_id)
         if not await self._wire.value("add_feedback", user_id=user_id, decision_id=decision_id, score=score):
             raise graded_already()
+
+    async def add_feedback_once(
+        self, tenant_id: str, decision_id: str, score: float, *, key: IdempotencyKey, answer: str
+    ) -> Answered:
+        user_id, decision_id = checked_id(tenant_id), checked_id(decision_id)
+        answered = await self._once(
+            "add_feedback_once", key, answer, user_id=user_id, decision_id=decision_id, score=score
+        )
+        if answered is None:
+            raise graded_already()
+        return answered_from_row(answered)
 
     async def add_lessons(self, lessons: Sequence[Lesson]) -> list[Lesson]:
         rows = await self._wire.value("add_lessons", lessons=lessons_as_rows(lessons))

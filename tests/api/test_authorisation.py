@@ -9,14 +9,12 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
-import psycopg
 import pytest
-from api_server import BODY, OPERATOR_KEY, asked
+from api_server import BODY, OPERATOR_KEY, asked, away
 
 from freerelay_core.api.asgi import CHAT
 from freerelay_core.api.routes import routes
@@ -235,25 +233,11 @@ def test_no_odd_path_opens_a_route(rig, method, path):
 # -- the store is away -------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _away(server, postgres) -> Iterator[None]:
-    """The server's database lets nobody in."""
-    dsn = server.application.settings.database_url.get_secret_value()
-    name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
-    with psycopg.connect(postgres.dsn, autocommit=True) as owner:
-        owner.execute(f'alter database "{name}" allow_connections false')
-        owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
-        try:
-            yield
-        finally:
-            owner.execute(f'alter database "{name}" allow_connections true')
-
-
 def test_while_the_store_is_away_an_unknown_key_is_503_everywhere(rig, postgres):
     def ask(route: tuple[str, str]) -> tuple[tuple[str, str], int, str | None]:
         answer = rig.ask(*route, new_key("live").secret, ROUTES[route].body)
         return route, answer.status_code, answer.headers.get("retry-after")
 
-    with _away(rig.server, postgres), ThreadPoolExecutor(len(ROUTES)) as pool:
+    with away(rig.server, postgres.dsn), ThreadPoolExecutor(len(ROUTES)) as pool:
         answers = list(pool.map(ask, ROUTES))
     assert answers == [(route, 503, "2") for route in ROUTES]

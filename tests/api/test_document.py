@@ -31,7 +31,8 @@ def documented(method: str, path: str, answer) -> None:
     if content_type == "application/json":
         Draft202012Validator(found | {"components": DOCUMENT["components"]}).validate(answer.json())
     assert re.fullmatch("req_[0-9a-f]{24}", answer.headers["x-request-id"])
-    told = {name for name in answer.headers if name.startswith("x-") or name == "retry-after"}
+    ours = ("x-", "retry-after", "idempotent-")
+    told = {name for name in answer.headers if name.startswith(ours)}
     assert told - set(described["headers"]) <= {"x-accel-buffering"}
 
 
@@ -111,6 +112,34 @@ def test_answers_and_errors_are_as_it_says(server, key):
             documented(method, path, client.request(method, url, headers={"content-encoding": "gzip"}))
         for path in ("/v1/decisions/{decision_id}", "/v1/models/{model_id}"):
             documented("GET", path, client.get(re.sub("{.*}", "unknown", path)))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("/v1/tenant/settings", {"routing_preference": "balanced"}, {"routing_preference": None}),
+        ("/v1/decisions/{decision_id}/feedback", {"score": 0.5}, {"score": 0.75}),
+    ],
+)
+def test_a_change_with_a_key_is_answered_as_it_says(server, path, body, other):
+    decision_id, _ = asked(server)
+    url, named = path.replace("{decision_id}", decision_id), {"Idempotency-Key": f"document-{decision_id}"}
+    with server.http() as client:
+        answers = [client.post(url, json=sent, headers=named) for sent in (body, body, other)]
+        answers.append(client.post(url, json=body, headers={"Idempotency-Key": "two words"}))
+    assert [answer.status_code for answer in answers] == [200, 200, 422, 422]
+    for answer in answers:
+        documented("POST", path, answer)
+
+
+def test_the_document_takes_the_keys_that_the_server_takes():
+    for path in ("/v1/tenant/settings", "/v1/decisions/{decision_id}/feedback"):
+        parameters = DOCUMENT["paths"][path]["post"]["parameters"]
+        (found,) = (each for each in parameters if each["name"] == "Idempotency-Key")
+        assert not found.get("required")
+        allowed = Draft202012Validator(found["schema"])
+        assert all(allowed.is_valid(key) for key in ("a", "!~", '"8e03978e-40d5"', "x" * 255))
+        assert not any(allowed.is_valid(key) for key in ("", "x" * 256, "two words", "é", "\t"))
 
 
 def test_a_wrong_method_is_told_the_right_ones(server):

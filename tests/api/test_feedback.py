@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from api_server import BODY, asked, grade, ranked
 from serving import eventually
 from upstreams import saying, status
 
+from freerelay_core.api.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from freerelay_core.clock import new_id
 
 JSON_BODY = BODY | {"response_format": {"type": "json_object"}}
@@ -91,3 +94,60 @@ def test_the_tokens_that_a_provider_counts_correct_what_is_expected_of_it(calm, 
     for _ in range(10):
         asked(calm, body | {"model": "second/m"})
     eventually(lambda: ranked(calm, body)["second/m"]["cost_usd"] > 1.5 * expected)
+
+
+# -- Idempotency-Key ---------------------------------------------------------------------------------------------------
+
+
+def refusal(answer):
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], error["param"]
+
+
+def rate(server, decision_id, score, *, key="k", of=None):
+    with server.http(of) as client:
+        return client.post(
+            f"/v1/decisions/{decision_id}/feedback", json={"score": score}, headers={IDEMPOTENCY_KEY: key}
+        )
+
+
+def test_a_grade_sent_again_is_answered_alike_and_taught_once(calm):
+    decision_id, endpoint = asked(calm)
+    before = ranked(calm)[endpoint]["graded"]
+    first = rate(calm, decision_id, 1)
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda score: rate(calm, decision_id.upper(), score), [1, 1.0] * 4))
+    assert first.status_code == 200
+    assert first.json() == {
+        "decision_id": decision_id, "endpoint": endpoint, "family": "chat", "score": 1.0, "learned": True,
+    }  # fmt: skip
+    assert REPLAYED not in first.headers
+    assert {(answer.status_code, answer.content, answer.headers[REPLAYED]) for answer in again} == {
+        (200, first.content, "true")
+    }
+    eventually(lambda: ranked(calm)[endpoint]["graded"] > before + 0.5)
+    assert ranked(calm)[endpoint]["graded"] < before + 1.5
+
+
+def test_the_same_key_grades_each_decision_and_none_twice(calm):
+    (one, _), (other, _) = asked(calm), asked(calm)
+    assert rate(calm, one, 0.5).status_code == 200
+    assert rate(calm, other, 0.75).status_code == 200
+    assert refusal(rate(calm, one, 0.75)) == (422, "idempotency_key_reused", IDEMPOTENCY_KEY)
+    assert refusal(rate(calm, one, 0.5, key="another")) == (409, "graded_already", None)
+    assert refusal(grade(calm, one, 0.5)) == (409, "graded_already", None)
+    assert refusal(rate(calm, one, 0.5, key="two words")) == (422, "invalid_value", IDEMPOTENCY_KEY)
+
+
+def test_a_tenant_cannot_have_another_one_s_answer(calm):
+    decision_id, _ = asked(calm)
+    assert rate(calm, decision_id, 0.5).status_code == 200
+    _, other = calm.tenant()
+    assert rate(calm, decision_id, 0.5, of=other).status_code == 404
+
+
+def test_chat_takes_the_header_and_answers_anew(calm, upstream):
+    answers = [calm.chat(BODY, **{IDEMPOTENCY_KEY: "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(upstream.received) == 2
+    assert all(REPLAYED not in answer.headers for answer in answers)

@@ -73,6 +73,7 @@ async def test_functions_are_for_the_router_only(either_world):
         *("list_decision_lines", "decision_traffic", "list_traffic_by_tenant"),
         *("set_budget", "daily_spend", "spend_elsewhere", "publish_snapshot", "ensure_decision_partitions"),
         *("quota_used", "drop_old_decisions", "add_lessons", "list_lessons", "add_feedback"),
+        *("recall_answer", "remember_answer", "forget_answers", "set_routing_preference_once", "add_feedback_once"),
     }
     assert set(executable) == {(name, "service_role") for name in for_the_router} | {
         ("decision_traffic", "authenticated")
@@ -127,6 +128,11 @@ CALLS = [
                      "weight": 1, "total": 1, "expected": 0}]')""",
     "list_lessons()",
     "add_feedback(gen_random_uuid(), gen_random_uuid(), 0.5)",
+    "recall_answer(gen_random_uuid(), 'k', 'r')",
+    "remember_answer(gen_random_uuid(), 'k', 'r', 'answer')",
+    "forget_answers()",
+    "set_routing_preference_once(gen_random_uuid(), 'balanced', 'x', null, 'k', 'r', 'answer')",
+    "add_feedback_once(gen_random_uuid(), gen_random_uuid(), 0.5, 'k', 'r', 'answer')",
     "remove_demo_decisions(gen_random_uuid())",
     "list_decisions(null, now(), null, null, 1)",
     "list_recorded_requests(null, now(), null, null, 1)",
@@ -173,6 +179,8 @@ async def test_scenarios_and_changes_are_the_routers_in_either_world(either_worl
         ("service_role", "delete from public.decisions"),
         ("authenticated", "select * from public.changes"),
         ("authenticated", "select * from public.scenarios"),
+        ("authenticated", "select * from public.remembered_answers"),
+        ("authenticated", "insert into public.remembered_answers values (gen_random_uuid(), 'k', 'r', 'a')"),
         ("anon", "select * from public.scenarios"),
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -14,7 +14,7 @@ from folders import database_folder
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import DecisionLog, KnownIdentities, PostgresStore, apply_schema, new_key
+from freerelay_core.store import DecisionLog, IdempotencyKey, KnownIdentities, PostgresStore, apply_schema, new_key
 from freerelay_core.store.embedded import acquire_database
 from tests.store.helpers import decision, until
 
@@ -106,6 +106,7 @@ async def until_known_as(tenant, known, key):
 
 async def test_every_operation_says_unavailable_and_none_says_not_found(server, store, tenant):
     server.kill()
+    key = IdempotencyKey("k", "r")
 
     operations = (
         store.ping(),
@@ -113,6 +114,8 @@ async def test_every_operation_says_unavailable_and_none_says_not_found(server, 
         store.tenant(tenant.id),
         store.tenant_by_email("ann@x"),
         store.set_routing_preference(tenant.id, RoutingPreference.BALANCED, actor="x"),
+        store.set_routing_preference_once(tenant.id, RoutingPreference.BALANCED, actor="x", key=key, answer="{}"),
+        store.add_feedback_once(tenant.id, decision(tenant.id).id, 0.5, key=key, answer="{}"),
         store.session("x"),
         store.append_decisions([decision(tenant.id)]),
         store.decision(tenant.id, decision(tenant.id).id),
@@ -314,6 +317,40 @@ async def test_no_acknowledged_write_is_lost_by_kills_under_load(server, store, 
     history = {change.new_value for change in await store.settings_history(tenant.id, limit=10_000)}
     assert history == set(RoutingPreference)
     assert len(await store.settings_history(tenant.id, limit=10_000)) == now.settings_version - 1
+
+
+async def test_changes_repeated_with_their_keys_are_made_once_over_kills_under_load(server, store, tenant):
+    answered, stop = [], asyncio.Event()
+
+    async def write():
+        preferences = [*RoutingPreference]
+        while not stop.is_set():
+            number = len(answered)  # each differs from the one before, so each is in the history
+            key = IdempotencyKey.of(f"k{number}", tenant_id=tenant.id, use=["settings"], request=[number % 3])
+            wish, answer = preferences[number % 3], '{"settings_version":"@settings_version"}'
+            try:
+                made = await store.set_routing_preference_once(tenant.id, wish, actor="x", key=key, answer=answer)
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+            else:
+                answered.append(made.answer)
+
+    writer = asyncio.create_task(write())
+    for _ in range(3):
+        written = len(answered)
+        await until(lambda written=written: len(answered) >= written + 20)
+        server.kill()
+        await asyncio.to_thread(server.start)
+    stop.set()
+    await writer
+
+    assert answered == [f'{{"settings_version":{version}}}' for version in range(2, len(answered) + 2)]
+    with psycopg.connect(server.dsn) as connection:
+        of_tenant = "select count(*) from remembered_answers where user_id = %s"
+        remembered = connection.execute(of_tenant, [tenant.id]).fetchone()[0]
+    # The last one may have been made and its answer lost: then nobody has asked again.
+    assert (await store.tenant(tenant.id)).settings_version == 1 + remembered
+    assert remembered - len(answered) in (0, 1)
 
 
 async def test_the_decision_log_loses_and_doubles_nothing_over_kills(server, store, tenant):

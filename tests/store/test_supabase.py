@@ -14,7 +14,7 @@ import pytest
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.errors import ConfigurationError, NotFound, StoreUnavailable
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import DecisionFilter, PublishedSnapshot, new_key
+from freerelay_core.store import DecisionFilter, IdempotencyKey, PublishedSnapshot, new_key
 from freerelay_core.store import supabase as adapter
 from freerelay_core.store.supabase import SCHEMA_VERSION, SupabaseStore
 from tests.store.helpers import decision, until
@@ -60,6 +60,10 @@ def everything(store, tenant, key_id="0198c0de-0000-7000-8000-000000000000"):
         store.touch_keys({key_id: EPOCH}),
         store.set_routing_preference(whose, RoutingPreference.BALANCED, actor="actor@x"),
         store.settings_history(whose),
+        store.set_routing_preference_once(
+            whose, RoutingPreference.BALANCED, actor="actor@x", key=IdempotencyKey("digest-of-key", "r"), answer="label"
+        ),
+        store.add_feedback_once(whose, record.id, 0.5, key=IdempotencyKey("digest-of-session", "r"), answer="label"),
         store.create_session("digest-of-session", role="operator", tenant_id=None, key_id=None, expires_at=TOMORROW),
         store.session("digest-of-session"), store.end_session("digest-of-session"),
         store.append_decisions([record]), store.decision(whose, record.id),

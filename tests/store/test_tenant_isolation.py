@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from freerelay_core.errors import NotFound
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.store import new_key
+from freerelay_core.store import IdempotencyKey, new_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.alters_schema]
 
@@ -170,6 +170,10 @@ async def test_an_id_that_names_nobody_is_not_found(store, two, tenant_id):
         await store.tenant(tenant_id)
     with pytest.raises(NotFound):
         await store.set_routing_preference(tenant_id, RoutingPreference.BALANCED, actor="x")
+    with pytest.raises(NotFound):
+        await store.set_routing_preference_once(
+            tenant_id, RoutingPreference.BALANCED, actor="x", key=IdempotencyKey("k", "r"), answer="{}"
+        )
     with pytest.raises(NotFound):
         await store.revoke_key(two[0].id, tenant_id)
     with pytest.raises(NotFound):

@@ -17,6 +17,10 @@ RATE_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", 
 _TEXT: dict[str, Any] = {"type": "string"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _ALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "idempotent-replayed": (
+        "`true`: the change was made by an earlier request with this `Idempotency-Key`, which was answered like this.",
+        {"type": "string", "enum": ["true"]},
+    ),
     "x-request-id": ("Names this request in the logs.", {"type": "string", "pattern": "^req_[0-9a-f]{24}$"}),
     "retry-after": ("Seconds to wait before trying again.", {"type": "integer", "minimum": 1}),
     "x-should-retry": ("`false`: trying again at once is pointless.", {"type": "string", "enum": ["false"]}),

@@ -7,6 +7,7 @@ from typing import Any
 from freerelay_core.api.document.chat import ROUTING_PARAMETERS
 from freerelay_core.api.document.errors import AUTHENTICATED, BODY, HEAD, error_answers
 from freerelay_core.api.document.headers import DECISION_HEADERS, RATE_HEADERS, headers
+from freerelay_core.api.idempotency import IDEMPOTENCY_KEY, KEY_PATTERN, REPLAYED
 
 __all__ = ["PATHS"]
 
@@ -35,6 +36,13 @@ def _in_path(name: str, words: str) -> Object:
     return {"name": name, "in": "path", "required": True, "description": words, "schema": {"type": "string"}}
 
 
+_ONCE = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "description": "Names this change: sent again with its key within 24 hours, it is answered as at first, and not "
+    "made again. With another body that is 422 (`idempotency_key_reused`).",
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
+}
 _KEYED = (*HEAD, *AUTHENTICATED)
 _DECISION_ID = [_in_path("decision_id", "As in the header `x-freerelay-decision-id`.")]
 _CHAT_CONTENT = _content("ChatCompletion") | _content("ChatStream", "text/event-stream")
@@ -78,8 +86,9 @@ PATHS: Object = {
         "post": _operation(
             "writeSettings",
             "Save the routing preference, null for the default; the next request follows it",
-            _answer("The settings as they are now.", _content("Settings")),
+            _answer("The settings as they are now.", _content("Settings"), REPLAYED),
             error_answers(*_KEYED, *BODY, 403, 404, 409),
+            parameters=[_ONCE],
             requestBody=_takes("SettingsChange"),
         ),
     },
@@ -114,9 +123,9 @@ PATHS: Object = {
         "post": _operation(
             "gradeDecision",
             "Grade an answer, once; routing learns from it",
-            _answer("The grade is kept.", _content("GradedDecision")),
+            _answer("The grade is kept.", _content("GradedDecision"), REPLAYED),
             error_answers(*_KEYED, *BODY, 403, 404, 409),
-            parameters=_DECISION_ID,
+            parameters=[*_DECISION_ID, _ONCE],
             requestBody=_takes("Feedback"),
         )
     },

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from freerelay_core.api.bodies import Feedback, SettingsChange
 from freerelay_core.composition import RouterState
-from freerelay_core.composition.application import GradedDecision
+from freerelay_core.composition.grading import GradedDecision
 from freerelay_core.preference import LEVELS, RoutingPreference
 
 __all__ = ["SHAPES"]
