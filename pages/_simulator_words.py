@@ -9,6 +9,8 @@ from datetime import datetime
 from freerelay_core.decision import Decision, ExcludedEndpoint, RankedEndpoint
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import OutputContract, RequestProfile
+from freerelay_core.scoring import Excluded
+from freerelay_core.scoring.reference import HEADROOM_BITES_BELOW
 from freerelay_core.snapshot import Snapshot
 from pages import _format as fmt
 
@@ -16,6 +18,7 @@ __all__ = [
     "ABSOLUTE",
     "answer",
     "axes_sentence",
+    "budget_sentence",
     "comparison_sentence",
     "comparison_title",
     "excluded_reasons",
@@ -70,6 +73,25 @@ def rule_sentence(decision: Decision) -> str | None:
     return (
         f"The operator's rule {decision.preference.rule} sets {decision.preference.value} for this request, whatever "
         "is chosen here."
+    )
+
+
+def budget_sentence(decision: Decision, budget_usd: float | None, now: datetime) -> str | None:
+    """What is left of the tenant's budget (`budget_usd` in all) and what that does to the ranking; None without one."""
+    if decision.budget is None or budget_usd is None:
+        return None
+    beyond = int((decision.evaluation.excluded == Excluded.BUDGET_GONE).sum())
+    if beyond:
+        effect = (
+            f"{fmt.count(beyond, 'endpoint')} would cost more than that and {'is' if beyond == 1 else 'are'} excluded"
+        )
+    elif float(decision.budget.share) < HEADROOM_BITES_BELOW:
+        effect = f"less than {fmt.percent(HEADROOM_BITES_BELOW)}, so endpoints that cost something rank lower"
+    else:
+        effect = "it excludes no endpoint"
+    return (
+        f"{fmt.usd(float(decision.budget.left_usd))} of {fmt.usd(budget_usd)} are left of the budget of {now:%B}, "
+        f"which counts here as for a live request: {effect}."
     )
 
 
