@@ -25,6 +25,7 @@ __all__ = [
     "excluded_title",
     "headline",
     "listed",
+    "output_words",
     "preferences_sentence",
     "profile_words",
     "rule_sentence",
@@ -55,10 +56,11 @@ def answer(decision: Decision) -> str:
     """The winner's figures, and why it stands above the runner-up."""
     if not decision.order:
         return excluded_reasons(decision.excluded)
-    winner = decision.row(0)
+    winner, answers = decision.row(0), decision.profile.answers
+    several = f", {fmt.count(answers, 'answer')} each" if answers > 1 else ""
     figures = (
-        f"Under {decision.preference.value} it costs {fmt.usd_per_1000(winner.cost_usd * 1000)} like this, takes "
-        f"{fmt.seconds(winner.latency_p50_s)} (95 of 100 within {fmt.seconds(winner.latency_p95_s)}), and "
+        f"Under {decision.preference.value} it costs {fmt.usd_per_1000(winner.cost_usd * 1000)} like this{several}, "
+        f"takes {fmt.seconds(winner.latency_p50_s)} (95 of 100 within {fmt.seconds(winner.latency_p95_s)}), and "
         f"{fmt.quality(winner.quality)} answers are good."
     )
     if len(decision.order) == 1:
@@ -192,8 +194,14 @@ def profile_words(profile: RequestProfile) -> str:
     needs = f", needs {listed(sorted(profile.needs), most=4)}" if profile.needs else ""
     return (
         f"{profile.family.value.capitalize()}, {profile.depth.label}, {fmt.count(profile.input_tokens, 'token')} in, "
-        f"{fmt.count(profile.output_tokens, 'token')} out, {profile.latency_class.label}{form}{needs}"
+        f"{output_words(profile)}, {profile.latency_class.label}{form}{needs}"
     )
+
+
+def output_words(profile: RequestProfile) -> str:
+    """How much is written: of one answer, and how many there are where there are several."""
+    several = f" in each of {fmt.count(profile.answers, 'answer')}" if profile.answers > 1 else ""
+    return f"{fmt.count(profile.output_tokens, 'token')} out{several}"
 
 
 def axes_sentence(profile: RequestProfile) -> str:

@@ -25,6 +25,7 @@ def scope(decision: Decision) -> tuple[Figure, ...]:
         Figure("input_tokens", "Input", profile.input_tokens, "tokens", EXPECTED),
         Figure("cached_tokens", "Of it cached", profile.cached_tokens, "tokens", EXPECTED),
         Figure("output_tokens", "Output", profile.output_tokens, "tokens", EXPECTED),
+        Figure("answers", "Answers of that length (n)", profile.answers),
         Figure("needs", "Needs", ", ".join(sorted(profile.needs)) or "none"),
         Figure("posture", "Safety posture", "locked down" if profile.locked_down else "ordinary"),
         Figure("hour_utc", "Prices of the hour, UTC", profile.hour_utc),
