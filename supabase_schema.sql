@@ -417,7 +417,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 4
+  select 5
 $$;
 
 -- Functions of earlier releases that answered with fewer columns.
@@ -661,7 +661,7 @@ language plpgsql stable security invoker set search_path = '' set plan_cache_mod
 begin
   return (
     select coalesce(json_agg(d), '[]') from (
-      select user_id, created_at, id, profile, demo from public.decisions
+      select user_id, created_at, id, profile, model, preference, preference_level, demo from public.decisions
        where created_at >= p_since and (p_user_id is null or user_id = p_user_id)
          and (p_before is null or (created_at, id) < (p_before, p_before_id))
        order by created_at desc, id desc limit p_limit) d);

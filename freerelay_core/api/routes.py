@@ -21,7 +21,7 @@ from freerelay_core.api.document import openapi_document
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.admission import Rate
-from freerelay_core.composition.wishes import AUTO
+from freerelay_core.decision import AUTO
 from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound
 from freerelay_core.store import Identity
 

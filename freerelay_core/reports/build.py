@@ -35,6 +35,7 @@ _TRACE_METHOD = (
 )
 _WHAT_IF_METHOD = (
     f"{_FACTOR_METHOD}Every request is ranked as things are and as the scenario has them, with the same seeded draws. "
+    "A request keeps the preference and the model that it asked for itself; no budget of a tenant is counted. "
     "A tenant wins or loses by the mean utility of its answers under the exponents that it has now. Intervals say how "
     "far a mean would move with other requests of this kind."
 )

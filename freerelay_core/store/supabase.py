@@ -75,7 +75,7 @@ from freerelay_core.store.values import (
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,budget_usd,settings_version,updated_at"
