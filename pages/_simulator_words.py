@@ -78,7 +78,7 @@ def rule_sentence(decision: Decision) -> str | None:
     )
 
 
-def budget_sentence(decision: Decision, budget_usd: float | None, now: datetime) -> str | None:
+def budget_sentence(decision: Decision, budget_usd: float | None) -> str | None:
     """What is left of the tenant's budget (`budget_usd` in all) and what that does to the ranking; None without one."""
     if decision.budget is None or budget_usd is None:
         return None
@@ -92,7 +92,7 @@ def budget_sentence(decision: Decision, budget_usd: float | None, now: datetime)
     else:
         effect = "it excludes no endpoint"
     return (
-        f"{fmt.usd(float(decision.budget.left_usd))} of {fmt.usd(budget_usd)} are left of the budget of {now:%B}, "
+        f"{fmt.usd(float(decision.budget.left_usd))} of {fmt.usd(budget_usd)} are left of this month's budget, "
         f"which counts here as for a live request: {effect}."
     )
 

@@ -69,7 +69,7 @@ def _request(
     budget = budget_left(who.tenant) if who.tenant else None
     decisions = {each: _decide(app, who, snapshot, profile, each, budget=budget) for each in RoutingPreference}
     decision = decisions[preference]
-    money = budget_sentence(decision, who.tenant.budget_usd if who.tenant else None, now)
+    money = budget_sentence(decision, who.tenant.budget_usd if who.tenant else None)
     basis_line = " ".join(filter(None, (f"{profile_words(profile)}. {snapshot_words(snapshot, now)}.", money)))
     with left:
         left_out(f"{name} (not in this ranking)" for name in request.unknown_endpoints(decision, asked))

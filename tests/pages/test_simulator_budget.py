@@ -69,9 +69,9 @@ def test_what_would_cost_more_than_the_budget_leaves_is_excluded_as_for_a_reques
 
 def test_a_budget_that_excludes_nothing_is_named_and_none_is_not(tenant_reader, budgeted):
     budgeted(50.0)
-    assert "$50.00 of $50.00 are left of the budget of" in shown(tenant_reader.open("simulator"))
+    assert "$50.00 of $50.00 are left of this month's budget" in shown(tenant_reader.open("simulator"))
     budgeted(None)
-    assert "left of the budget" not in shown(tenant_reader.open("simulator"))
+    assert "left of this month's budget" not in shown(tenant_reader.open("simulator"))
 
 
 def test_the_budget_s_part_in_a_ranking_is_told_in_words_and_in_the_report():
@@ -79,9 +79,9 @@ def test_the_budget_s_part_in_a_ranking_is_told_in_words_and_in_the_report():
 
     def said(left, share):
         budget = Budget(left, share, fleet.live)
-        return plain(words.budget_sentence(decide(fleet, request(), decision_id="d", budget=budget), 10.0, NOON))
+        return plain(words.budget_sentence(decide(fleet, request(), decision_id="d", budget=budget), 10.0))
 
-    begin = "are left of the budget of November, which counts here as for a live request: "
+    begin = "are left of this month's budget, which counts here as for a live request: "
     assert said(9.0, 0.9) == f"$9.00 of $10.00 {begin}it excludes no endpoint."
     assert said(1.0, 0.1).endswith("less than 20 %, so endpoints that cost something rank lower.")
     assert said(0.001, 0.0001).endswith("1 endpoint would cost more than that and is excluded.")
