@@ -753,7 +753,7 @@ language plpgsql stable security invoker set search_path = '' set plan_cache_mod
 begin
   return (
     select coalesce(json_agg(d), '[]') from (
-      select user_id, created_at, id, profile, demo from public.decisions
+      select user_id, created_at, id, profile, model, preference, preference_level, demo from public.decisions
        where created_at >= p_since and (p_user_id is null or user_id = p_user_id)
          and (p_before is null or (created_at, id) < (p_before, p_before_id))
        order by created_at desc, id desc limit p_limit) d);

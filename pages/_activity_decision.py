@@ -233,5 +233,7 @@ def _query(record: DecisionRecord) -> dict[str, str | list[str]]:
         query["needs"] = list(profile["needs"])
     if profile["locked_down"]:
         query["locked"] = "true"
-    query |= {name: profile[name] for name in RULE_AXES if name in profile}  # older records lack them
+    if profile.get("answers", 1) > 1:  # older records lack it
+        query["n"] = str(profile["answers"])
+    query |= {name: profile[name] for name in RULE_AXES if name in profile}  # as above
     return {**query, "under": record.preference.value.value}

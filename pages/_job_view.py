@@ -12,7 +12,7 @@ from freerelay_core.errors import FreeRelayError
 from pages._format import count, markdown
 from pages._jobs import Job, Jobs, JobState
 
-__all__ = ["JobWords", "show_job"]
+__all__ = ["JobWords", "show_job", "start_job"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,17 @@ class JobWords:
     """What it does before it knows how many steps there are."""
     step: str
     """One step: "request"."""
+
+
+def start_job(jobs: Jobs[T], owner: str, title: str, work: Callable[[Job[T]], T]) -> None:
+    """Start a job; its id goes into the URL, and the page is drawn anew. Where it cannot be started, that is said."""
+    try:
+        job = jobs.start(owner, title, work)
+    except FreeRelayError as error:
+        st.error(markdown(error.message))
+    else:
+        st.query_params["job"] = job.id
+        st.rerun()
 
 
 def show_job(

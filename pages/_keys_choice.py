@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages._keys_result import forget_result
+from pages._layout import follow_url, put_in_url
 
 __all__ = ["choose", "preset", "unknown_notice"]
 
@@ -27,26 +28,24 @@ def choose(label: str, names: Mapping[str, str], *, param: str, placeholder: str
     `names` says what each id is called; any other id in the URL counts as none.
     """
     asked = st.query_params.get(param)
-    chosen = st.session_state.get(param, asked)
-    st.session_state[param] = chosen if chosen in names else None
-    chosen = st.selectbox(
+    follow_url(param, asked if asked in names else None)
+    return st.selectbox(
         label,
         list(names),
         index=None,
         key=param,
         format_func=lambda name: names.get(name, ""),
         placeholder=placeholder,
-        on_change=forget_result,
+        on_change=_chosen,
+        args=(param,),
     )
-    if chosen is not None:
-        st.query_params[param] = chosen
-    elif asked is not None:
-        del st.query_params[param]
-    return chosen
+
+
+def _chosen(param: str) -> None:
+    put_in_url(param, st.session_state[param])
+    forget_result()
 
 
 def preset(param: str, chosen: str | None) -> None:
     """Have this id, or none, chosen in the run that follows the callback."""
-    st.session_state[param] = chosen
-    if param in st.query_params:
-        del st.query_params[param]
+    put_in_url(param, chosen)

@@ -18,10 +18,12 @@ __all__ = [
     "account",
     "brand",
     "failure",
+    "follow_url",
     "idle_notice",
     "left_out",
     "main_button",
     "page_title",
+    "put_in_url",
     "revision_mark",
     "simulated_notice",
     "style",
@@ -83,6 +85,24 @@ def left_out(unusable: Iterable[str]) -> None:
     """Say which parts of the page's link ("provider=nope") cannot be used, where there are any."""
     if parts := list(unusable):
         st.warning(markdown(f"Not usable in this link, so left out: {'; '.join(parts)}."))
+
+
+def follow_url(key: str, value: object) -> None:
+    """Have the widget of this key show what the URL says, also after the browser's way back.
+
+    A choice must stand in the URL before the page is drawn: its callback calls `put_in_url`. What the widget shows
+    already is not set again, as that would undo what is being typed.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
+def put_in_url(name: str, value: str | None) -> None:
+    """State this parameter, or none."""
+    if value:
+        st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)
 
 
 def main_button(label: str, *, key: str, ready: bool, width: Literal["content", "stretch"] = "content") -> bool:

@@ -1,4 +1,7 @@
-"""What a report of the reports page is about: a standard workload, recorded requests, or an uploaded trace."""
+"""What a report of the reports page is about: a standard workload, recorded requests, or an uploaded trace.
+
+The first two are ranked while the reader waits; a trace may be long, and has a job (`_reports_trace`).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ import streamlit as st
 
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.reports import Figure, RankingReport, report_of_simulation
-from freerelay_core.simulation import Trace, read_trace, recorded_traffic, simulate, standard_workload
-from freerelay_core.store.values import Identity
+from freerelay_core.simulation import Trace, recorded_traffic, simulate, standard_workload
+from freerelay_core.store.values import Identity, Tenant
 from pages import _session
 from pages._format import count, date_range
 
-__all__ = ["DAYS", "QUESTIONS", "RECORDED", "TRACE", "WORKLOAD", "report_of"]
+__all__ = ["DAYS", "QUESTIONS", "RECORDED", "TRACE", "WORKLOAD", "ranked_as", "report_of"]
 
 WORKLOAD, RECORDED, TRACE = QUESTIONS = ("workload", "recorded", "trace")
 
@@ -27,29 +30,26 @@ SEED = 0
 _FRESH_S = 60
 
 
-def report_of(
-    who: Identity, question: str, preferences: tuple[RoutingPreference, ...], file: tuple[str, bytes] | None
-) -> RankingReport:
-    """The report that answers the question for this caller, at most a minute old; `file` is the name and the content
-    of an uploaded trace.
+def report_of(who: Identity, question: str, preferences: tuple[RoutingPreference, ...]) -> RankingReport:
+    """The report on the workload or on recorded requests for this caller, at most a minute old.
 
-    Raises `UnprocessableRequest` when nothing was recorded, or the file is no trace.
+    Raises `UnprocessableRequest` when nothing was recorded.
     """
     tenant_id = None if who.tenant is None else who.tenant.id
-    return _report(tenant_id, question, preferences, file)
+    return _report(tenant_id, question, preferences)
+
+
+def ranked_as(tenant: Tenant | None) -> Figure:
+    """Whose requests they are taken for."""
+    return Figure("ranked_as", "Ranked as", "no tenant in particular" if tenant is None else tenant.email)
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=64, show_spinner="Ranking every request")
-def _report(
-    tenant_id: str | None,
-    question: str,
-    preferences: tuple[RoutingPreference, ...],
-    file: tuple[str, bytes] | None,
-) -> RankingReport:
+def _report(tenant_id: str | None, question: str, preferences: tuple[RoutingPreference, ...]) -> RankingReport:
     application = _session.application()
     tenant = None if tenant_id is None else _session.run(application.store.tenant(tenant_id))
     now = application.clock.now()
-    trace, notes = _requests(tenant_id, question, file, now)
+    trace, notes = _recorded(tenant_id, now) if question == RECORDED else _workload()
     simulation = simulate(
         trace,
         _session.fleet_snapshot(),
@@ -59,21 +59,11 @@ def _report(
         preferences=preferences,
         seed=SEED,
     )
-    asked_by = "no tenant in particular" if tenant is None else tenant.email
-    return report_of_simulation(
-        simulation, made_at=now, extra_scope=(Figure("ranked_as", "Ranked as", asked_by), *notes)
-    )
+    return report_of_simulation(simulation, made_at=now, extra_scope=(ranked_as(tenant), *notes))
 
 
-def _requests(
-    tenant_id: str | None, question: str, file: tuple[str, bytes] | None, now: datetime
-) -> tuple[Trace, tuple[Figure, ...]]:
-    """The requests, and what is to be known of them."""
-    if question == RECORDED:
-        return _recorded(tenant_id, now)
-    if file is not None:
-        name, content = file
-        return read_trace(content, origin=name), ()
+def _workload() -> tuple[Trace, tuple[Figure, ...]]:
+    """The standard requests, and what is to be known of them."""
     return standard_workload(), (Figure("standard", "Traffic", "a mix of tasks that stands in for real requests"),)
 
 

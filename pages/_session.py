@@ -16,12 +16,13 @@ import streamlit as st
 from freerelay_core.api.session import COOKIE
 from freerelay_core.composition import Application, current
 from freerelay_core.errors import AuthenticationFailed, StoreUnavailable
+from freerelay_core.scoring import Budget
 from freerelay_core.snapshot import Snapshot
 from freerelay_core.store.keys import key_digest
-from freerelay_core.store.values import Identity
+from freerelay_core.store.values import Identity, Tenant
 from pages._format import seconds
 
-__all__ = ["application", "fleet_snapshot", "identity", "key_prefix", "run", "signed_in"]
+__all__ = ["application", "budget_left", "fleet_snapshot", "identity", "key_prefix", "run", "signed_in"]
 
 T = TypeVar("T")
 
@@ -65,6 +66,15 @@ def fleet_snapshot() -> Snapshot:
 
     async def read() -> Snapshot:
         return application().fleet.snapshot()
+
+    return run(read())
+
+
+def budget_left(tenant: Tenant) -> Budget | None:
+    """What routing counts as left of the tenant's budget now, None where it has none; read on the same loop."""
+
+    async def read() -> Budget | None:
+        return application().budgets.of(tenant)
 
     return run(read())
 

@@ -13,8 +13,8 @@ from freerelay_core.errors import FreeRelayError, InvalidRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import NEEDS, RequestProfile, profile_request
 from pages._format import count, markdown
-from pages._simulator_input import MAX_TOKENS, RULE_AXES
-from pages._simulator_words import axes_sentence
+from pages._simulator_input import MAX_ANSWERS, MAX_TOKENS, RULE_AXES
+from pages._simulator_words import axes_sentence, output_words
 
 __all__ = ["ReadBody", "body_widget", "read_body"]
 
@@ -118,6 +118,7 @@ def _widget_values(found: ReadBody) -> dict[str, Any]:
         "in": min(profile.input_tokens, MAX_TOKENS),
         "out": min(profile.output_tokens, MAX_TOKENS),
         "cached": min(profile.cached_tokens, MAX_TOKENS),
+        "n": min(profile.answers, MAX_ANSWERS),
         "locked": profile.locked_down,
         **{name: getattr(profile, name).label for name in RULE_AXES},
     }
@@ -131,6 +132,6 @@ def _as_read(found: ReadBody) -> str:
     return (
         f"Read as {profile.family} ({profile.reasons['family']}), {profile.depth.label} ({profile.reasons['depth']}), "
         f"about {count(profile.input_tokens, 'token')} in ({count(profile.cached_tokens)} of them sent before) and "
-        f"{count(profile.output_tokens, 'token')} out. {axes_sentence(profile)}{asks}{pins} "
+        f"{output_words(profile)}. {axes_sentence(profile)}{asks}{pins} "
         "Correct below what is wrong."
     )

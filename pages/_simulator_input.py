@@ -28,11 +28,22 @@ from freerelay_core.profile import (
 from freerelay_core.simulation import USUAL_REQUEST
 from pages._format import count
 
-__all__ = ["INPUTS", "MAX_TOKENS", "RULE_AXES", "SNAPSHOTS", "bad_parameters", "preference_widget", "profile_widgets"]
+__all__ = [
+    "INPUTS",
+    "MAX_ANSWERS",
+    "MAX_TOKENS",
+    "RULE_AXES",
+    "SNAPSHOTS",
+    "bad_parameters",
+    "preference_widget",
+    "profile_widgets",
+]
 
 INPUTS = ("form", "body", "trace")
 SNAPSHOTS = ("live", "catalogue")
 MAX_TOKENS = 2_000_000
+MAX_ANSWERS = 128
+"""As many as OpenAI's API gives to a request."""
 
 DEFAULT = RequestProfile(
     family=TaskFamily.CHAT,
@@ -132,12 +143,13 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
         help="An endpoint without one of these is excluded.",
     )
     rest = _rare_widgets(hour_now) if tokens else {}
+    several = {"choices"} if rest.get("answers", 1) > 1 else set()
     return RequestProfile(
         family=TaskFamily(family),
         depth=Depth[str(depth).upper()],
         latency_class=LatencyClass[str(latency_class).upper()],
         contract=OutputContract[str(contract).upper()],
-        needs=frozenset(needs),
+        needs=frozenset({*needs, *several}),
         **sizes,
         **rest,
     )
@@ -166,7 +178,16 @@ def _token_widgets() -> dict[str, Any]:
 
 
 def _rare_widgets(hour_now: int) -> dict[str, Any]:
-    with st.expander("Cache, hour of the prices, safety"):
+    with st.expander("Answers, cache, hour of the prices, safety"):
+        answers = st.number_input(
+            "Answers (n)",
+            1,
+            MAX_ANSWERS,
+            1,
+            key="n",
+            bind="query-params",
+            help="Each is as long as the output and paid for. Several need an endpoint that gives them (choices).",
+        )
         cached = st.number_input(
             "Cached input tokens",
             0,
@@ -201,6 +222,7 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
         }
     return {
         **levels,
+        "answers": int(answers or 1),
         "cached_tokens": int(cached or 0),
         "hour_utc": hour_now if hour == "now" else int(str(hour)),
         "locked_down": bool(locked_down),
@@ -231,6 +253,7 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "in": _number(0, MAX_TOKENS),
     "out": _number(1, MAX_TOKENS),
     "cached": _number(0, MAX_TOKENS),
+    "n": _number(1, MAX_ANSWERS),
     "hour": _one_of(_HOURS),
     "locked": _one_of(("true", "false")),
     **{name: _one_of([level.label for level in axis]) for name, axis in RULE_AXES.items()},

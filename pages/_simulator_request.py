@@ -28,12 +28,16 @@ ROWS = 10
 """Rows of the ranking that are seen at once."""
 
 
-def ranking(decision: Decision, basis_line: str) -> None:
-    """The first answer: who wins and why, and the ranked table."""
+def ranking(decision: Decision, basis_line: str, money: str | None) -> None:
+    """The first answer: who wins and why, and the ranked table. `money` says what the tenant's budget has to do with
+    it.
+    """
     st.header(markdown(words.headline(decision)), anchor=False)
     if rule := words.rule_sentence(decision):
         st.info(markdown(rule))
     st.write(markdown(words.answer(decision)))
+    if money:
+        st.write(markdown(money))
     if decision.order:
         show_table(ranking_table(decision, basis_line), rows=ROWS)
         st.caption(words.ABSOLUTE)

@@ -8,14 +8,12 @@ from datetime import datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from freerelay_core.errors import FreeRelayError
 from freerelay_core.policy import Policy
 from freerelay_core.profile import RequestProfile
 from freerelay_core.simulation import Cancelled, read_trace, simulate
 from freerelay_core.snapshot import Snapshot
 from pages import _format as fmt
-from pages._format import markdown
-from pages._job_view import JobWords, show_job
+from pages._job_view import JobWords, show_job, start_job
 from pages._jobs import Job, JobCancelled, Jobs
 from pages._layout import main_button
 from pages._simulator_trace_view import TraceAnswer, show_answer
@@ -81,19 +79,14 @@ def upload(owner: str, like: RequestProfile, setting: Setting) -> None:
     )
     st.caption(
         f"CSV in UTF-8, at most {fmt.count(MAX_UPLOAD_MB)} MB, with the columns TIMESTAMP, ContextTokens, "
-        "GeneratedTokens. The file is not stored; its result is kept until the server restarts."
+        "GeneratedTokens. The file is not stored; its result is kept until the server restarts. A tenant's budget is "
+        "not counted: every request is ranked as if there were money for it."
     )
     ready = file is not None and running is None
     pressed = main_button("Rank this trace", key="rank_trace", ready=ready)
     if pressed and file is not None:
         content, origin = file.getvalue(), " ".join(file.name.split())[:100]
-        try:
-            job = JOBS.start(owner, origin, lambda job: rank_trace(job, content, origin, like, setting))
-        except FreeRelayError as error:
-            st.error(markdown(error.message))
-        else:
-            st.query_params["job"] = job.id
-            st.rerun()
+        start_job(JOBS, owner, origin, lambda job: rank_trace(job, content, origin, like, setting))
 
 
 _WORDS = JobWords(

@@ -200,4 +200,5 @@ def _provenance(answer: TraceAnswer, now: datetime) -> list[str]:
         f"Every request taken as {answer.read_as}; ranked {fmt.moment(answer.ranked_at)}.",
         f"Snapshot {answer.snapshot_id}, {fmt.seconds(age_s)} old; list prices of its day at each row's hour, UTC.",
         f"Times are simulated with seed {answer.seed}, the same draws for every preference. Qualities are expected.",
+        "A tenant's budget is not counted: every request is ranked as if there were money for it.",
     ]

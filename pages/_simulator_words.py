@@ -9,6 +9,8 @@ from datetime import datetime
 from freerelay_core.decision import Decision, ExcludedEndpoint, RankedEndpoint
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import OutputContract, RequestProfile
+from freerelay_core.scoring import Excluded
+from freerelay_core.scoring.reference import HEADROOM_BITES_BELOW
 from freerelay_core.snapshot import Snapshot
 from pages import _format as fmt
 
@@ -16,12 +18,14 @@ __all__ = [
     "ABSOLUTE",
     "answer",
     "axes_sentence",
+    "budget_sentence",
     "comparison_sentence",
     "comparison_title",
     "excluded_reasons",
     "excluded_title",
     "headline",
     "listed",
+    "output_words",
     "preferences_sentence",
     "profile_words",
     "rule_sentence",
@@ -52,10 +56,11 @@ def answer(decision: Decision) -> str:
     """The winner's figures, and why it stands above the runner-up."""
     if not decision.order:
         return excluded_reasons(decision.excluded)
-    winner = decision.row(0)
+    winner, answers = decision.row(0), decision.profile.answers
+    several = f", {fmt.count(answers, 'answer')} each" if answers > 1 else ""
     figures = (
-        f"Under {decision.preference.value} it costs {fmt.usd_per_1000(winner.cost_usd * 1000)} like this, takes "
-        f"{fmt.seconds(winner.latency_p50_s)} (95 of 100 within {fmt.seconds(winner.latency_p95_s)}), and "
+        f"Under {decision.preference.value} it costs {fmt.usd_per_1000(winner.cost_usd * 1000)} like this{several}, "
+        f"takes {fmt.seconds(winner.latency_p50_s)} (95 of 100 within {fmt.seconds(winner.latency_p95_s)}), and "
         f"{fmt.quality(winner.quality)} answers are good."
     )
     if len(decision.order) == 1:
@@ -70,6 +75,25 @@ def rule_sentence(decision: Decision) -> str | None:
     return (
         f"The operator's rule {decision.preference.rule} sets {decision.preference.value} for this request, whatever "
         "is chosen here."
+    )
+
+
+def budget_sentence(decision: Decision, budget_usd: float | None) -> str | None:
+    """What is left of the tenant's budget (`budget_usd` in all) and what that does to the ranking; None without one."""
+    if decision.budget is None or budget_usd is None:
+        return None
+    beyond = int((decision.evaluation.excluded == Excluded.BUDGET_GONE).sum())
+    if beyond:
+        effect = (
+            f"{fmt.count(beyond, 'endpoint')} would cost more than that and {'is' if beyond == 1 else 'are'} excluded"
+        )
+    elif float(decision.budget.share) < HEADROOM_BITES_BELOW:
+        effect = f"less than {fmt.percent(HEADROOM_BITES_BELOW)}, so endpoints that cost something rank lower"
+    else:
+        effect = "it excludes no endpoint"
+    return (
+        f"{fmt.usd(float(decision.budget.left_usd))} of {fmt.usd(budget_usd)} are left of this month's budget, "
+        f"which counts here as for a live request: {effect}."
     )
 
 
@@ -170,8 +194,14 @@ def profile_words(profile: RequestProfile) -> str:
     needs = f", needs {listed(sorted(profile.needs), most=4)}" if profile.needs else ""
     return (
         f"{profile.family.value.capitalize()}, {profile.depth.label}, {fmt.count(profile.input_tokens, 'token')} in, "
-        f"{fmt.count(profile.output_tokens, 'token')} out, {profile.latency_class.label}{form}{needs}"
+        f"{output_words(profile)}, {profile.latency_class.label}{form}{needs}"
     )
+
+
+def output_words(profile: RequestProfile) -> str:
+    """How much is written: of one answer, and how many there are where there are several."""
+    several = f" in each of {fmt.count(profile.answers, 'answer')}" if profile.answers > 1 else ""
+    return f"{fmt.count(profile.output_tokens, 'token')} out{several}"
 
 
 def axes_sentence(profile: RequestProfile) -> str:

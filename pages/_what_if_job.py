@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from freerelay_core.composition import Application
-from freerelay_core.errors import FreeRelayError, NotFound
+from freerelay_core.errors import NotFound
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.simulation import (
     Cancelled,
@@ -23,8 +23,7 @@ from freerelay_core.simulation import (
     what_if,
 )
 from pages import _format as fmt
-from pages._format import markdown
-from pages._job_view import JobWords, show_job
+from pages._job_view import JobWords, show_job, start_job
 from pages._jobs import Job, JobCancelled, Jobs
 from pages._layout import main_button
 from pages._session import run
@@ -89,15 +88,8 @@ def choose_traffic() -> Chosen:
 def run_button(app: Application, scenario: Scenario, world: World, chosen: Chosen) -> None:
     """Start the rehearsal; its id goes into the URL."""
     ready = chosen.ready and bool(scenario.changes) and JOBS.running(OWNER) is None
-    if not main_button("Run", key="what_if_run", ready=ready, width="stretch"):
-        return
-    try:
-        job = JOBS.start(OWNER, scenario.name, lambda job: _rehearse(job, app, scenario, world, chosen))
-    except FreeRelayError as error:
-        st.error(markdown(error.message))
-    else:
-        st.query_params["job"] = job.id
-        st.rerun()
+    if main_button("Run", key="what_if_run", ready=ready, width="stretch"):
+        start_job(JOBS, OWNER, scenario.name, lambda job: _rehearse(job, app, scenario, world, chosen))
 
 
 def _rehearse(job: Job[Answer], app: Application, scenario: Scenario, world: World, chosen: Chosen) -> Answer:

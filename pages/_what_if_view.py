@@ -98,6 +98,8 @@ def sentence(result: WhatIf) -> str:
     if after.unserved > before.unserved:
         said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody")
         said[-1] += "." if result.serves_nobody else _LEFT_OUT
+    if lost := _unserved_by_name(result):
+        said.append(lost)
     if result.unpriced:
         goes = "goes" if result.unpriced == 1 else "go"
         said.append(
@@ -109,6 +111,19 @@ def sentence(result: WhatIf) -> str:
         said.append(f"No request is of {', '.join(strangers)}, so what is said of it changes nothing.")
     changes = "; ".join(result.scenario.sentences()) or "nothing changes"
     return f"{' '.join(said)} The scenario: {changes}. Times are simulated."
+
+
+def _unserved_by_name(result: WhatIf) -> str:
+    """That requests lose the one model that they name; empty where the scenario changes nothing about it."""
+    now, then = result.named_unserved
+    if then <= now:
+        return ""
+    they, them = ("it names", "it") if then == 1 else ("they name", "them")
+    before = f" (now {fmt.count(now)})" if now else ""
+    return (
+        f"{fmt.count(then, 'request')} would get no answer from the model that {they}{before}, and no other is "
+        f"asked for {them}."
+    )
 
 
 def _why_cheaper(move: CheaperMove) -> str:
@@ -263,7 +278,16 @@ def _provenance(answer: Answer, now: datetime) -> list[str]:
         f"Same requests and draws on both sides (seed {result.seed}). Times are simulated, qualities expected.",
         "Intervals say how far a mean would move with other requests of this kind, not how sure the catalogue is.",
         "A tenant wins or loses by the utility of its answers under the exponents it has now.",
+        "No budget of a tenant is counted.",
     ]
+    own = result.traffic.own
+    if own.overriding.any() or own.named.any():
+        keeping, naming = int(own.overriding.sum()), int(own.named.sum())
+        verb, they = ("keeps", "it") if keeping == 1 else ("keep", "they")
+        texts.append(
+            f"On both sides {fmt.count(keeping, 'request')} {verb} the preference that {they} asked for, and "
+            f"{fmt.count(naming)} the model that was named; no other is asked in its place."
+        )
     if result.times != 1:
         texts.append("Growth multiplies cost: limits of providers and queues are not modelled.")
     if result.traffic.unreadable:

@@ -90,7 +90,7 @@ def _undo() -> None:
 def _keep(done: str, tenant: Tenant) -> None:
     """Remember the settings as the reader has left them, and how ("saved", "undone")."""
     st.session_state[_KNOWN] = tenant.settings_version
-    st.session_state[_CHOICE] = _in_force(tenant).value
+    _layout.put_in_url(_CHOICE, None)
     st.session_state[_RESULT] = (done, tenant.routing_preference)
 
 
@@ -158,7 +158,7 @@ def _draw_conflict(work: str, tenant: Tenant, changes: list[SettingsChange]) -> 
         f"{chosen} {again}, or reload to keep it.",
         icon=":material/sync_problem:",
     )
-    st.button("Reload", on_click=_choose, args=(_in_force(tenant),))
+    st.button("Reload", on_click=_look_at_none)
 
 
 def _in_force(tenant: Tenant) -> RoutingPreference:
@@ -169,18 +169,21 @@ def _named(choice: str | None) -> str:
     return choice or f"the default ({DEFAULT_PREFERENCE})"
 
 
-def _choose(preference: RoutingPreference) -> None:
-    st.session_state[_CHOICE] = preference.value
-    _forget_result()
+def _look_at(in_force: RoutingPreference) -> None:
+    """The reader has chosen: what is in force needs no preview, and so no link."""
+    chosen = st.session_state[_CHOICE]
+    _layout.put_in_url(_CHOICE, None if chosen == in_force else chosen)
+    st.session_state.pop(_RESULT, None)
 
 
-def _forget_result() -> None:
+def _look_at_none() -> None:
+    _layout.put_in_url(_CHOICE, None)
     st.session_state.pop(_RESULT, None)
 
 
 def _choice(tenant: Tenant) -> RoutingPreference | None:
-    """The preference that the reader looks at: chosen here or in the URL, else the one in force. None is the default,
-    which is offered where there is a choice to take back.
+    """The preference that the reader looks at: the one in the URL, else the one in force. None is the default, which
+    is offered where there is a choice to take back.
 
     The URL is kept by hand: a bound widget does not follow "Keep", and takes an empty parameter for no choice at all.
     """
@@ -193,20 +196,18 @@ def _choice(tenant: Tenant) -> RoutingPreference | None:
             f"Shown is the one in force; there are {', '.join(offered)}.",
             icon=":material/link_off:",
         )
-    if st.session_state.get(_CHOICE) not in offered:  # just opened, or somebody else has taken the choice back
-        st.session_state[_CHOICE] = asked if asked in offered else in_force.value
+        _layout.put_in_url(_CHOICE, None)
+    # Not offered is the default, too, where somebody else has taken the choice back.
+    _layout.follow_url(_CHOICE, asked if asked in offered else in_force.value)
     chosen = st.segmented_control(
         "Preview a preference",
         offered,
         format_func=lambda name: f"Use {_named(None)}" if name == _DEFAULT else name,
         required=True,
         key=_CHOICE,
-        on_change=_forget_result,
+        on_change=_look_at,
+        args=(in_force,),
     )
-    if chosen not in {None, in_force.value}:
-        st.query_params[_CHOICE] = chosen
-    elif asked is not None:
-        del st.query_params[_CHOICE]
     return None if chosen == _DEFAULT else RoutingPreference(chosen or in_force.value)
 
 
@@ -226,7 +227,7 @@ def _draw_preview(view: Outlook, tenant: Tenant, chosen: RoutingPreference | Non
             st.write(markdown(_cards.change_sentence(view, in_force, then)))
         with st.container(horizontal=True):
             st.button(f"Save {_named(chosen)}", type="primary", on_click=_save, args=(chosen,))
-            st.button(f"Keep {in_force}", on_click=_choose, args=(in_force,))
+            st.button(f"Keep {in_force}", on_click=_look_at_none)
         if then is not in_force:
             st.html(_cards.changes_table(view, in_force, then))
 

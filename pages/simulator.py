@@ -13,6 +13,7 @@ from freerelay_core.composition import Application
 from freerelay_core.decision import Decision, decide
 from freerelay_core.preference import RoutingPreference, effective_preference
 from freerelay_core.profile import RequestProfile
+from freerelay_core.scoring import Budget
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
 from freerelay_core.store.values import Identity
 from pages import _simulator_body as body
@@ -20,8 +21,8 @@ from pages import _simulator_input as inputs
 from pages import _simulator_request as request
 from pages import _simulator_trace as trace
 from pages._layout import idle_notice, left_out, page_title, revision_mark, simulated_notice
-from pages._session import application, fleet_snapshot, identity
-from pages._simulator_words import profile_words, snapshot_words
+from pages._session import application, budget_left, fleet_snapshot, identity
+from pages._simulator_words import budget_sentence, profile_words, snapshot_words
 
 _SNAPSHOT_HELP = (
     "Live: the fleet as it is now, with its failures and limits. Catalogue: what is known of the endpoints without any "
@@ -65,12 +66,14 @@ def _request(
             body.body_widget(now.hour)
         profile = inputs.profile_widgets(now.hour, tokens=True)
         snapshot = _snapshot(app, now)
-    decisions = {each: _decide(app, who, snapshot, profile, each) for each in RoutingPreference}
+    budget = budget_left(who.tenant) if who.tenant else None
+    decisions = {each: _decide(app, who, snapshot, profile, each, budget=budget) for each in RoutingPreference}
     decision = decisions[preference]
-    basis_line = f"{profile_words(profile)}. {snapshot_words(snapshot, now)}."
+    money = budget_sentence(decision, who.tenant.budget_usd if who.tenant else None)
+    basis_line = " ".join(filter(None, (f"{profile_words(profile)}. {snapshot_words(snapshot, now)}.", money)))
     with left:
         left_out(f"{name} (not in this ranking)" for name in request.unknown_endpoints(decision, asked))
-        request.ranking(decision, basis_line)
+        request.ranking(decision, basis_line, money)
     with below:
         request.details(decision, decisions, basis_line)
 
@@ -101,7 +104,13 @@ def _in_force(who: Identity) -> RoutingPreference:
 
 
 def _decide(
-    app: Application, who: Identity, snapshot: Snapshot, profile: RequestProfile, preference: RoutingPreference
+    app: Application,
+    who: Identity,
+    snapshot: Snapshot,
+    profile: RequestProfile,
+    preference: RoutingPreference,
+    *,
+    budget: Budget | None,
 ) -> Decision:
     """The decision that the endpoint would take for this caller, were `preference` the one in force."""
     return decide(
@@ -112,6 +121,7 @@ def _decide(
         tenant_preference=preference,
         tenant_id=who.tenant.id if who.tenant else None,
         tier=who.tenant.tier if who.tenant else None,
+        budget=budget,
     )
 
 

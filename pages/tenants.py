@@ -69,14 +69,13 @@ def _answer(tenants: list[Tenant], traffic: Mapping[str, Traffic] | None) -> str
 
 def _search() -> str:
     """What the reader looks for, kept in the URL."""
-    if _SEARCH not in st.session_state:
-        st.session_state[_SEARCH] = st.query_params.get(_SEARCH, "")[:254]
-    wanted = st.text_input("Search by address", key=_SEARCH, max_chars=254, placeholder="all").strip().lower()
-    if wanted:
-        st.query_params[_SEARCH] = wanted
-    elif _SEARCH in st.query_params:
-        del st.query_params[_SEARCH]
-    return wanted
+    _layout.follow_url(_SEARCH, st.query_params.get(_SEARCH, "")[:254])
+    entered = st.text_input("Search by address", key=_SEARCH, max_chars=254, placeholder="all", on_change=_searched)
+    return entered.strip().lower()
+
+
+def _searched() -> None:
+    _layout.put_in_url(_SEARCH, st.session_state[_SEARCH])
 
 
 def _found(tenants: list[Tenant], wanted: str, traffic: Mapping[str, Traffic] | None) -> list[Tenant]:
@@ -146,7 +145,7 @@ def main() -> None:
 
 def _choose(tenants: list[Tenant], found: list[Tenant]) -> Tenant | None:
     """The tenant to look at: one of those found, or whichever was chosen before."""
-    named = st.session_state.get(_CHOSEN, st.query_params.get(_CHOSEN))
+    named = st.query_params.get(_CHOSEN)
     by_id = {tenant.id: tenant for tenant in tenants}
     offered = found[:_MOST_SHOWN] + ([by_id[named]] if named in by_id else [])
     chosen = choose(

@@ -22,7 +22,7 @@ from freerelay_core.api.idempotency import answer_once, idempotency_key
 from freerelay_core.api.shapes import decision_shape, model_shape, settings_answer, settings_shape
 from freerelay_core.composition import current
 from freerelay_core.composition.admission import Rate
-from freerelay_core.composition.wishes import AUTO
+from freerelay_core.decision import AUTO
 from freerelay_core.errors import FreeRelayError, MethodNotAllowed, NotFound
 from freerelay_core.store import Identity
 

@@ -11,8 +11,7 @@ import orjson
 
 from freerelay_core.catalogue import Endpoint
 from freerelay_core.composition import RouterState, SettingsView
-from freerelay_core.composition.wishes import AUTO
-from freerelay_core.decision import replay
+from freerelay_core.decision import AUTO, replay
 from freerelay_core.preference import DEFAULT_PREFERENCE
 from freerelay_core.store import DecisionRecord, Outcome
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
 from freerelay_core.clock import Clock, id_at
-from freerelay_core.composition.wishes import AUTO
-from freerelay_core.decision import Decision, decide
+from freerelay_core.decision import AUTO, Decision, decide
 from freerelay_core.errors import Interrupted, UpstreamFailed
 from freerelay_core.fleet import Fleet
 from freerelay_core.profile import RequestProfile

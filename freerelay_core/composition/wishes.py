@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from freerelay_core.decision import AUTO, named_endpoint
 from freerelay_core.errors import InvalidRequest, UnprocessableRequest
 from freerelay_core.preference import RoutingPreference, parse_preference
 
-__all__ = ["AUTO", "Wishes", "read_wishes"]
-
-AUTO = "freerelay/auto"
-"""The model name that leaves the choice to the router."""
+__all__ = ["Wishes", "read_wishes"]
 
 _FIELDS = ("preference", "task", "depth", "confidential")
 
@@ -50,7 +48,7 @@ def read_wishes(
         task = task if task is not None else options.get("task")
         depth = depth if depth is not None else options.get("depth")
     return Wishes(
-        endpoint=None if model == AUTO else model,
+        endpoint=named_endpoint(model),
         preference=None if preference is None else parse_preference(preference, param="routing.preference"),
         task=task,
         depth=depth,

@@ -9,9 +9,11 @@ bits that it gets alone.
 
 from freerelay_core.decision.batch import Choice, choose, directives_of, evaluate_batch, utility_of
 from freerelay_core.decision.decision import Decision, ExcludedEndpoint, RankedEndpoint
+from freerelay_core.decision.named import AUTO, mask_of_named, named_endpoint
 from freerelay_core.decision.request import decide, replay
 
 __all__ = [
+    "AUTO",
     "Choice",
     "Decision",
     "ExcludedEndpoint",
@@ -20,6 +22,8 @@ __all__ = [
     "decide",
     "directives_of",
     "evaluate_batch",
+    "mask_of_named",
+    "named_endpoint",
     "replay",
     "utility_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -95,27 +96,36 @@ def evaluate_batch(
     *,
     live: bool = False,
     price_matters: bool | npt.NDArray[np.bool_] = True,
+    only: npt.NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """What no preference changes for R requests, of which request r follows `directives[index[r]]`.
 
     `price_matters`, of shape (R,) where requests differ, is false only where the exponent of cost is 0: then unpriced
-    endpoints may be chosen.
+    endpoints may be chosen. `only`, of shape (R, E), are the endpoints that the callers named.
     """
     if isinstance(price_matters, np.ndarray):
         if price_matters.any() != price_matters.all():
             priced, any_price = (
-                evaluate_batch(snapshot, profiles, directives, index, live=live, price_matters=matters)
+                evaluate_batch(snapshot, profiles, directives, index, live=live, price_matters=matters, only=only)
                 for matters in (True, False)
             )
             excluded = np.where(price_matters[:, None], priced.excluded, any_price.excluded)
             return dataclasses.replace(priced, excluded=excluded)
         price_matters = bool(price_matters.all())
     profiles = raised_batch(profiles, directives, index)
-    evaluation = _evaluated(snapshot, profiles, directives, index, live=live, price_matters=price_matters)
+    evaluated = partial(
+        _evaluated,
+        profiles=profiles,
+        directives=directives,
+        index=index,
+        live=live,
+        price_matters=price_matters,
+        only=only,
+    )
+    evaluation = evaluated(snapshot)
     if not (snapshot.availability == BREAKER_OPEN).any() or not (nothing := stuck(evaluation.excluded)).any():
         return evaluation
-    healed = despite_breakers(snapshot)
-    anyway = _evaluated(healed, profiles, directives, index, live=live, price_matters=price_matters).excluded
+    anyway = evaluated(despite_breakers(snapshot)).excluded
     served = nothing & (anyway == Excluded.NO).any(axis=1)
     return dataclasses.replace(evaluation, excluded=np.where(served[:, None], anyway, evaluation.excluded))
 
@@ -128,8 +138,11 @@ def _evaluated(
     *,
     live: bool,
     price_matters: bool,
+    only: npt.NDArray[np.bool_] | None,
 ) -> Evaluation:
     masks = directives_of(directives, index, snapshot)
+    if only is not None:
+        masks = dataclasses.replace(masks, only=only)
     evaluation = evaluate(snapshot, profiles, masks, live=live, price_matters=price_matters)
     excluded = evaluation.excluded
     for number, directive in enumerate(directives):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freerelay_core.decision.decision import Decision
+from freerelay_core.decision.named import mask_of_named
 from freerelay_core.policy import (
     NO_DIRECTIVE,
     NO_POLICY,
@@ -150,7 +151,7 @@ def _masks(directive: Directive, ids: tuple[str, ...], only: str | None) -> Dire
         prefer=matching(directive.prefer, ids) if directive.prefer else None,
         exclude=matching(directive.exclude, ids) if directive.exclude else None,
         policy_weight=POLICY_WEIGHT if directive.policy_weight is None else directive.policy_weight,
-        only=None if only is None else np.array([name == only for name in ids], dtype=np.bool_),
+        only=None if only is None else mask_of_named(only, ids),
     )
 
 

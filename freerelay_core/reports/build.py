@@ -30,10 +30,12 @@ _REQUEST_METHOD = (
 _TRACE_METHOD = (
     f"{_FACTOR_METHOD}Every request is ranked under each preference. Costs are list prices of the request's hour, "
     "qualities are expected; times are sampled with the same seeded draws for every preference. "
-    "An operator's rule that sets a preference for a request wins over the one compared."
+    "An operator's rule that sets a preference for a request wins over the one compared. "
+    "No budget of a tenant is counted."
 )
 _WHAT_IF_METHOD = (
     f"{_FACTOR_METHOD}Every request is ranked as things are and as the scenario has them, with the same seeded draws. "
+    "A request keeps the preference and the model that it asked for itself; no budget of a tenant is counted. "
     "A tenant wins or loses by the mean utility of its answers under the exponents that it has now. Intervals say how "
     "far a mean would move with other requests of this kind."
 )

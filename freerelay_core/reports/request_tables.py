@@ -15,7 +15,8 @@ _RANK = (ReportColumn("rank", "Rank"), ReportColumn("endpoint", "Endpoint"))
 
 def scope(decision: Decision) -> tuple[Figure, ...]:
     """The request as the router sees it, and the rules that applied."""
-    profile = decision.profile
+    profile, budget = decision.profile, decision.budget
+    left = [] if budget is None else [_left(float(budget.left_usd))]
     return (
         Figure("family", "Task family", profile.family.value),
         Figure("depth", "Depth", profile.depth.label),
@@ -24,11 +25,17 @@ def scope(decision: Decision) -> tuple[Figure, ...]:
         Figure("input_tokens", "Input", profile.input_tokens, "tokens", EXPECTED),
         Figure("cached_tokens", "Of it cached", profile.cached_tokens, "tokens", EXPECTED),
         Figure("output_tokens", "Output", profile.output_tokens, "tokens", EXPECTED),
+        Figure("answers", "Answers of that length (n)", profile.answers),
         Figure("needs", "Needs", ", ".join(sorted(profile.needs)) or "none"),
         Figure("posture", "Safety posture", "locked down" if profile.locked_down else "ordinary"),
         Figure("hour_utc", "Prices of the hour, UTC", profile.hour_utc),
         Figure("rules", "Rules that applied", ", ".join(decision.directive.rules) or "none"),
+        *left,
     )
+
+
+def _left(usd: float) -> Figure:
+    return Figure("budget_left_usd", "Left of the tenant's budget", usd, "USD", COUNTED, 4)
 
 
 def summary(decision: Decision) -> tuple[Figure, ...]:

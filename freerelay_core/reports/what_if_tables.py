@@ -14,9 +14,14 @@ _COMPUTED = "computed"
 def summary(what_if: WhatIf) -> tuple[Figure, ...]:
     """What changes for all together."""
     before, after = what_if.total_usd(what_if.baseline), what_if.total_usd(what_if.changed)
+    own, (unserved_now, unserved_then) = what_if.traffic.own, what_if.named_unserved
     return (
         Figure("requests", "Requests", len(what_if.traffic), basis=COUNTED),
         Figure("demo_requests", "Of them demo data", what_if.traffic.demo, basis=COUNTED),
+        Figure("own_preference", "Of them with a preference of their own", int(own.overriding.sum()), basis=COUNTED),
+        Figure("named_model", "Of them naming their model", int(own.named.sum()), basis=COUNTED),
+        Figure("named_unserved_now", "Not served by the model named, now", unserved_now, basis=COUNTED),
+        Figure("named_unserved_scenario", "Not served by it under the scenario", unserved_then, basis=COUNTED),
         Figure("cost_usd_now", "Cost in all now", before, "USD", LIST_PRICE, 4),
         Figure("cost_usd_scenario", "Cost in all under the scenario", after, "USD", LIST_PRICE, 4),
         Figure("first_choice_changed", "First choices that change", what_if.first_choices_changed, basis=COUNTED),

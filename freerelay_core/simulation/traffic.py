@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from freerelay_core.decision import named_endpoint
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.simulation.trace import Trace, trace_of
 from freerelay_core.store import RecordedRequest, Tenant
 
-__all__ = ["TracedTenant", "Traffic", "recorded_traffic", "traffic_of_trace"]
+__all__ = ["OVERRIDES", "OwnWishes", "TracedTenant", "Traffic", "recorded_traffic", "traffic_of_trace"]
+
+OVERRIDES = (*RoutingPreference, None)
+"""What a request may ask for in place of its tenant's preference; None, at index -1, is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,50 @@ class TracedTenant:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OwnWishes:
+    """What each of R requests asked for itself. Arrays of indices, shape (R,); -1 where it left that to others."""
+
+    override: npt.NDArray[np.intp]
+    """Into `OVERRIDES`."""
+    model: npt.NDArray[np.intp]
+    """Into `models`."""
+    models: tuple[str, ...] = ()
+    """Ids of the endpoints that were named; some may be gone from the catalogue."""
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> OwnWishes:
+        """Those of these rows."""
+        return OwnWishes(self.override[rows], self.model[rows], self.models)
+
+    @property
+    def overriding(self) -> npt.NDArray[np.bool_]:
+        """Requests with a preference of their own, shape (R,)."""
+        return self.override >= 0
+
+    @property
+    def named(self) -> npt.NDArray[np.bool_]:
+        """Requests that name their model, shape (R,)."""
+        return self.model >= 0
+
+    @classmethod
+    def none(cls, count: int) -> OwnWishes:
+        """Those of `count` requests that asked for nothing."""
+        nothing = np.full(count, -1, dtype=np.intp)
+        return cls(nothing, nothing)
+
+    @classmethod
+    def of(cls, requests: Sequence[RecordedRequest]) -> OwnWishes:
+        """Those on record."""
+        endpoints = [named_endpoint(request.model) for request in requests]
+        models = tuple(dict.fromkeys(endpoint for endpoint in endpoints if endpoint is not None))
+        places = {name: number for number, name in enumerate(models)}
+        return cls(
+            np.array([-1 if r.override is None else OVERRIDES.index(r.override) for r in requests], dtype=np.intp),
+            np.array([-1 if endpoint is None else places[endpoint] for endpoint in endpoints], dtype=np.intp),
+            models,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Traffic:
     """R requests, and the tenant of each."""
 
@@ -45,6 +93,13 @@ class Traffic:
     """Requests that were generated for a first look."""
     unreadable: int = 0
     """Recorded requests left out: another release wrote them, with values that this one does not know."""
+    wishes: OwnWishes | None = None
+    """What the requests asked for themselves; None where none did."""
+
+    @property
+    def own(self) -> OwnWishes:
+        """The same, for every request."""
+        return self.wishes or OwnWishes.none(len(self))
 
     def __len__(self) -> int:
         return len(self.trace)
@@ -63,7 +118,7 @@ def recorded_traffic(requests: Sequence[RecordedRequest], tenants: Mapping[str, 
     Raises `UnprocessableRequest` when there is nothing to replay.
     """
     profiles: list[RequestProfile] = []
-    owners: list[str] = []
+    read: list[RecordedRequest] = []
     demo = unreadable = 0
     for request in requests:
         try:
@@ -71,20 +126,22 @@ def recorded_traffic(requests: Sequence[RecordedRequest], tenants: Mapping[str, 
         except (KeyError, ValueError, TypeError):
             unreadable += 1
             continue
-        owners.append(request.tenant_id)
+        read.append(request)
         demo += request.demo
+    lately = "day" if days == 1 else f"{days} days"
     if not profiles:
         raise UnprocessableRequest(
-            f"No requests were recorded in the last {days} days. Send some, or give a trace file.", param="traffic"
+            f"No requests were recorded in the last {lately}. Send some, or give a trace file.", param="traffic"
         )
-    ids = sorted(set(owners))
+    ids = sorted({request.tenant_id for request in read})
     position = {tenant_id: number for number, tenant_id in enumerate(ids)}
     return Traffic(
-        trace_of(profiles, origin=f"{len(profiles):,} recorded requests of the last {days} days"),
+        trace_of(profiles, origin=f"{len(profiles):,} recorded requests of the last {lately}"),
         tuple(_traced(tenant_id, tenants.get(tenant_id)) for tenant_id in ids),
-        np.array([position[owner] for owner in owners], dtype=np.intp),
+        np.array([position[request.tenant_id] for request in read], dtype=np.intp),
         demo,
         unreadable,
+        OwnWishes.of(read),
     )
 
 

@@ -1,28 +1,23 @@
 """A what-if: the same traffic under the present world and under a scenario, request by request.
 
 Both sides rank the same requests with the same draws (common random numbers), so a difference is the scenario's doing
-and not luck. Requests are ranked as their own tenant's, one tenant after another.
+and not luck. Requests are ranked as their own tenant's, and keep what they asked for themselves.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.decision import Choice, choose, evaluate_batch, utility_of
-from freerelay_core.policy import Directive, batch_directives, conditions_of
-from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS, RoutingPreference, exponent_array
-from freerelay_core.profile import ProfileBatch
-from freerelay_core.scoring import Evaluation
-from freerelay_core.simulation.replay import CHUNK, Cancelled, PreferenceResult, result_of
+from freerelay_core.simulation.replay import PreferenceResult, result_of
 from freerelay_core.simulation.scenario import Scenario, World
+from freerelay_core.simulation.sides import Watch, side_of
 from freerelay_core.simulation.traffic import TracedTenant, Traffic
 from freerelay_core.snapshot import Snapshot
 
@@ -109,6 +104,13 @@ class WhatIf:
         """Requests that both sides can serve, shape (R,): what differences are taken over."""
         both: npt.NDArray[np.bool_] = (self.baseline.winners >= 0) & (self.changed.winners >= 0)
         return both
+
+    @property
+    def named_unserved(self) -> tuple[int, int]:
+        """Requests that the model they name cannot serve, now and under the scenario; no other is asked for them."""
+        named = self.traffic.own.named
+        now, then = (int((named & (side.winners < 0)).sum()) for side in (self.baseline, self.changed))
+        return now, then
 
     @property
     def serves_nobody(self) -> bool:
@@ -200,9 +202,9 @@ def what_if(
     turns true.
     """
     other = world.under(scenario)
-    watch = _Watch(2 * len(traffic), progress, cancelled)
-    before = _side(traffic, world, world, live, watch)
-    after = _side(traffic, other, world, live, watch)
+    watch = Watch(2 * len(traffic), progress, cancelled)
+    before = side_of(traffic, world, world, live=live, watch=watch)
+    after = side_of(traffic, other, world, live=live, watch=watch)
     profiles = traffic.trace.profiles
     baseline = result_of(profiles, world.snapshot, before.choice, seed)
     changed = result_of(profiles, other.snapshot, after.choice, seed)
@@ -222,95 +224,6 @@ def what_if(
         unpriced=int((~other.snapshot.prices.priced)[changed.winners[changed.winners >= 0]].sum()),
         dearer=_dearer(world.snapshot, other.snapshot),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    choice: Choice
-    utility: Floats
-    """ln U of each winner by its tenant's present exponents, shape (R,); 0 where nobody serves the request."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Tells how far the work is, and stops it."""
-
-    total: int
-    progress: Callable[[int, int], None] | None
-    cancelled: Callable[[], bool] | None
-    done: int = 0
-
-    def step(self, count: int) -> None:
-        self.done += count
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-        time.sleep(0)  # lets a live request in this process have its turn
-
-    def check(self) -> None:
-        if self.cancelled is not None and self.cancelled():
-            raise Cancelled
-
-
-def _side(traffic: Traffic, world: World, present: World, live: bool, watch: _Watch) -> _Side:  # noqa: FBT001
-    """Every request ranked in `world`; its utility is told by what its tenant wants in the `present` one."""
-    size = len(traffic)
-    choice = Choice(
-        endpoint=np.full(size, -1, dtype=np.intp),
-        cost_usd=np.zeros(size),
-        quality=np.zeros(size),
-        decoded_tokens=np.zeros(size),
-    )
-    utility = np.zeros(size)
-    for number, tenant in enumerate(traffic.tenants):
-        rows = np.flatnonzero(traffic.tenant == number)
-        for start in range(0, len(rows), CHUNK):
-            watch.check()
-            part = rows[start : start + CHUNK]
-            profiles = traffic.trace.profiles[part]
-            evaluation, chosen = _chosen(profiles, tenant, world, live=live)
-            for name in ("endpoint", "cost_usd", "quality", "decoded_tokens"):
-                getattr(choice, name)[part] = getattr(chosen, name)
-            utility[part] = utility_of(evaluation, _wanted(profiles, tenant, present), chosen.endpoint)
-            watch.step(len(part))
-    return _Side(choice, utility)
-
-
-def _chosen(profiles: ProfileBatch, tenant: TracedTenant, world: World, *, live: bool) -> tuple[Evaluation, Choice]:
-    directives, index = _directives(profiles, tenant, world)
-    exponents = _exponents(directives, tenant, world)
-    price_matters = (exponents[:, FACTORS.index("cost")] > 0)[index]
-    evaluation = evaluate_batch(world.snapshot, profiles, directives, index, live=live, price_matters=price_matters)
-    return evaluation, choose(evaluation, exponents[0] if len(directives) == 1 else exponents[index])
-
-
-def _wanted(profiles: ProfileBatch, tenant: TracedTenant, world: World) -> Floats:
-    """Exponents of each request, shape (R, K)."""
-    directives, index = _directives(profiles, tenant, world)
-    return _exponents(directives, tenant, world)[index]
-
-
-def _directives(
-    profiles: ProfileBatch, tenant: TracedTenant, world: World
-) -> tuple[Sequence[Directive], npt.NDArray[np.intp]]:
-    return batch_directives(
-        world.policy,
-        profiles,
-        tenant=tenant.id,
-        tier=tenant.tier,
-        preference=_own(tenant, world),
-        conditions=conditions_of(world.snapshot),
-    )
-
-
-def _own(tenant: TracedTenant, world: World) -> RoutingPreference:
-    """The tenant's preference: a scenario's word stands above its own."""
-    return world.wish(*tenant.names).preference or tenant.preference or DEFAULT_PREFERENCE
-
-
-def _exponents(directives: Sequence[Directive], tenant: TracedTenant, world: World) -> Floats:
-    """One row a directive: a rule's preference wins over a scenario's, that over the tenant's own."""
-    wish, own = world.wish(*tenant.names), _own(tenant, world)
-    return np.array([exponent_array(wish.exponents_over(d.routing_preference or own)) for d in directives])
 
 
 def _effect(

@@ -373,8 +373,8 @@ class PostgresStore:
 
     async def recorded_traffic(self, tenant_id: str | None, *, since: datetime, limit: int) -> list[RecordedRequest]:
         query = (
-            "select user_id, created_at, profile::text, demo from public.decisions where created_at >= %s "
-            "order by created_at desc, id desc limit %s"
+            "select user_id, created_at, profile::text, model, preference, preference_level, demo "
+            "from public.decisions where created_at >= %s order by created_at desc, id desc limit %s"
         )
         rows = await self._connections.all(_as_tenant_or_service(tenant_id), query, [since, limit])
         return await asyncio.to_thread(lambda: [request_from_row(row) for row in reversed(rows)])

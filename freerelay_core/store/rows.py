@@ -188,8 +188,11 @@ def quota_used_from_rows(rows: Iterable[Row]) -> dict[str, QuotaUse]:
 
 
 def request_from_row(row: Row) -> RecordedRequest:
-    """A row with a decision's `user_id`, `created_at`, `profile` and `demo`."""
-    return RecordedRequest(str(row["user_id"]), utc(row["created_at"]), json_of(row["profile"]), row["demo"])
+    """A row with a decision's `user_id`, `created_at`, `profile`, `model`, `preference`, `preference_level`, `demo`."""
+    override = known_preference(row["preference"]) if row["preference_level"] == "request" else None
+    return RecordedRequest(
+        str(row["user_id"]), utc(row["created_at"]), json_of(row["profile"]), row["model"], override, row["demo"]
+    )
 
 
 def scenario_from_row(row: Row) -> SavedScenario:

@@ -269,6 +269,10 @@ class RecordedRequest:
     tenant_id: str
     created_at: datetime
     profile: Mapping[str, Any]
+    model: str
+    """As the client named it."""
+    override: RoutingPreference | None
+    """The preference that the request asked for itself; None where it did not decide."""
     demo: bool
 
 

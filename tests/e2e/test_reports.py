@@ -185,8 +185,11 @@ def test_a_trace_is_reported_and_a_bad_one_named(reports_page: Any) -> None:
     page = reports_page("?question=trace&format=json")
     files = page.locator("input[type=file]")
     files.set_input_files({"name": "bad.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"})
+    page.get_by_role("button", name="Make the report").click()
     expect(page.get_by_role("alert").first).to_contain_text("bad.csv: line 1 lacks the columns")
     files.set_input_files({"name": "day.csv", "mimeType": "text/csv", "buffer": TRACE})
+    expect(page.get_by_role("button", name="Remove day.csv")).to_be_visible()
+    page.get_by_role("button", name="Make the report").click()
     expect(page.get_by_role("heading", level=2).first).to_contain_text("120 requests")
     report = json.loads(saved(page, "Download ranking-")[1])
     assert {"key": "origin", "label": "Requests", "value": "day.csv", "unit": "", "basis": ""} in report["scope"]

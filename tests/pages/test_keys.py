@@ -48,6 +48,28 @@ def test_the_answer_is_how_many_keys_work(reader: Any, tenant_id: str) -> None:
     assert "Keys that have ended" not in shown
 
 
+def test_the_way_back_leads_to_the_key_of_before(reader: Any, running: Any, tenant_id: str) -> None:
+    app = create(reader.open("keys"), "nightly job")
+    newer, older = keys(running, tenant_id)
+    for key in (older, newer):
+        app = app.selectbox(key="key").set_value(key.id).run()
+    app.query_params["key"] = older.id
+    app = app.run()
+    assert app.selectbox(key="key").value == app.query_params["key"] == older.id
+    app.query_params.clear()
+    app = app.run()
+    assert app.selectbox(key="key").value is None
+    assert "key" not in app.query_params
+    app.query_params["key"] = newer.id
+    app = press(app.run(), "Revoke")
+    assert "key" not in app.query_params
+    app.query_params["key"] = newer.id
+    app = app.run()
+    assert app.selectbox(key="key").value is None
+    assert "has ended or is not yours" in app.warning[0].value
+    assert app.query_params["key"] == newer.id, "else Back would lead nowhere"
+
+
 def test_a_new_key_is_shown_once_and_works(reader: Any, running: Any, tenant_id: str) -> None:
     app = create(reader.open("keys"), "nightly job", "in 30 days")
     (code,) = app.code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from html import unescape
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from builders import request
 from streamlit.testing.v1 import AppTest
 
+from freerelay_core.policy import NO_POLICY
 from freerelay_core.preference import FACTORS, RoutingPreference
 from freerelay_core.profile import RequestProfile
-from freerelay_core.reports import RankingReport, report_of_decision
-from freerelay_core.simulation import simulate, standard_workload
+from freerelay_core.reports import Figure, RankingReport, ReportFormat, report_of_decision, report_of_simulation
+from freerelay_core.simulation import read_trace, simulate, standard_workload
 from pages import _simulator_request as request_view
 from pages import _simulator_trace_view as trace_view
+from pages._reports_trace import JOBS, make_reports
+from pages._simulator_trace import Setting
 from tests.reports.samples import MADE_AT, ordinary_decision, ordinary_simulation
 from tests.store.helpers import decision
 
@@ -131,6 +135,47 @@ def test_without_a_trace_file_the_page_asks_for_one(new_reader: Any) -> None:
     page = new_reader.open("reports", question="trace")
     assert page.header[0].value == "Which trace is the report about?"
     assert not page.download_button
+
+
+CONTENT = b"timestamp,input_tokens,output_tokens\n" + b"2026-11-23 10:00:00,900,200\n2026-11-23 11:00:00,90,20\n" * 50
+
+
+def test_a_trace_is_reported_in_the_background_and_its_link_has_every_preference(new_reader: Any, running: Any) -> None:
+    fleet = running.application.fleet.snapshot()
+    setting = Setting(fleet, NO_POLICY, new_reader.tenant_id, "bronze", MADE_AT)
+    whose = Figure("ranked_as", "Ranked as", "a@example.com")
+    owner = new_reader.tenant_id
+    job = JOBS.start(owner, "day.csv", lambda job: make_reports(job, CONTENT, "day.csv", setting, whose))
+    assert job.wait(30)
+    trace = read_trace(CONTENT, origin="day.csv")
+    for under in ("all", *RoutingPreference):
+        report = shown(new_reader.open("reports", question="trace", format="json", under=str(under), job=job.id))
+        preferences = tuple(RoutingPreference) if under == "all" else (under,)
+        simulation = simulate(trace, fleet, preferences=preferences)
+        alone = report_of_simulation(simulation, made_at=MADE_AT, extra_scope=(whose,))
+        assert report["tables"] == json.loads(ReportFormat.JSON.write(alone))["tables"], "as simulated by itself"
+        assert report["sha256"] == alone.sha256
+
+
+def test_a_running_report_says_how_far_it_is_and_is_cancelled(new_reader: Any) -> None:
+    go_on = threading.Event()
+
+    def work(job: Any) -> Any:
+        job.report(40, 100)
+        go_on.wait(30)
+
+    job = JOBS.start(new_reader.tenant_id, "long.csv", work)
+    try:
+        page = new_reader.open("reports", question="trace")
+        assert page.header[0].value == r"Ranking long\.csv"
+        assert page.query_params["job"] == job.id
+        assert page.get("progress")[0].proto.text == "40 of 100\u00a0requests done"
+        page.button(key="cancel_job").click().run()
+        assert job.cancelled()
+        assert page.header[0].value == r"long\.csv was cancelled"
+        assert "Choose Make the report" in page.markdown[0].value
+    finally:
+        go_on.set()
 
 
 def test_the_simulator_offers_its_ranking_in_every_format(new_reader: Any) -> None:

@@ -57,6 +57,29 @@ def test_choosing_previews_and_saves_nothing(tenant_reader: Any, running: Any) -
     assert stored(running) is None
 
 
+def go_to(app: AppTest, **query: str) -> AppTest:
+    """The page as the browser draws it after its Back, at the link of before."""
+    app.query_params.clear()
+    app.query_params.update(query)
+    app = app.run()
+    assert {name: app.query_params[name] for name in app.query_params} == query, "else Back would lead nowhere"
+    return app
+
+
+def test_the_way_back_leads_to_the_preview_of_before(tenant_reader: Any) -> None:
+    app = choose(choose(tenant_reader.open("settings"), "cost-optimized"), "performance-first")
+    assert app.query_params["preference"] == "performance-first"
+    app = go_to(app, preference="cost-optimized")
+    assert app.button_group(key="preference").value == "cost-optimized"
+    assert "What cost-optimized would change" in [header.value for header in app.header]
+    app = go_to(app)
+    assert app.button_group(key="preference").value == "balanced"
+    app = press(choose(app, "performance-first"), "Save performance-first")
+    assert "preference" not in app.query_params
+    app = go_to(app, preference="performance-first")
+    assert "Nothing is saved by choosing" in told(app), "it is in force by now"
+
+
 def test_keeping_ends_the_preview(tenant_reader: Any) -> None:
     app = press(choose(tenant_reader.open("settings"), "cost-optimized"), "Keep balanced")
     assert app.button_group(key="preference").value == "balanced"
@@ -264,7 +287,7 @@ def test_a_link_to_the_default_where_nobody_chose_shows_it_without_a_word(tenant
     app = tenant_reader.open("settings", preference="default")
     assert app.button_group(key="preference").value == "balanced"
     assert not app.warning
-    assert "preference" not in app.query_params
+    assert app.query_params["preference"] == "default", "else the way back would lead nowhere"
 
 
 def test_the_newest_change_in_the_history_can_be_undone_later(tenant_reader: Any, running: Any) -> None:

@@ -307,6 +307,23 @@ def test_a_pasted_conversation_says_what_was_sent_before_and_fills_in_what_rules
     )
 
 
+def test_several_answers_cost_as_many_stand_in_the_form_and_are_restored_by_the_link(tenant_reader, expected):
+    page = tenant_reader.open("simulator", input="body")
+    page.text_area(key="body_text").set_value(body(max_tokens=80, n=4))
+    page.button(key="read_body").click().run()
+    read = read_body(page.text_area(key="body_text").value, 0).profile
+    decision = expected(read)
+    assert read.answers == page.number_input(key="n").value == 4
+    assert list(page.dataframe[0].value["USD per request"]) == [row.cost_usd for row in decision.ranking]
+    assert "tokens out in each of 4 answers" in shown(page)
+    assert "per 1,000 requests like this, 4 answers each, takes" in shown(page)
+    asked = DEFAULT._replace(answers=3, needs=frozenset({"choices"}))
+    page = tenant_reader.open("simulator", n="3")
+    assert ranking_of(page) == list(expected(asked).endpoints), "who gives one answer alone is excluded"
+    assert list(page.dataframe[0].value["USD per request"]) == [row.cost_usd for row in expected(asked).ranking]
+    assert "n=0 (can be 1 to 128)" in shown(tenant_reader.open("simulator", n="0"))
+
+
 def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expected):
     page = tenant_reader.open("simulator", input="body")
     page.text_area(key="body_text").set_value("{oops")

@@ -69,6 +69,21 @@ def test_the_search_finds_and_stands_in_the_url(operator_reader: Any, ann: Any) 
     assert app.info[0].value == "No tenant's address contains “nob\\*dy”."
 
 
+def test_the_way_back_leads_to_the_tenant_and_the_search_of_before(operator_reader: Any, ann: Any) -> None:
+    app = operator_reader.open("tenants")
+    app = app.selectbox(key="tenant").set_value(ann.id).run()
+    app = app.text_input(key="search").set_value("Nobody").run()
+    assert (app.query_params["tenant"], app.query_params["search"]) == (ann.id, "Nobody")
+    del app.query_params["search"]
+    app = app.run()
+    assert (app.selectbox(key="tenant").value, app.text_input(key="search").value) == (ann.id, "")
+    assert f">{DEMO}<" in html(app)
+    app.query_params.clear()
+    app = app.run()
+    assert app.selectbox(key="tenant").value is None
+    assert "tenant" not in app.query_params
+
+
 def test_a_change_is_confirmed_in_words_before_it_is_saved(operator_reader: Any, running: Any, ann: Any) -> None:
     app = change(operator_reader.open("tenants", tenant=ann.id), ann, tier="gold")
     assert any(

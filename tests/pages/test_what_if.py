@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from builders import NOON, endpoint, logged_decision, snapshot
+from builders import NOON, endpoint, logged_decision, request, snapshot
 
 from freerelay_core.policy import NO_POLICY
-from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
+from freerelay_core.preference import DEFAULT_PREFERENCE, EffectivePreference, RoutingPreference
 from freerelay_core.reports import report_of_what_if
-from freerelay_core.simulation import World, read_scenario, read_trace, traffic_of_trace, what_if
+from freerelay_core.simulation import World, read_scenario, read_trace, recorded_traffic, traffic_of_trace, what_if
+from freerelay_core.store import RecordedRequest
 from pages import _what_if_job as jobs
 from pages._what_if_view import Answer, headline, sentence
 
@@ -27,6 +30,11 @@ def no_jobs():
     for job in list(jobs.JOBS._jobs.values()):
         job.cancel()
     jobs.JOBS._jobs.clear()
+
+
+def plain(text: str) -> str:
+    """Text without the escapes of Markdown, with ordinary spaces."""
+    return text.replace("\\", "").replace("\u00a0", " ")
 
 
 def texts(page) -> str:
@@ -218,6 +226,40 @@ def test_requests_whose_cost_nobody_knows_are_counted():
     assert "2\u00a0requests go to endpoints without a price: that cost is left out." in sentence(result)
     assert "2 requests go to endpoints without a price" in report_of_what_if(result, made_at=NOON).finding
     assert "without a price" not in sentence(rehearsed())
+
+
+def test_what_requests_asked_for_themselves_is_kept_and_an_unserved_one_is_told(running, operator):
+    tenant_id, _ = running.new_tenant()
+    store, clock = running.application.store, running.application.clock
+    named = replace(logged_decision(clock, tenant_id), model="deepseek/v4-flash")
+    own = EffectivePreference(RoutingPreference.PERFORMANCE_FIRST, "request")
+    overriding = replace(logged_decision(clock, tenant_id), preference=own)
+    running.run(store.append_decisions([named, overriding, logged_decision(clock, tenant_id)]))
+    away = {"name": "Away", "changes": [{"withdraw": {"endpoints": "deepseek/*"}}]}
+    saved = running.run(store.save_scenario("Away", away))
+    page = operator.open("what-if", scenario=saved.id)
+    page.button(key="what_if_run").click().run()
+    said = plain(texts(finished(page)))
+    assert "1 request would get no answer from the model that it names, and no other is asked for it." in said
+    assert "On both sides 1 request keeps the preference that it asked for, and 1 the model that was named;" in said
+    assert "No budget of a tenant is counted." in said
+
+
+def test_models_that_cannot_serve_their_requests_even_now_are_told():
+    requests = [RecordedRequest("t", NOON, request().as_dict(), name, None, demo=False) for name in ("a/x", "gone/x")]
+    traffic = recorded_traffic(requests, {}, days=1)
+    assert traffic.trace.origin == "2 recorded requests of the last day"
+    world = World(snapshot(endpoint("a/x"), endpoint("b/x")), NO_POLICY)
+    results = [
+        what_if(traffic, world, read_scenario({"name": "s", "changes": [{"withdraw": {"endpoints": gone}}]}))
+        for gone in ("a/*", "b/*")
+    ]
+    lost = "2 requests would get no answer from the model that they name (now 1), and no other is asked for them."
+    assert lost in plain(sentence(results[0]))
+    assert "from the model" not in sentence(results[1])
+    figures = {figure.key: figure.value for figure in report_of_what_if(results[0], made_at=NOON).summary}
+    assert [figures[f"{key}"] for key in ("own_preference", "named_model")] == [0, 2]
+    assert [figures[f"named_unserved_{side}"] for side in ("now", "scenario")] == [1, 2]
 
 
 def test_a_tenant_without_a_request_is_named_as_it_may_be_a_slip():

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freerelay_core.decision import decide
+from freerelay_core.decision import AUTO, decide
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import Depth, RequestProfile
 from freerelay_core.simulation import (
     Cancelled,
     TracedTenant,
@@ -243,14 +244,85 @@ def test_progress_reaches_the_end_and_a_cancelled_run_stops():
         what_if(two_tenants(), WORLD, scenario(), cancelled=lambda: True)
 
 
-def recorded(tenant_id, **changes):
+def recorded(tenant_id, model=AUTO, override=None, **changes):
     profile = builders.request(**changes).as_dict()
-    return RecordedRequest(tenant_id, datetime(2026, 11, 24, tzinfo=UTC), profile, demo=False)
+    return RecordedRequest(tenant_id, datetime(2026, 11, 24, tzinfo=UTC), profile, model, override, demo=False)
+
+
+def tenants(preference):
+    return {"1": Tenant("1", "one@example.org", "gold", preference, True, 1, builders.NOON)}
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([AUTO, "a/cheap", "b/quick", "gone/model"]), st.sampled_from([None, *RoutingPreference])
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([None, *RoutingPreference]),
+    st.booleans(),
+)
+def test_a_request_keeps_the_preference_and_the_model_that_it_asked_for_on_both_sides(wishes, own, ruled):
+    rule = {"name": "short", "when": "input_tokens < 300", "routing_preference": "cost-optimized"}
+    policy = read_policy({"rules": [rule] if ruled else []}, WORLD.snapshot.endpoint_ids, source="r")
+    changes = scenario(
+        {"preference": {"value": "balanced"}},
+        {"exponents": {"values": {"latency": 2.0}}},
+        {"withdraw": {"endpoints": "a/*"}},
+        {"price": {"endpoints": "b/*", "times": 3}},
+    )
+    requests = [
+        recorded("1", model, override, input_tokens=100 + 90 * number, depth=Depth(number % 5))
+        for number, (model, override) in enumerate(wishes)
+    ]
+    world = World(WORLD.snapshot, policy)
+    result = what_if(recorded_traffic(requests, tenants(own), days=7), world, changes)
+    imposed = RoutingPreference.BALANCED
+    for side, ranked_in, tenant in ((result.baseline, world, own), (result.changed, world.under(changes), imposed)):
+        for row, request in enumerate(requests):
+            profile = RequestProfile.from_dict(request.profile)
+            asked = {
+                "policy": policy,
+                "tenant_id": "1",
+                "tier": "gold",
+                "tenant_preference": tenant,
+                "request_preference": request.override,
+                "only": None if request.model == AUTO else request.model,
+            }
+            live = decide(ranked_in.snapshot, profile, decision_id="d", **asked)
+            if side is result.changed:
+                raised = ranked_in.wish("1").exponents_over(live.preference.value)
+                live = decide(ranked_in.snapshot, profile, decision_id="d", exponents=raised, **asked)
+            chosen = side.endpoint_ids[side.winners[row]] if side.winners[row] >= 0 else None
+            assert chosen == (live.endpoints[0] if live.order else None)
+            assert side.costs_usd[row] == (live.row(0).cost_usd if live.order else 0.0)
+
+
+def test_a_named_model_that_a_scenario_takes_away_leaves_its_requests_without_an_answer():
+    requests = [recorded("1", "b/quick"), recorded("1", "b/quick"), recorded("1", "gone/model"), recorded("1")]
+    traffic = recorded_traffic(requests, tenants(RoutingPreference.COST_OPTIMIZED), days=7)
+    result = what_if(traffic, WORLD, scenario({"withdraw": {"endpoints": "b/*"}}))
+    assert result.named_unserved == (1, 3)
+    assert (result.baseline.unserved, result.changed.unserved) == (1, 3)
+    assert (traffic.own.named.sum(), traffic.own.overriding.sum()) == (3, 0)
+    assert what_if(two_tenants(), WORLD, scenario({"withdraw": {"endpoints": "*"}})).named_unserved == (0, 0)
+
+
+def test_what_a_tenant_loses_is_told_by_what_its_requests_asked_for():
+    requests = [recorded("1", override=RoutingPreference.COST_OPTIMIZED)]
+    rule = {"name": "fast", "routing_preference": "performance-first"}
+    traffic = recorded_traffic(requests, tenants(RoutingPreference.PERFORMANCE_FIRST), days=7)
+    result = what_if(traffic, WORLD, scenario({"rules": [rule]}))
+    assert result.first_choices_changed == 1
+    assert result.tenants[0].verdict == "loses"
 
 
 def test_recorded_requests_belong_to_their_tenants():
     tenant = Tenant("2", "two@example.org", "gold", RoutingPreference.BALANCED, False, 1, builders.NOON)
-    odd = RecordedRequest("2", builders.NOON, {"family": "from another release"}, demo=False)
+    odd = RecordedRequest("2", builders.NOON, {"family": "from another release"}, AUTO, None, demo=False)
     requests = [recorded("2", input_tokens=7), recorded("1"), odd, recorded("2")]
     traffic = recorded_traffic(requests, {"2": tenant}, days=7)
     assert [traffic.tenants[number].label for number in traffic.tenant] == ["two@example.org", "1", "two@example.org"]

@@ -8,10 +8,12 @@ import pytest
 
 from freerelay_core.clock import new_id
 from freerelay_core.errors import NotFound, UnprocessableRequest
+from freerelay_core.preference import EffectivePreference, RoutingPreference
 from freerelay_core.store import DecisionFilter, Traffic
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
 
+FAST = RoutingPreference.PERFORMANCE_FIRST
 TWO_ATTEMPTS = ({"endpoint": "a/b", "error": "status 500"}, {"endpoint": "c/d"})
 
 
@@ -97,6 +99,22 @@ async def test_recorded_traffic_is_in_order_of_time_and_the_newest(store, tenant
     assert [request.created_at for request in recorded] == [record.created_at for record in logged[3::-1]]
     assert recorded[0].profile == logged[3].profile
     assert len(await store.recorded_traffic(None, since=logged[-1].created_at, limit=10)) == 5
+
+
+async def test_recorded_traffic_says_what_a_request_asked_for_itself(store, tenant, make_decision, clock):
+    wishes = [("freerelay/auto", "tenant"), ("a/b", "tenant"), ("freerelay/auto", "request"), ("a/b", "rule")]
+    records = [
+        make_decision(tenant.id, id=new_id(clock), model=model, preference=EffectivePreference(FAST, level))
+        for model, level in wishes
+    ]
+    await store.append_decisions(records)
+    recorded = await store.recorded_traffic(tenant.id, since=records[0].created_at - timedelta(days=1), limit=10)
+    assert sorted((request.model, request.override or "") for request in recorded) == [
+        ("a/b", ""),
+        ("a/b", ""),
+        ("freerelay/auto", ""),
+        ("freerelay/auto", FAST),
+    ]
 
 
 async def test_only_generated_decisions_are_removed(store, tenant, logged):
