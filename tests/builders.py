@@ -100,10 +100,10 @@ def logged_decision(clock: Clock, tenant_id: str, *, endpoint: str | None = "a/b
 
 
 @st.composite
-def endpoints(draw: st.DrawFn, minimum: int = 1, maximum: int = 8) -> list[Endpoint]:
-    """Distinct endpoints with plausible figures."""
+def endpoints(draw: st.DrawFn, minimum: int = 1, maximum: int = 8, *, cheapest: float = 0.0) -> list[Endpoint]:
+    """Distinct endpoints with plausible figures; no price is below `cheapest`, USD for 1M tokens."""
     count = draw(st.integers(minimum, maximum))
-    price = st.floats(0, 50, allow_nan=False)
+    price = st.floats(cheapest, 50)
     return [
         endpoint(
             f"p{index % 3}/m{index}",

@@ -135,17 +135,16 @@ def _around(value, present):
     return present + (value - present) * (1 + A_LITTLE), present + (value - present) * (1 - A_LITTLE)
 
 
-room = st.floats(1.01, 3.0)
+room = st.floats(1.01, 3.0) | st.floats(3.0, 1e4)  # of a narrow one mostly nobody is left beside the winner
 
 
-@given(builders.endpoints(2, 4), builders.profiles, preferences, room, room)
+@given(builders.endpoints(2, 4, cheapest=0.01), builders.profiles, preferences, room, room)
 def test_a_winner_loses_where_it_outgrows_what_a_rule_or_a_budget_allows(endpoints, profile, preference, usd, seconds):
     profile = profile._replace(input_tokens=0, cached_tokens=0)  # all of the time is the endpoint's own
     snapshot, exponents = builders.snapshot(*endpoints), EXPONENTS[preference]
     free = decided(snapshot, profile, exponents)
     assume(lead(free, *free.endpoints[:2]) > 1e-4)
     first = free.row(0)
-    assume(first.cost_usd > 1e-9)
     limits = {"max_latency_s": first.latency_p95_s * seconds, "max_cost_usd": first.cost_usd * usd * 1.5}
     policy = read_policy({"rules": [{"name": "limits", **limits}]}, snapshot.endpoint_ids, source="test")
     budget = Budget(first.cost_usd * usd, 1.0, np.ones(len(snapshot), dtype=np.bool_))
