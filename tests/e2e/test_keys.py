@@ -97,14 +97,12 @@ def test_the_secret_does_not_survive_a_reload(keys_page: Page, wait_ready: Any) 
     assert secret not in keys_page.content()
 
 
-def test_the_copy_button_copies_the_whole_key(new_context: Any, sign_in: Any, tenant: Any) -> None:
-    context = new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    sign_in(page, tenant.key, "/keys")
-    secret = create(page, "copied")
-    page.locator(".st-key-new-key code").hover()
-    page.get_by_role("button", name="Copy to clipboard").click()
-    assert page.evaluate("navigator.clipboard.readText()") == secret
+def test_the_copy_button_copies_the_whole_key(keys_page: Page) -> None:
+    keys_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    secret = create(keys_page, "copied")
+    keys_page.locator(".st-key-new-key code").hover()
+    keys_page.get_by_role("button", name="Copy to clipboard").click()
+    assert keys_page.evaluate("navigator.clipboard.readText()") == secret
 
 
 def test_revoking_a_key_ends_the_dashboard_sessions_opened_with_it(

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 NewPage = Callable[..., Page]
 
@@ -160,10 +160,10 @@ def test_the_preview_compares_now_and_then(tenant_page: Page) -> None:
 
 
 def test_two_tabs_do_not_overwrite_each_other_unseen(
-    new_context: Callable[..., BrowserContext], sign_in: Any, wait_ready: Any, tenant: Any
+    new_page: NewPage, sign_in: Any, wait_ready: Any, tenant: Any
 ) -> None:
-    context = new_context()
-    first, second = context.new_page(), context.new_page()
+    first = new_page()
+    second = first.context.new_page()
     sign_in(first, tenant.key, "/settings?preference=cost-optimized")
     second.goto("/settings?preference=performance-first")
     wait_ready(second)
