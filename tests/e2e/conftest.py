@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -29,6 +29,7 @@ from tests.e2e.browsers import Chromium
 
 ALLOWED_VIOLATIONS = {"presentation-role-conflict"}
 """Of Streamlit's file uploader, minor, not ours to mend."""
+RULES_OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 expect.set_options(timeout=20_000)
 
@@ -162,16 +163,41 @@ def operator_page(new_page: Callable[..., Page], product: Serving) -> Page:
 @pytest.fixture
 def violations() -> Callable[[Page], list[str]]:
     """Violations of accessibility rules that a page shows now, as axe-core finds them."""
+    return _violations
+
+
+def _violations(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{violation['id']} ({violation['impact']}): {violation['nodes'][0]['html'][:200]}"
+        for violation in found
+        if violation["id"] not in ALLOWED_VIOLATIONS
+    ]
+
+
+@pytest.fixture
+def violations_light_and_dark() -> Callable[[Page], list[str]]:
+    """Violations that a page of the dashboard, which is light, shows now; and what its colours violate in the dark."""
 
     def find(page: Page) -> list[str]:
-        found = Axe().run(page).response["violations"]
-        return [
-            f"{violation['id']} ({violation['impact']}): {violation['nodes'][0]['html'][:200]}"
-            for violation in found
-            if violation["id"] not in ALLOWED_VIOLATIONS
-        ]
+        found = _violations(page)
+        _turn(page, "dark")
+        found += [f"in the dark, {each}" for each in _violations(page, RULES_OF_COLOURS)]
+        _turn(page, "light")
+        return found
 
     return find
+
+
+def _turn(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Change the colours that the system prefers, and wait until the page has followed."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(
+        "scheme => getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme === scheme"
+        " && document.getAnimations().every(each => each.playState !== 'running')",
+        arg=scheme,
+    )
 
 
 @pytest.fixture

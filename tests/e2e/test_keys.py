@@ -130,11 +130,10 @@ def test_a_key_is_made_with_the_keyboard_alone(keys_page: Page) -> None:
     expect(row(keys_page, "by hand")).to_be_visible()
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
-    new_page: NewPage, sign_in: Any, tenant: Any, wait_ready: Any, violations: Any, color_scheme: str
+    new_page: NewPage, sign_in: Any, tenant: Any, wait_ready: Any, violations_light_and_dark: Any
 ) -> None:
-    page = new_page(viewport={"width": 390, "height": 844}, color_scheme=color_scheme)
+    page = new_page(viewport={"width": 390, "height": 844})
     sign_in(page, tenant.key, "/keys")
     heights = [
         page.locator(selector).first.bounding_box()["y"]
@@ -147,4 +146,4 @@ def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
     choose(page, "a label of forty characters, for a phone")
     wait_ready(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []

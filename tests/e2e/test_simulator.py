@@ -313,25 +313,23 @@ def test_another_tenant_s_job_cannot_be_told_from_an_unknown_one(
     assert said[0] == said[1]
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_simulator_is_accessible_before_and_after_it_is_used(
-    simulator: Any, wait_ready: Any, violations: Any, color_scheme: str
+    simulator: Any, wait_ready: Any, violations_light_and_dark: Any
 ) -> None:
-    page = simulator("?needs=vision&out=many", color_scheme=color_scheme)
-    dark = color_scheme == "dark"  # of it the states that add colours
-    assert dark or violations(page) == []
+    page = simulator("?needs=vision&out=many")
+    assert violations_light_and_dark(page) == []
     page.get_by_role("radio", name="cost-optimized").click(force=True)
     expect(page.get_by_text("Under cost-optimized it costs")).to_be_visible()
     expect(page.get_by_text("headroom: Is there quota and budget left?")).to_be_attached()
     wait_ready(page)
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
     page.get_by_role("radio", name="body").click(force=True)
     page.get_by_role("button", name="Read this request").click()
     expect(page.get_by_role("alert")).to_contain_text("Paste the JSON body")
     wait_ready(page)
-    assert dark or violations(page) == []
+    assert violations_light_and_dark(page) == []
     page.get_by_role("radio", name="trace").click(force=True)
     upload(page, "day.csv", trace(500))
     expect(answer(page)).to_contain_text("500 requests: $")
     wait_ready(page)
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
