@@ -23,8 +23,8 @@ def home(folder: Path) -> Path:
     return folder / "home"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running() -> Iterator[Serving]:
-    """One FreeRelay for the tests that only look."""
+    """One FreeRelay for the tests that only look, or add tenants."""
     with database_folder() as folder, serving(folder / "home") as it:
         yield it

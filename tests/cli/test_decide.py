@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import database_folder
+from serving import Serving, serving
 
 from tests.cli import shell
 from tests.cli.shell import freerelay, in_a_process, refused
@@ -28,6 +31,13 @@ TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
 def printed(*arguments: object, **options: str) -> dict:
     """The JSON that a command prints."""
     return json.loads(shell.printed(*arguments, "--json", **options))
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Iterator[Serving]:
+    """A FreeRelay that has sent no request to anybody: its figures are the catalogue's."""
+    with database_folder() as folder, serving(folder / "home") as it:
+        yield it
 
 
 def test_a_scenario_is_compared_with_the_present(tmp_path):
@@ -94,14 +104,14 @@ def trace_file(tmp_path):
 # -- decide
 
 
-def test_decide_ranks_as_the_endpoint_does_on_the_same_figures(running, request_file):
-    key = running.exports["OPENAI_API_KEY"]
+def test_decide_ranks_as_the_endpoint_does_on_the_same_figures(unmeasured, request_file):
+    key = unmeasured.exports["OPENAI_API_KEY"]
     httpx.post(
-        f"{running.url}/v1/tenant/settings",
+        f"{unmeasured.url}/v1/tenant/settings",
         headers={"Authorization": f"Bearer {key}"},
         json={"routing_preference": "cost-optimized"},
     ).raise_for_status()
-    answer = httpx.post(f"{running.url}/v1/router/decide", headers={"Authorization": f"Bearer {key}"}, json=REQUEST)
+    answer = httpx.post(f"{unmeasured.url}/v1/router/decide", headers={"Authorization": f"Bearer {key}"}, json=REQUEST)
     live = answer.raise_for_status().json()
     mine = printed("decide", request_file, "--preference", "cost-optimized")
     assert set(mine) == set(live)
@@ -134,15 +144,15 @@ def test_another_preference_ranks_another_endpoint_first(request_file):
     assert len(winners) == 2
 
 
-def test_by_the_live_snapshot_decide_prints_what_the_endpoint_says(running, request_file):
+def test_by_the_live_snapshot_decide_prints_what_the_endpoint_says(unmeasured, request_file):
     headers = {
-        "Authorization": f"Bearer {running.exports['OPENAI_API_KEY']}",
+        "Authorization": f"Bearer {unmeasured.exports['OPENAI_API_KEY']}",
         "X-FreeRelay-Preference": "performance-first",
     }
-    answer = httpx.post(f"{running.url}/v1/router/decide", headers=headers, json=REQUEST).json()
+    answer = httpx.post(f"{unmeasured.url}/v1/router/decide", headers=headers, json=REQUEST).json()
     command = printed(
         "decide", request_file, "--preference", "performance-first", "--snapshot", "live",
-        FREERELAY_HOME=str(running.home),
+        FREERELAY_HOME=str(unmeasured.home),
     )  # fmt: skip
     assert set(command) == set(answer)
     assert command["snapshot"]["id"] == answer["snapshot"]["id"]

@@ -148,14 +148,6 @@ def test_with_another_database_no_key_is_printed_and_no_database_started(home, d
 # -- how it ends
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stop_signal_ends_everything_the_database_too(home, how):
-    with serving(home) as it:
-        assert len(processes_of(it.home)) > 2
-        assert it.stop(how) == 0
-        assert processes_of(it.home) == []
-
-
 def test_ctrl_c_lets_an_open_stream_end(home):
     # At this pace the slowest endpoint of the fleet, which one request in a hundred explores, ends within 3 s of the 5.
     with serving(home, FREERELAY_SIMULATED_TIME_SCALE="0.3", FREERELAY_DRAIN_S="30") as it, chat_stream(it) as lines:
@@ -229,23 +221,27 @@ def preference(it: Serving, chosen: str | None = None) -> str:
     return answer.raise_for_status().json()["routing_preference"]
 
 
-def test_settings_and_keys_outlast_a_restart_and_a_deleted_folder_is_a_fresh_install(home):
-    with serving(home, FREERELAY_DEMO_WEEK="false") as first:
+def end(it: Serving, how: signal.Signals) -> None:
+    """Stop it with a signal; everything of it ends, the database too."""
+    assert len(processes_of(it.home)) > 2
+    assert it.stop(how) == 0
+    assert processes_of(it.home) == []
+
+
+def test_settings_and_keys_outlast_restarts_in_any_folder_and_a_deleted_folder_is_a_fresh_install(folder):
+    state = Path("state")
+    with serving(state, folder=folder) as first:
+        assert (folder / state / "credentials").exists()
+        assert httpx.get(first.url).status_code == 200
         assert preference(first, "performance-first") == "performance-first"
-        first.stop()
-    with serving(home, FREERELAY_DEMO_WEEK="false") as second:
+        end(first, signal.SIGTERM)
+    assert [path.name for path in folder.iterdir()] == ["state"]
+    with serving(folder / state, FREERELAY_DEMO_WEEK="false") as second:
         assert second.exports["OPENAI_API_KEY"] == first.exports["OPENAI_API_KEY"]
         assert preference(second) == "performance-first"
-        second.stop()
-    subprocess.run(["rm", "-r", home], check=True)
-    with serving(home, FREERELAY_DEMO_WEEK="false") as fresh:
+        end(second, signal.SIGINT)
+    subprocess.run(["rm", "-r", folder / state], check=True)
+    with serving(folder / state, FREERELAY_DEMO_WEEK="false") as fresh:
         assert fresh.exports["OPENAI_API_KEY"] != first.exports["OPENAI_API_KEY"]
         assert preference(fresh) != "performance-first"
-
-
-def test_it_may_be_started_from_any_folder_and_keeps_its_state_there(folder):
-    with serving(Path("state"), folder=folder) as it:
-        assert (folder / "state" / "credentials").exists()
-        assert httpx.get(it.url).status_code == 200
-        it.stop()
-    assert [path.name for path in folder.iterdir()] == ["state"]
+        end(fresh, signal.SIGHUP)

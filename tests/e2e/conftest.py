@@ -1,50 +1,35 @@
 """The real product in a process of its own, and a real Chromium that looks at it.
 
-    product (session)  `freerelay serve` on an empty folder
-    new_page           a page of an isolated browser; it fails the test when anything asks another host
-    tenant_page, operator_page   such a page, signed in
-
-The browser ends with its module: while Playwright's synchronous interface runs, no other test of the process could
-start an event loop.
+product (session)  `freerelay serve` on an empty folder
+new_page           a page of an isolated browser (`browsers.py`); it fails the test when anything asks another host
+tenant_page, operator_page   such a page, signed in
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from folders import database_folder
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from serving import Serving, serving
 
 from freerelay_core.clock import SystemClock
 from freerelay_core.store import PostgresStore
 from freerelay_core.store.embedded import acquire_database
 from freerelay_core.store.keys import new_key
+from tests.e2e.browsers import Chromium
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ALLOWED_VIOLATIONS = {"presentation-role-conflict"}
 """Of Streamlit's file uploader, minor, not ours to mend."""
-
-DESKTOP = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+RULES_OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 expect.set_options(timeout=20_000)
 
@@ -99,49 +84,33 @@ def tenant(with_store: Callable[..., Any]) -> Account:
     return account
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
+_CHROMIUM = Chromium()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Chromium ends before a test that does not look at pages begins."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        _CHROMIUM.stop()
 
 
 @pytest.fixture
-def new_context(chromium: Browser, product: Serving) -> Iterator[Callable[..., BrowserContext]]:
-    """Maker of isolated browsers. Afterwards: nothing has left the host, and no script of a page has failed."""
-    contexts: list[BrowserContext] = []
-    foreign: list[str] = []
-    faults: list[str] = []
+def chromium() -> Browser:
+    return _CHROMIUM.browser()
 
-    def asked(url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("data", "blob") and parts.netloc != f"127.0.0.1:{product.port}":
-            foreign.append(url)
 
-    def watch(page: Page) -> None:
-        page.on("websocket", lambda socket: asked(socket.url))
-        page.on("pageerror", lambda error: faults.append(str(error)))
+@pytest.fixture
+def new_page(product: Serving) -> Iterator[Callable[..., Page]]:
+    """Maker of pages, each in an isolated browser: `new_page(viewport=..., color_scheme=...)`.
 
-    def make(**options: Any) -> BrowserContext:
-        usual = {"viewport": DESKTOP, "reduced_motion": "reduce"}  # fades cost a tenth of the browser's work
-        context = chromium.new_context(base_url=product.url, **(usual | options))
-        context.on("request", lambda request: asked(request.url))
-        context.on("page", watch)
-        contexts.append(context)
-        return context
-
-    yield make
-    for context in contexts:
-        context.close()
+    Afterwards: nothing has left the host, and no script of a page has failed.
+    """
+    browsers = _CHROMIUM.browsers(product.url)
+    yield browsers.page
+    foreign, faults = browsers.foreign, browsers.faults
+    browsers.take_back()
     assert not foreign, "a page asked another host"
     assert not faults, "a script of a page failed"
-
-
-@pytest.fixture
-def new_page(new_context: Callable[..., BrowserContext]) -> Callable[..., Page]:
-    """Maker of pages, each in an isolated browser; takes the options of a context (viewport, color_scheme)."""
-    return lambda **options: new_context(**options).new_page()
 
 
 @pytest.fixture
@@ -159,14 +128,18 @@ def _wait_ready(page: Page) -> None:
 
 @pytest.fixture
 def sign_in() -> Callable[[Page, str, str], None]:
-    """Signs in as a person would, from the page at a path: `sign_in(page, key, path)`."""
+    """Signs the browser of a page in, and opens it at a path: `sign_in(page, key, path)`.
+
+    It sends what the form sends without drawing the form, which costs as much as the page that is asked for. That the
+    form signs in is tested in `test_sign_in.py`.
+    """
     return _sign_in
 
 
 def _sign_in(page: Page, key: str, path: str = "/") -> None:
+    answer = page.request.post("/session", form={"api_key": key}, max_redirects=0)
+    assert answer.headers["location"] == "/", "the key is refused"
     page.goto(path)
-    page.get_by_label("API key").fill(key)
-    page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Sign out", include_hidden=True)).to_be_attached()
     _wait_ready(page)
 
@@ -190,16 +163,41 @@ def operator_page(new_page: Callable[..., Page], product: Serving) -> Page:
 @pytest.fixture
 def violations() -> Callable[[Page], list[str]]:
     """Violations of accessibility rules that a page shows now, as axe-core finds them."""
+    return _violations
+
+
+def _violations(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{violation['id']} ({violation['impact']}): {violation['nodes'][0]['html'][:200]}"
+        for violation in found
+        if violation["id"] not in ALLOWED_VIOLATIONS
+    ]
+
+
+@pytest.fixture
+def violations_light_and_dark() -> Callable[[Page], list[str]]:
+    """Violations that a page of the dashboard, which is light, shows now; and what its colours violate in the dark."""
 
     def find(page: Page) -> list[str]:
-        found = Axe().run(page).response["violations"]
-        return [
-            f"{violation['id']} ({violation['impact']}): {violation['nodes'][0]['html'][:200]}"
-            for violation in found
-            if violation["id"] not in ALLOWED_VIOLATIONS
-        ]
+        found = _violations(page)
+        _turn(page, "dark")
+        found += [f"in the dark, {each}" for each in _violations(page, RULES_OF_COLOURS)]
+        _turn(page, "light")
+        return found
 
     return find
+
+
+def _turn(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Change the colours that the system prefers, and wait until the page has followed."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(
+        "scheme => getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme === scheme"
+        " && document.getAnimations().every(each => each.playState !== 'running')",
+        arg=scheme,
+    )
 
 
 @pytest.fixture

@@ -97,14 +97,12 @@ def test_the_secret_does_not_survive_a_reload(keys_page: Page, wait_ready: Any) 
     assert secret not in keys_page.content()
 
 
-def test_the_copy_button_copies_the_whole_key(new_context: Any, sign_in: Any, tenant: Any) -> None:
-    context = new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    sign_in(page, tenant.key, "/keys")
-    secret = create(page, "copied")
-    page.locator(".st-key-new-key code").hover()
-    page.get_by_role("button", name="Copy to clipboard").click()
-    assert page.evaluate("navigator.clipboard.readText()") == secret
+def test_the_copy_button_copies_the_whole_key(keys_page: Page) -> None:
+    keys_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    secret = create(keys_page, "copied")
+    keys_page.locator(".st-key-new-key code").hover()
+    keys_page.get_by_role("button", name="Copy to clipboard").click()
+    assert keys_page.evaluate("navigator.clipboard.readText()") == secret
 
 
 def test_revoking_a_key_ends_the_dashboard_sessions_opened_with_it(
@@ -132,11 +130,10 @@ def test_a_key_is_made_with_the_keyboard_alone(keys_page: Page) -> None:
     expect(row(keys_page, "by hand")).to_be_visible()
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
-    new_page: NewPage, sign_in: Any, tenant: Any, wait_ready: Any, violations: Any, color_scheme: str
+    new_page: NewPage, sign_in: Any, tenant: Any, wait_ready: Any, violations_light_and_dark: Any
 ) -> None:
-    page = new_page(viewport={"width": 390, "height": 844}, color_scheme=color_scheme)
+    page = new_page(viewport={"width": 390, "height": 844})
     sign_in(page, tenant.key, "/keys")
     heights = [
         page.locator(selector).first.bounding_box()["y"]
@@ -149,4 +146,4 @@ def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
     choose(page, "a label of forty characters, for a phone")
     wait_ready(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []

@@ -40,23 +40,22 @@ def test_a_snippet_sends_the_first_request_and_the_page_turns_over(
     expect(page.get_by_role("heading", name=re.compile("1 request in the last 24 hours"))).to_be_visible()
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_overview_is_accessible_and_fits_a_phone(
-    new_page: Callable[..., Page], sign_in: Any, product: Any, violations: Any, wait_ready: Any, color_scheme: str
+    new_page: Callable[..., Page], sign_in: Any, product: Any, violations_light_and_dark: Any, wait_ready: Any
 ) -> None:
     """The demo tenant has its demo week, so every part of the page is there."""
-    page = new_page(viewport=PHONE, color_scheme=color_scheme)
+    page = new_page(viewport=PHONE)
     sign_in(page, product.exports["OPENAI_API_KEY"])
     expect(page.get_by_text("Demo data: generated, not yours.")).to_be_visible()
     wait_ready(page)
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
     page.get_by_role("button", name="Remove the demo data …").click()
     expect(page.get_by_role("button", name="Remove the demo data for good")).to_be_visible()
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
     page.keyboard.press("Escape")
     for tab in ("Python", "JavaScript"):
         page.get_by_role("tab", name=tab).click()
-        assert violations(page) == []
+        assert violations_light_and_dark(page) == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 

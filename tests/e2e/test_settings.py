@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 NewPage = Callable[..., Page]
 
@@ -161,10 +161,10 @@ def test_the_preview_compares_now_and_then(tenant_page: Page) -> None:
 
 
 def test_two_tabs_do_not_overwrite_each_other_unseen(
-    new_context: Callable[..., BrowserContext], sign_in: Any, wait_ready: Any, tenant: Any
+    new_page: NewPage, sign_in: Any, wait_ready: Any, tenant: Any
 ) -> None:
-    context = new_context()
-    first, second = context.new_page(), context.new_page()
+    first = new_page()
+    second = first.context.new_page()
     sign_in(first, tenant.key, "/settings?preference=cost-optimized")
     second.goto("/settings?preference=performance-first")
     wait_ready(second)
@@ -238,22 +238,21 @@ def test_a_preference_that_does_not_exist_falls_back_and_says_so(tenant_page: Pa
     query(tenant_page, "")
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_the_page_is_accessible_in_each_state(
-    new_page: NewPage, sign_in: Any, tenant: Any, violations: Any, wait_ready: Any, color_scheme: str
+    new_page: NewPage, sign_in: Any, tenant: Any, violations_light_and_dark: Any, wait_ready: Any
 ) -> None:
-    page = new_page(color_scheme=color_scheme)
+    page = new_page()
     sign_in(page, tenant.key, "/settings")
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
     choose(page, "performance-first")
     wait_ready(page)
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
     save(page, "performance-first")
     wait_ready(page)  # what is below the words is drawn after them, and closed
     page.get_by_text("The same from a shell").click()
     expect(page.get_by_text("OPENAI_BASE_URL/tenant/settings")).to_be_visible()
     wait_ready(page)
-    assert violations(page) == []
+    assert violations_light_and_dark(page) == []
 
 
 def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
