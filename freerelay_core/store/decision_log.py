@@ -21,6 +21,7 @@ from freerelay_core.clock import Clock
 from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
 from freerelay_core.store.base import Store
 from freerelay_core.store.decision_rows import DecisionRow, decision_as_row
+from freerelay_core.store.refusals import checked_id
 from freerelay_core.store.spill import Spill
 from freerelay_core.store.values import DecisionRecord
 
@@ -120,6 +121,7 @@ class DecisionLog:
 
     async def find(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         """One decision of this tenant (of any when None: operators only), written or not. Raises `NotFound`."""
+        decision_id = checked_id(decision_id)
         pending = self._pending.get(decision_id)
         if pending is not None and tenant_id in (None, pending.tenant_id):
             return pending.record()
