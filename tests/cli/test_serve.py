@@ -236,12 +236,12 @@ def test_settings_and_keys_outlast_restarts_in_any_folder_and_a_deleted_folder_i
         assert preference(first, "performance-first") == "performance-first"
         end(first, signal.SIGTERM)
     assert [path.name for path in folder.iterdir()] == ["state"]
-    with serving(folder / state, FREERELAY_DEMO_WEEK="false") as second:
+    with serving(folder / state) as second:
         assert second.exports["OPENAI_API_KEY"] == first.exports["OPENAI_API_KEY"]
         assert preference(second) == "performance-first"
         end(second, signal.SIGINT)
     subprocess.run(["rm", "-r", folder / state], check=True)
-    with serving(folder / state, FREERELAY_DEMO_WEEK="false") as fresh:
+    with serving(folder / state) as fresh:
         assert fresh.exports["OPENAI_API_KEY"] != first.exports["OPENAI_API_KEY"]
         assert preference(fresh) != "performance-first"
         end(fresh, signal.SIGHUP)
