@@ -616,12 +616,13 @@ begin
   return known.answer;
 end $$;
 
--- Removes what is older than a repetition may be. Rows that another transaction is removing are left to it.
+-- Removes the oldest of what is older than a repetition may be: so many that it takes no time which the write around it
+-- would feel, and more than a write adds. Rows that another transaction is removing are left to it.
 create or replace function public.forget_answers() returns void
 language sql volatile security invoker set search_path = '' as $$
   delete from public.remembered_answers
    where (user_id, key_hash) in (select user_id, key_hash from public.remembered_answers
-                                  where at <= now() - interval '24 hours' for update skip locked)
+                                  where at <= now() - interval '24 hours' order by at limit 1000 for update skip locked)
 $$;
 
 create or replace function public.remember_answer(p_user_id uuid, p_key_hash text, p_request_hash text, p_answer text)
@@ -634,7 +635,7 @@ language sql volatile security invoker set search_path = '' as $$
   select public.forget_answers()
 $$;
 
--- `set_routing_preference`, once: `{"answer", "replayed", "tenant"}`, null where there is no such tenant. In `p_answer`, JSON,
+-- `set_routing_preference`, once: `{"answer", "replayed", "tenant"}`, the tenant as it is now; null where there is none. In `p_answer`, JSON,
 -- "@settings_version" and "@updated_at" stand for what only the change brings about.
 create or replace function public.set_routing_preference_once(
   p_user_id uuid, p_preference text, p_actor text, p_expected_version bigint, p_key_hash text, p_request_hash text,
@@ -646,7 +647,8 @@ declare
   tenant public.users;
 begin
   if answer is not null then
-    return json_build_object('answer', answer, 'replayed', true);
+    select * into tenant from public.users where id = p_user_id;
+    return json_build_object('answer', answer, 'replayed', true, 'tenant', row_to_json(tenant));
   end if;
   select * into tenant
     from public.set_routing_preference(p_user_id, p_preference, p_actor, p_expected_version);

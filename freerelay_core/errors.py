@@ -23,7 +23,8 @@ FreeRelayError                    500  server_error
 |   `-- Interrupted                -   in a stream, whose status has gone out
 `-- Unavailable                   503  service_unavailable
     |-- StoreUnavailable          503
-    `-- NoEndpointLeft            503
+    |-- NoEndpointLeft            503
+    `-- EverythingFails           503
 """
 
 from __future__ import annotations

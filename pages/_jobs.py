@@ -33,7 +33,10 @@ KEPT = 500
 """Ended jobs of all owners together."""
 
 RUNNING_AT_ONCE = 2
-"""Threads that work for pages at the same time: the live endpoint shares this process."""
+"""Threads that work for all pages together at the same time: the live endpoint shares this process."""
+
+_threads: set[threading.Thread] = set()
+_starting = threading.Lock()
 
 
 class JobCancelled(Exception):
@@ -112,25 +115,24 @@ class Jobs(Generic[T]):
         self._clock = clock or SystemClock()
         self._jobs: dict[str, Job[T]] = {}  # oldest first
         self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
 
     def start(self, owner: str, title: str, work: Callable[[Job[T]], T]) -> Job[T]:
         """Run `work` in a thread of its own. It reports through the job and raises `JobCancelled` when asked to stop.
 
         Raises `Conflict` while the owner's last job runs, `Unavailable` while too many run altogether.
         """
-        with self._lock:
+        with _starting, self._lock:
             if any(job.owner == owner and job.state is JobState.RUNNING for job in self._jobs.values()):
                 raise Conflict(
                     "Your last trace is still being ranked. Wait for it, or cancel it first.", code="job_runs"
                 )
-            if len(self._threads) >= RUNNING_AT_ONCE:
+            if len(_threads) >= RUNNING_AT_ONCE:
                 raise Unavailable("Others are ranking traces right now. Try again in a moment.", retry_after_s=5.0)
             job: Job[T] = Job(new_id(self._clock), owner, title)
             self._jobs[job.id] = job
             self._forget(owner)
             thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
-            self._threads.add(thread)
+            _threads.add(thread)
         thread.start()
         return job
 
@@ -162,8 +164,7 @@ class Jobs(Generic[T]):
             log.exception("job %s failed", job.id)
             job.fail(FreeRelayError(f"This did not work, and the fault is ours. Job {job.id} is in the server's log."))
         finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+            _threads.discard(threading.current_thread())
 
     def _forget(self, owner: str) -> None:
         ended = [job for job in self._jobs.values() if job.state is not JobState.RUNNING]

@@ -79,8 +79,8 @@ def upload(owner: str, like: RequestProfile, setting: Setting) -> None:
     )
     st.caption(
         f"CSV in UTF-8, at most {fmt.count(MAX_UPLOAD_MB)} MB, with the columns TIMESTAMP, ContextTokens, "
-        "GeneratedTokens. The file is not stored; its result is kept until the server restarts. A tenant's budget is "
-        "not counted: every request is ranked as if there were money for it."
+        "GeneratedTokens. The file is not stored; its result is kept, among your last five, until the server restarts. "
+        "A tenant's budget is not counted: every request is ranked as if there were money for it."
     )
     ready = file is not None and running is None
     pressed = main_button("Rank this trace", key="rank_trace", ready=ready)

@@ -96,7 +96,7 @@ def sentence(result: WhatIf) -> str:
     answers = "" if result.serves_nobody else f"{_answers(result)}; "
     said = [f"{_tenants_title(result.tenants)}: {answers}{changed}."]
     if after.unserved > before.unserved:
-        said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} could no longer be served by anybody")
+        said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} would no longer be answered")
         said[-1] += "." if result.serves_nobody else _LEFT_OUT
     if lost := _unserved_by_name(result):
         said.append(lost)
@@ -176,7 +176,7 @@ def figures_table(answer: Answer) -> Table:
             quality[1] * 100,
             quality[2] * 100,
         ),
-        ("Requests nobody can serve", before.unserved, after.unserved, *none),
+        ("Requests without an answer", before.unserved, after.unserved, *none),
     ]
     return Table(
         "difference",
@@ -283,10 +283,12 @@ def _provenance(answer: Answer, now: datetime) -> list[str]:
     own = result.traffic.own
     if own.overriding.any() or own.named.any():
         keeping, naming = int(own.overriding.sum()), int(own.named.sum())
+        now_in_vain, then_in_vain = (fmt.count(number) for number in result.named_unserved)
         verb, they = ("keeps", "it") if keeping == 1 else ("keep", "they")
         texts.append(
             f"On both sides {fmt.count(keeping, 'request')} {verb} the preference that {they} asked for, and "
-            f"{fmt.count(naming)} the model that was named; no other is asked in its place."
+            f"{fmt.count(naming)} the model that was named; no other is asked in its place: it cannot serve "
+            f"{now_in_vain} of these now, {then_in_vain} under the scenario."
         )
     if result.times != 1:
         texts.append("Growth multiplies cost: limits of providers and queues are not modelled.")

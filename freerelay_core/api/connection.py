@@ -106,7 +106,7 @@ class _BodyParser:
 
 
 class _WithoutChunks:
-    """The application for a client of HTTP/1.0, which knows no chunks: where the connection ends the body does.
+    """The application for a client of another HTTP than 1.1, which knows no chunks: the body ends with the connection.
 
     uvicorn sends chunks to whomever it cannot tell a length.
     """
@@ -126,6 +126,7 @@ class _WithoutChunks:
             self._to_the_end = all(name.lower() != b"content-length" for name, _ in message["headers"])
             if self._to_the_end:
                 self._cycle.chunked_encoding = False
+                self._cycle.keep_alive = False  # uvicorn ends those of 1.0 only, and llhttp takes 0.9 and 2.0 as well
         elif self._to_the_end:
             self._cycle.expected_content_length = len(message.get("body", b""))  # all of it, as uvicorn counts
         await self._cycle.send(message)  # type: ignore[arg-type]  # Starlette's and uvicorn's messages are the same

@@ -24,7 +24,7 @@ from freerelay_core.catalogue.describe import (
     stated,
     usd_per_million,
 )
-from freerelay_core.cli.names import named_endpoint
+from freerelay_core.cli.names import known_endpoint
 from freerelay_core.cli.options import AsJson
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
@@ -94,7 +94,7 @@ def show(
 ) -> None:
     """Show every field of one endpoint with its interval, kind, source and date."""
     found, prices = _priced_now()
-    named = named_endpoint(found, endpoint)
+    named = known_endpoint(found, endpoint)
     rows = describe(named, prices[named.id]) + describe_wire(found.providers[named.provider])
     if as_json:
         shape = _identity(named) | {"fields": [asdict(row) for row in rows]}

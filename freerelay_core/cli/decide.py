@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_object
-from freerelay_core.cli.names import named_endpoint
+from freerelay_core.cli.names import known_endpoint
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.decision import Decision
@@ -53,7 +53,7 @@ def decide(
     body = read_object(request, "the body of a chat completion")
     wishes = read_wishes(body, preference=preference, task=task, depth=depth)
     if wishes.endpoint is not None:
-        named_endpoint(configuration.catalogue, wishes.endpoint, of_request=True)
+        known_endpoint(configuration.catalogue, wishes.endpoint, of_request=True)
     decision = decide_request(
         configuration.snapshot(snapshot, clock),
         profile_request(body, hour_utc=clock.now().hour, task=wishes.task, depth=wishes.depth),

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.errors import NotFound
 
-__all__ = ["named_endpoint"]
+__all__ = ["known_endpoint"]
 
 _LONGEST_SHOWN = 100
 _NEAR = 3
@@ -16,7 +16,7 @@ _SHORTEST_PART = 3
 """What is shorter stands in too many names."""
 
 
-def named_endpoint(catalogue: Catalogue, name: str, *, of_request: bool = False) -> Endpoint:
+def known_endpoint(catalogue: Catalogue, name: str, *, of_request: bool = False) -> Endpoint:
     """The endpoint of this name.
 
     Raises `NotFound` with the names that may have been meant and the command that lists all; the API's own words send

@@ -14,7 +14,7 @@ import orjson
 import typer
 
 from freerelay_core.cli.configuration import Configuration, SnapshotChoice, load_configuration
-from freerelay_core.cli.names import named_endpoint
+from freerelay_core.cli.names import known_endpoint
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.composition.wishes import Wishes, read_wishes
 from freerelay_core.decision import Decision, decide
@@ -124,7 +124,7 @@ def _asked(file: Path, example: Example, configuration: Configuration) -> tuple[
     try:
         wishes = read_wishes(example.request or {})
         if wishes.endpoint is not None:
-            named_endpoint(configuration.catalogue, wishes.endpoint, of_request=True)
+            known_endpoint(configuration.catalogue, wishes.endpoint, of_request=True)
         return wishes, example.request_profile(task=wishes.task, depth=wishes.depth)
     except (InvalidRequest, NotFound) as error:
         typer.echo(f"freerelay: {file}: example {example.name!r}: request: {error.message}", err=True)

@@ -181,7 +181,8 @@ def _draw(simulation: Simulation) -> None:
 
 
 def _say_read_as(console: Console, read_as: str | None) -> None:
-    console.print(f"Every request taken as {read_as}: the file does not say.")
+    if read_as is not None:
+        console.print(f"Every request taken as {read_as}: the file does not say.")
 
 
 def _figures(result: PreferenceResult) -> tuple[str, ...]:

@@ -55,9 +55,16 @@ async def save_preference_once(
                 tenant_id, preference, actor=actor, expected_version=version, key=name, answer=answer
             )
         except Conflict as conflict:
-            tries += 1
-            if conflict.code != "settings_changed" or expected_version is not None or tries == _TRIES:
+            if conflict.code != "settings_changed":
+                raise
+            if expected_version is not None:
                 raise await _told(conflict, store, tenant_id, preference, expected_version) from None
+            tries += 1
+            if tries == _TRIES:
+                raise Conflict(
+                    "The settings are being changed too often at the moment. Send it again, with the same key.",
+                    code="settings_busy",
+                ) from None
 
 
 async def _told(
@@ -67,9 +74,9 @@ async def _told(
     preference: RoutingPreference | None,
     expected_version: int | None,
 ) -> Conflict:
-    """The conflict, as it is told: a stale write may want what the settings hold already."""
+    """The conflict over a version, as it is told: a stale write may want what the settings hold already."""
     stored = await store.tenant(tenant_id)
-    if conflict.code != "settings_changed" or expected_version is None or stored.routing_preference != preference:
+    if stored.routing_preference != preference:
         return conflict
     message = (
         f"The settings changed meanwhile, to version {stored.settings_version}, not {expected_version}, and the stored "

@@ -258,7 +258,7 @@ class Fleet:
         return max(self._cooling_until[quota] - now, self.ledger.wait_s(quota, tokens, now))
 
     def all_fail(self, endpoints: Iterable[int]) -> bool:
-        """Whether the breakers of all these endpoints are open, or half-open with a probe out."""
+        """Whether all these endpoints have failed until their breakers opened, and none has answered since."""
         return all(self._breakers.tripped(self._group[endpoint]) for endpoint in endpoints)
 
     def health(self) -> list[EndpointHealth]:

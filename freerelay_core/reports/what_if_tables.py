@@ -78,7 +78,7 @@ def _difference(what_if: WhatIf) -> ReportTable:
                 after.quality * 100,
                 *(value * 100 for value in quality),
             ),
-            ("Nobody can serve", "requests", COUNTED, *_pair(before.unserved, after.unserved), *none),
+            ("Without an answer", "requests", COUNTED, *_pair(before.unserved, after.unserved), *none),
         ],
     )
 

@@ -36,7 +36,7 @@ class Side:
 
     choice: Choice
     utility: Floats
-    """ln U of each winner by its tenant's present exponents, shape (R,); 0 where nobody serves the request."""
+    """ln U of each winner by what the request wants at present, shape (R,); 0 where nobody serves the request."""
 
 
 @dataclass(slots=True)

@@ -69,13 +69,21 @@ class OwnWishes:
         return cls(nothing, nothing)
 
     @classmethod
-    def of(cls, requests: Sequence[RecordedRequest]) -> OwnWishes:
-        """Those on record."""
+    def of(cls, requests: Sequence[RecordedRequest], tenants: Mapping[str, Tenant]) -> OwnWishes:
+        """Those on record, without preferences which the operator no longer lets their tenant ask for."""
         endpoints = [named_endpoint(request.model) for request in requests]
         models = tuple(dict.fromkeys(endpoint for endpoint in endpoints if endpoint is not None))
         places = {name: number for number, name in enumerate(models)}
         return cls(
-            np.array([-1 if r.override is None else OVERRIDES.index(r.override) for r in requests], dtype=np.intp),
+            np.array(
+                [
+                    OVERRIDES.index(request.override)
+                    if request.override is not None and _may_override(tenants.get(request.tenant_id))
+                    else -1
+                    for request in requests
+                ],
+                dtype=np.intp,
+            ),
             np.array([-1 if endpoint is None else places[endpoint] for endpoint in endpoints], dtype=np.intp),
             models,
         )
@@ -141,8 +149,12 @@ def recorded_traffic(requests: Sequence[RecordedRequest], tenants: Mapping[str, 
         np.array([position[request.tenant_id] for request in read], dtype=np.intp),
         demo,
         unreadable,
-        OwnWishes.of(read),
+        OwnWishes.of(read, tenants),
     )
+
+
+def _may_override(tenant: Tenant | None) -> bool:
+    return tenant is None or tenant.allow_override
 
 
 def _traced(tenant_id: str, tenant: Tenant | None) -> TracedTenant:

@@ -41,7 +41,7 @@ class Answered:
     replayed: bool
     """It was made before, and nothing has been written now."""
     tenant: Tenant | None = None
-    """The tenant's row as the write has left it, where it changed one; None for a repetition."""
+    """The tenant's row as it is now, where its settings are what is written: the writer may know an older one."""
 
 
 def _digest(parts: Sequence[object]) -> str:

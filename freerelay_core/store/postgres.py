@@ -251,7 +251,10 @@ class PostgresStore:
         return answered_from_row(found(answered))
 
     async def _once(self, call: str, values: Sequence[object], key: IdempotencyKey, answer: str) -> Row | None:
-        """What a function returns that writes once. It runs as the router: no tenant may say what is remembered."""
+        """What a function returns that writes once.
+
+        It runs as the router, whom the audit names as the role: no tenant may say what is remembered.
+        """
         try:
             values = [*values, key.key_hash, key.request_hash, answer]
             row = await self._connections.one(SERVICE, f"select public.{call} as answered", values)
@@ -301,10 +304,10 @@ class PostgresStore:
 
     async def _renew_partitions(self) -> None:
         await self._connections.one(SERVICE, "select public.ensure_decision_partitions()")
-        await self._connections.one(SERVICE, "select public.forget_answers()")
         if self._keep_decisions_days is not None:
             query = "select public.drop_old_decisions(%s)"
             await self._connections.one(SERVICE, query, [self._keep_decisions_days], limit_s=_APPEND_LIMIT_S)
+        await self._connections.one(SERVICE, "select public.forget_answers()")
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         query = f"select {_DECISION} from public.decisions where created_at = %s and id = %s"

@@ -278,10 +278,10 @@ class SupabaseStore:
 
     async def _renew_partitions(self) -> None:
         await self._wire.value("ensure_decision_partitions")
-        await self._wire.value("forget_answers")
         if self._keep_decisions_days is not None:
             days = self._keep_decisions_days
             await self._wire.value("drop_old_decisions", keep_days=days, limit_s=_APPEND_LIMIT_S)
+        await self._wire.value("forget_answers")
 
     async def decision(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
         decision_id = checked_id(decision_id)

@@ -87,11 +87,12 @@ def test_one_host_is_named_where_http_asks_for_it(server, version, hosts, status
     assert status == 200 or json.loads(body)["error"]["code"] == "malformed_http"
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_of_http_1_0_is_sent_no_chunks(server, stream):
+@pytest.mark.parametrize(("version", "stream"), [("1.0", False), ("1.0", True), ("2.0", True)])
+def test_a_client_of_another_http_than_1_1_is_sent_no_chunks(server, version, stream):
     body = json.dumps(BODY | {"stream": stream}).encode()
-    head = f"POST {CHAT} HTTP/1.0\r\nAuthorization: Bearer {server.key}\r\nContent-Length: {len(body)}\r\n\r\n"
-    status, top, answer = sent(server, head.encode(), body)
+    head = f"POST {CHAT} HTTP/{version}\r\nAuthorization: Bearer {server.key}\r\nContent-Length: {len(body)}\r\n"
+    connection = "\r\n" if version == "1.0" else "Connection: keep-alive\r\n\r\n"
+    status, top, answer = sent(server, (head + connection).encode(), body)
     assert status == 200
     assert b"transfer-encoding" not in top
     if stream:

@@ -57,7 +57,7 @@ async def test_settings_that_never_stand_still_are_a_conflict(store, ann):
 
     with pytest.raises(Conflict) as refused:
         await save(store, ann, answer_for)
-    assert refused.value.code == "settings_changed"
+    assert refused.value.code == "settings_busy"
 
 
 async def test_an_unforeseen_failure_is_not_tried_again(store, ann):

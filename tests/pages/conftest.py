@@ -46,6 +46,15 @@ class Running:
         return tenant.id, key.secret
 
 
+@pytest.fixture(autouse=True)
+def _jobs_end() -> Iterator[None]:
+    """Work for pages goes on in threads for a moment when it was given up, and only so many run in one process."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("job-"):
+            thread.join(20)
+
+
 @pytest.fixture
 def rules() -> str:
     """The operator's rules, YAML; a test module may define its own."""

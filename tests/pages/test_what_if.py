@@ -213,7 +213,7 @@ def test_where_nobody_is_served_it_does_not_praise_what_that_saves():
     assert headline(result) == "s: nobody would be served"
     assert "free" not in headline(result)
     assert "faster" not in sentence(result)
-    assert "2\u00a0requests could no longer be served by anybody" in sentence(result)
+    assert "2\u00a0requests would no longer be answered" in sentence(result)
     assert "nobody would be served" in report_of_what_if(result, made_at=NOON).finding
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import builders
@@ -299,6 +300,13 @@ def test_a_request_keeps_the_preference_and_the_model_that_it_asked_for_on_both_
             chosen = side.endpoint_ids[side.winners[row]] if side.winners[row] >= 0 else None
             assert chosen == (live.endpoints[0] if live.order else None)
             assert side.costs_usd[row] == (live.row(0).cost_usd if live.order else 0.0)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_preference_that_the_tenant_may_no_longer_ask_for_is_not_repeated(allowed):
+    requests = [recorded(tenant, override=RoutingPreference.BALANCED) for tenant in ("1", "gone")]
+    owners = {"1": replace(tenants(None)["1"], allow_override=allowed)}
+    assert recorded_traffic(requests, owners, days=7).own.overriding.tolist() == [allowed, True]
 
 
 def test_a_named_model_that_a_scenario_takes_away_leaves_its_requests_without_an_answer():
