@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,23 +51,26 @@ def product() -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="session")
-def with_store(product: Serving) -> Callable[[Callable[[PostgresStore], Awaitable[Any]]], Any]:
+def with_store(product: Serving) -> Iterator[Callable[[Callable[[PostgresStore], Coroutine[Any, Any, Any]]], Any]]:
     """Runs work on the product's own database, as one more process that joins it."""
+    loop = asyncio.new_event_loop()  # beside this thread's, which is Playwright's
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
 
-    async def run(work: Callable[[PostgresStore], Awaitable[Any]]) -> Any:
-        with acquire_database(product.home) as lease:
-            store = PostgresStore(lease.dsn, clock=SystemClock())
-            await store.open()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
-    def in_a_thread(work: Callable[[PostgresStore], Awaitable[Any]]) -> Any:
-        with ThreadPoolExecutor(1) as thread:  # this one's event loop is Playwright's
-            return thread.submit(lambda: asyncio.run(run(work))).result()
+    async def joined() -> PostgresStore:
+        store = PostgresStore(lease.dsn, clock=SystemClock())
+        await store.open()
+        return store
 
-    return in_a_thread
+    with acquire_database(product.home) as lease:
+        store = run(joined())
+        yield lambda work: run(work(store))
+        run(store.close())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
 
 
 @pytest.fixture

@@ -231,6 +231,7 @@ def test_requests_whose_cost_nobody_knows_are_counted():
 def test_what_requests_asked_for_themselves_is_kept_and_an_unserved_one_is_told(running, operator):
     tenant_id, _ = running.new_tenant()
     store, clock = running.application.store, running.application.clock
+    running.run(store.update_tenant(tenant_id, actor="operator", allow_override=True))
     named = replace(logged_decision(clock, tenant_id), model="deepseek/v4-flash")
     own = EffectivePreference(RoutingPreference.PERFORMANCE_FIRST, "request")
     overriding = replace(logged_decision(clock, tenant_id), preference=own)
@@ -242,6 +243,7 @@ def test_what_requests_asked_for_themselves_is_kept_and_an_unserved_one_is_told(
     said = plain(texts(finished(page)))
     assert "1 request would get no answer from the model that it names, and no other is asked for it." in said
     assert "On both sides 1 request keeps the preference that it asked for, and 1 the model that was named;" in said
+    assert "it cannot serve 0 of these now, 1 under the scenario." in said
     assert "No budget of a tenant is counted." in said
 
 
