@@ -155,6 +155,7 @@ def test_the_preview_compares_now_and_then(tenant_page: Page) -> None:
         "First choices changed": r"\d+ of 600 [\d.]+ %",
     }.items():
         cells = table.get_by_role("row").filter(has=tenant_page.get_by_role("rowheader", name=row, exact=True))
+        expect(cells).to_be_visible()  # the heading stands a moment before the table
         texts = [text.replace("\u00a0", " ") for text in cells.get_by_role("cell").all_inner_texts()]
         assert re.fullmatch(wanted, " ".join(texts).strip()), (row, texts)
     expect(tenant_page.get_by_role("table", name="Endpoints won and lost").get_by_role("row")).not_to_have_count(0)
@@ -274,6 +275,8 @@ def test_a_phone_shows_title_answer_and_action_without_scrolling_sideways(
 
 
 def test_the_answer_is_above_the_fold(tenant_page: Page) -> None:
-    for card in tenant_page.locator(".fr-card dl").all():
+    cards = tenant_page.locator(".fr-card dl")
+    expect(cards).to_have_count(3)
+    for card in cards.all():
         box = card.bounding_box()
         assert box["y"] + box["height"] < 900
