@@ -9,12 +9,9 @@ import streamlit as st
 
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.reports import Figure, RankingReport, report_of_simulation
-from freerelay_core.simulation import Cancelled, read_trace, simulate
-from pages._format import count
 from pages._job_view import JobWords, show_job, start_job
-from pages._jobs import Job, JobCancelled, Jobs
-from pages._layout import main_button
-from pages._simulator_trace import MAX_UPLOAD_MB, SEED, Setting
+from pages._jobs import Job, Jobs
+from pages._trace_job import Setting, chosen_file, simulated
 
 __all__ = ["JOBS", "Reports", "make_reports", "show_reports", "upload"]
 
@@ -32,21 +29,7 @@ def make_reports(job: Job[Reports], content: bytes, origin: str, setting: Settin
 
     Raises `UnprocessableRequest` naming columns or the first bad line, `JobCancelled` when its owner gave it up.
     """
-    trace = read_trace(content, origin=origin)
-    job.report(0, len(trace))
-    try:
-        simulation = simulate(
-            trace,
-            setting.snapshot,
-            policy=setting.policy,
-            tenant_id=setting.tenant_id,
-            tier=setting.tier,
-            seed=SEED,
-            progress=job.report,
-            cancelled=job.cancelled,
-        )
-    except Cancelled:
-        raise JobCancelled from None
+    simulation = simulated(job, content, origin, setting)
     reports = {}
     for preferences in (_ALL, *((preference,) for preference in _ALL)):
         part = replace(simulation, results={each: simulation.results[each] for each in preferences})
@@ -56,21 +39,15 @@ def make_reports(job: Job[Reports], content: bytes, origin: str, setting: Settin
 
 def upload(owner: str, setting: Setting, ranked_as: Figure) -> None:
     """Choose a file and start its job; `ranked_as` says whose requests they are taken for."""
-    file = st.file_uploader(
-        "Trace file (CSV)",
-        type="csv",
-        max_upload_size=MAX_UPLOAD_MB,
-        key="trace_file",
-        help="Columns TIMESTAMP, ContextTokens and GeneratedTokens, or timestamp, input_tokens and output_tokens.",
+    chosen = chosen_file(
+        "Make the report",
+        "make_report",
+        more="; it is not stored. The report is kept, among your last five, until the server restarts. For larger "
+        "files: `freerelay report`.",
+        busy=JOBS.running(owner) is not None,
     )
-    st.caption(
-        f"CSV in UTF-8, at most {count(MAX_UPLOAD_MB)} MB; it is not stored. The report is kept until the server "
-        "restarts. For larger files: `freerelay report`."
-    )
-    ready = file is not None and JOBS.running(owner) is None
-    if main_button("Make the report", key="make_report", ready=ready) and file is not None:
-        content, origin = file.getvalue(), " ".join(file.name.split())[:100]
-        start_job(JOBS, owner, origin, lambda job: make_reports(job, content, origin, setting, ranked_as))
+    if chosen is not None:
+        start_job(JOBS, owner, chosen[1], lambda job: make_reports(job, *chosen, setting, ranked_as))
 
 
 _WORDS = JobWords(

@@ -27,6 +27,7 @@ from pages._job_view import JobWords, show_job, start_job
 from pages._jobs import Job, JobCancelled, Jobs
 from pages._layout import main_button
 from pages._session import run
+from pages._trace_job import read_file, trace_file
 from pages._what_if_view import Answer, show_answer
 
 __all__ = ["JOBS", "Chosen", "choose_traffic", "run_button", "show_rehearsal", "shown_scenario"]
@@ -36,7 +37,6 @@ JOBS: Jobs[Answer] = Jobs()
 
 OWNER = "operator"
 SEED = 0
-MAX_UPLOAD_MB = 64
 MAX_RECORDED = 200_000
 _READ_LIMIT_S = 60.0
 
@@ -46,8 +46,8 @@ class Chosen:
     """Which traffic to rehearse on: a file, or the recorded requests of some days."""
 
     days: int = 7
-    file: tuple[str, bytes] | None = None
-    """Name and content."""
+    file: tuple[bytes, str] | None = None
+    """Content and name."""
     preference: RoutingPreference = DEFAULT_PREFERENCE
     """In force for the requests of a file."""
     wants_file: bool = False
@@ -63,13 +63,7 @@ def choose_traffic() -> Chosen:
         "Traffic", ["recorded", "trace"], default="recorded", required=True, key="traffic", bind="query-params"
     )
     if kind == "trace":
-        file = st.file_uploader(
-            "Trace file (CSV)",
-            type="csv",
-            max_upload_size=MAX_UPLOAD_MB,
-            key="what_if_file",
-            help="Columns TIMESTAMP, ContextTokens and GeneratedTokens, or timestamp, input_tokens and output_tokens.",
-        )
+        file = trace_file("what_if_file")
         preferences = list(RoutingPreference)
         preference = st.selectbox(
             "Preference in force now",
@@ -78,8 +72,7 @@ def choose_traffic() -> Chosen:
             key="what_if_preference",
             format_func=lambda each: each.value,
         )
-        content = None if file is None else (" ".join(file.name.split())[:100], file.getvalue())
-        return Chosen(file=content, preference=preference, wants_file=True)
+        return Chosen(file=None if file is None else read_file(file), preference=preference, wants_file=True)
     days = st.number_input("Days of recorded requests", 1, 90, 7, key="days", bind="query-params")
     st.caption(f"Every tenant's decisions, at most the newest {fmt.count(MAX_RECORDED)}. No text is stored or shown.")
     return Chosen(days=int(days))
@@ -106,7 +99,7 @@ def _rehearse(job: Job[Answer], app: Application, scenario: Scenario, world: Wor
 
 def _traffic(app: Application, chosen: Chosen) -> Traffic:
     if chosen.file is not None:
-        name, content = chosen.file
+        content, name = chosen.file
         return traffic_of_trace(read_trace(content, origin=name), preference=chosen.preference)
     since = app.clock.now() - timedelta(days=chosen.days)
     requests = run(app.store.recorded_traffic(None, since=since, limit=MAX_RECORDED), timeout=_READ_LIMIT_S)

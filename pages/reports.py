@@ -15,7 +15,7 @@ from pages._format import markdown
 from pages._reports_preview import show_file
 from pages._reports_source import DAYS, QUESTIONS, TRACE, ranked_as, report_of
 from pages._reports_trace import show_reports, upload
-from pages._simulator_trace import Setting
+from pages._trace_job import Setting
 
 _ALL = "all"
 _PREFERENCES = (_ALL, *(preference.value for preference in RoutingPreference))

@@ -23,6 +23,7 @@ from pages import _simulator_trace as trace
 from pages._layout import idle_notice, left_out, page_title, revision_mark, simulated_notice
 from pages._session import application, budget_left, fleet_snapshot, identity
 from pages._simulator_words import budget_sentence, profile_words, snapshot_words
+from pages._trace_job import Setting
 
 _SNAPSHOT_HELP = (
     "Live: the fleet as it is now, with its failures and limits. Catalogue: what is known of the endpoints without any "
@@ -96,7 +97,7 @@ def _trace(
             snapshot = _snapshot(app, now)
         with upload:
             tier = tenant.tier if tenant else None
-            trace.upload(owner, like, trace.Setting(snapshot, app.policy, tenant.id if tenant else None, tier, now))
+            trace.upload(owner, like, Setting(snapshot, app.policy, tenant.id if tenant else None, tier, now))
 
 
 def _in_force(who: Identity) -> RoutingPreference:

@@ -19,7 +19,7 @@ from freerelay_core.simulation import read_trace, simulate, standard_workload
 from pages import _simulator_request as request_view
 from pages import _simulator_trace_view as trace_view
 from pages._reports_trace import JOBS, make_reports
-from pages._simulator_trace import Setting
+from pages._trace_job import Setting
 from tests.reports.samples import MADE_AT, ordinary_decision, ordinary_simulation
 from tests.store.helpers import decision
 

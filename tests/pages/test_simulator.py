@@ -23,7 +23,8 @@ from pages._factors import FACTOR_HELP
 from pages._simulator_body import read_body
 from pages._simulator_input import DEFAULT, bad_parameters
 from pages._simulator_sensitivity import exponents_table, figures_table
-from pages._simulator_trace import JOBS, Setting, rank_trace
+from pages._simulator_trace import JOBS, rank_trace
+from pages._trace_job import Setting
 
 CHEAP, BALANCED, FAST = RoutingPreference
 

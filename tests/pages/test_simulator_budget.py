@@ -13,7 +13,8 @@ from freerelay_core.scoring import Budget
 from freerelay_core.simulation import read_trace, simulate
 from pages import _simulator_words as words
 from pages._simulator_input import DEFAULT
-from pages._simulator_trace import JOBS, Setting, rank_trace
+from pages._simulator_trace import JOBS, rank_trace
+from pages._trace_job import Setting
 
 TRACE = b"timestamp,input_tokens,output_tokens\n2026-11-23 10:00:00,900,200\n"
 

@@ -11,7 +11,8 @@ from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import Depth, RequestProfile
 from freerelay_core.simulation import read_trace, simulate
 from pages._jobs import KEPT_PER_OWNER, RUNNING_AT_ONCE, Job, JobCancelled, Jobs, JobState
-from pages._simulator_trace import Setting, rank_trace
+from pages._simulator_trace import rank_trace
+from pages._trace_job import Setting
 
 LIMIT_S = 30
 FLEET = snapshot(endpoint("a/quick", usd=(2.0, 0.2, 8.0)), endpoint("b/cheap", usd=(0.1, 0.01, 0.4), first_token_s=5.0))
