@@ -6,6 +6,7 @@ Imports of the project stand inside the fixtures: a test that needs no database 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from freerelay_core.store.embedded import DatabaseLease
 
 _numbers = count(1)
+
+# Whoever runs the tests may have pasted what `freerelay serve` prints into this shell.
+for _name in [name for name in os.environ if name.startswith("FREERELAY_")]:
+    del os.environ[_name]
 
 # A busy machine is no failure: no example is timed, and the same examples are tried everywhere.
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
