@@ -67,9 +67,10 @@ DECISION_COLUMNS: Mapping[str, str] = {
 }
 """Columns of `decisions` with their types.
 
-`ranking` is `{"endpoint": [ids, best first], "figures": [names]}`, and `figures` holds a row of little-endian float64
-for each of these names: ln f of each factor, then what else `LoggedRanking` has. Digits would cost PostgreSQL and us
-several times as much. Earlier releases wrote digits: the factors to `log_factors`, the rest to `ranking`.
+`ranking` is `{"endpoint": [ids, best first], "figures": [names], "same": [factors]}`, and `figures` holds a row of
+little-endian float64 for each of these names: ln f of each factor, then what else `LoggedRanking` has. The factors
+under `same` have no row: their ln f is 0 for every endpoint. Digits would cost PostgreSQL and us several times as much.
+Earlier releases wrote digits, factors to `log_factors` and the rest to `ranking`; then all factors, without `same`.
 """
 
 _RANKED = tuple(name for name in LoggedRanking.__slots__ if name != "endpoint")
@@ -113,7 +114,7 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
 
     Raises `ValueError` or `TypeError` for what a row cannot hold.
     """
-    outcome, ranking, names = record.outcome, record.ranking, _figure_names(record)
+    outcome, (ranking, figures) = record.outcome, _ranking_and_figures(record)
     row = {
         "created_at": id_time(record.id),
         "id": record.id,
@@ -137,8 +138,8 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
         "schema_pass": outcome.schema_pass,
         "profile": record.profile,
         "exponents": dict(record.exponents),
-        "ranking": _endpoints_and_names(tuple(ranking.endpoint), names),
-        "figures": f"\\x{_figures(record, names).hex()}",
+        "ranking": ranking,
+        "figures": f"\\x{figures.hex()}",
         "excluded": record.excluded,
         "rules": record.rules,
         "actions": record.actions,
@@ -163,27 +164,30 @@ def rows_as_json(rows: Iterable[DecisionRow]) -> str:
     return f"[{','.join([row.json for row in rows])}]"
 
 
-@lru_cache(maxsize=1024)
-def _endpoints_and_names(endpoints: tuple[str, ...], names: tuple[str, ...]) -> orjson.Fragment:
-    """The column `ranking`, which requests of a kind share."""
-    return orjson.Fragment(orjson.dumps({"endpoint": endpoints, "figures": names}).decode())
-
-
-def _figure_names(record: DecisionRecord) -> tuple[str, ...]:
-    """What `figures` holds of a record: all but what an older release left out."""
-    ranking = record.ranking
-    return (*record.log_factors, *(name for name in _RANKED if getattr(ranking, name) or not ranking.endpoint))
-
-
-def _figures(record: DecisionRecord, names: Sequence[str]) -> bytes:
-    logs, count = record.log_factors, len(record.ranking.endpoint)
-    columns = [*logs.values(), *(getattr(record.ranking, name) for name in names[len(logs) :])]
-    if any(len(column) != count for column in columns):
+def _ranking_and_figures(record: DecisionRecord) -> tuple[orjson.Fragment, bytes]:
+    """The columns `ranking` and `figures`."""
+    ranking, logs = record.ranking, record.log_factors
+    count = len(ranking.endpoint)
+    ranked = {name: column for name in _RANKED if (column := getattr(ranking, name)) or not count}
+    columns = {**logs, **ranked}
+    if any(len(column) != count for column in columns.values()):
         raise ValueError("every column of a ranking is as long as the ranking")
-    raw = b"".join([column if isinstance(column, array) else array("d", column) for column in columns])
-    if not np.isfinite(np.frombuffer(raw, count=len(logs) * count)).all():
+    nothing = bytes(8 * count)
+    raw = {name: bytes(column if isinstance(column, array) else array("d", column)) for name, column in columns.items()}
+    same = tuple([name for name in logs if raw[name] == nothing])
+    for name in same:
+        del raw[name]
+    figures = b"".join(raw.values())
+    if not np.isfinite(np.frombuffer(figures, count=(len(raw) - len(ranked)) * count)).all():
         raise ValueError("log factors must be finite")  # replay needs them
-    return raw if sys.byteorder == "little" else np.frombuffer(raw).byteswap().tobytes()
+    little = figures if sys.byteorder == "little" else np.frombuffer(figures).byteswap().tobytes()
+    return _ranking_column(tuple(ranking.endpoint), tuple(raw), same), little
+
+
+@lru_cache(maxsize=1024)
+def _ranking_column(endpoints: tuple[str, ...], names: tuple[str, ...], same: tuple[str, ...]) -> orjson.Fragment:
+    """The column `ranking`, which requests of a kind share."""
+    return orjson.Fragment(orjson.dumps({"endpoint": endpoints, "figures": names, "same": same}).decode())
 
 
 def _plain(value: object) -> object:
@@ -250,7 +254,9 @@ def _columns(ranking: Any, figures: Any, log_factors: Any) -> tuple[Mapping[str,
     width = len(endpoints)
     columns = {name: tuple(values[k * width : (k + 1) * width]) for k, name in enumerate(names)}
     ranked = {name: columns.pop(name) for name in _RANKED if name in columns}
-    return columns, LoggedRanking(tuple(endpoints), **ranked)
+    log_factors = dict.fromkeys(ranking.get("same", ()), (0.0,) * width) | columns
+    in_order = {name: log_factors.pop(name) for name in FACTORS if name in log_factors} | log_factors
+    return in_order, LoggedRanking(tuple(endpoints), **ranked)
 
 
 def _in_columns(ranking: list[Row], by_endpoint: Mapping[str, Sequence[float]]) -> dict[str, Any]:

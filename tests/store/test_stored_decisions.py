@@ -36,6 +36,29 @@ async def test_a_decision_comes_back_to_the_last_bit(store, tenant, make_decisio
     assert await store.recent_decisions(tenant.id, since=EPOCH, limit=10) == [record]
 
 
+async def test_a_factor_that_sets_no_endpoint_apart_is_kept_as_a_name_and_comes_back_in_its_place(
+    store, tenant, make_decision, sql
+):
+    logs = {"schema": (0.0,), "safety": (-0.0,), "quality": (0.0,)}
+    usual = make_decision(tenant.id).log_factors
+    record = make_decision(tenant.id, log_factors={**usual, **logs})
+
+    await store.append_decisions([record])
+
+    read = await store.decision(tenant.id, record.id)
+    assert list(map(repr, read.log_factors.items())) == list(map(repr, record.log_factors.items()))
+    assert sql.value("select ranking -> 'same' from decisions") == ["schema", "quality"]
+    assert sql.value("select length(figures) from decisions") == 8 * (len(FACTORS) - 2 + 4)
+
+
+async def test_a_decision_that_an_earlier_release_stored_with_every_factor_is_read(store, tenant, make_decision, sql):
+    record = make_decision(tenant.id)
+    await store.append_decisions([record])
+    sql.owner("update decisions set ranking = ranking - 'same'")
+
+    assert await store.decision(tenant.id, record.id) == record
+
+
 async def test_a_failed_request_without_figures_comes_back_as_such(store, tenant, make_decision):
     record = make_decision(
         tenant.id,
