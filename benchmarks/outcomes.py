@@ -171,7 +171,7 @@ def taught(snapshot: Snapshot, learning: Graded, random: np.random.Generator) ->
         ours, depth = PROFILES.get(family, _USUAL)
         rows, lessons = np.flatnonzero(learning.family == family), Lessons(snapshot)
         for model in range(len(learning.models)):
-            expected = catalogue_quality(snapshot, model, ours, depth)
+            expected = catalogue_quality(snapshot, model, RequestProfile(family=ours, depth=depth))
             for row in random.choice(rows, min(OUTCOMES, len(rows)), replace=False):
                 lessons.record("quality", ours.value, model, learning.score[row, model], expected=expected)
         found[family] = replace(snapshot, learned=lessons.learned())

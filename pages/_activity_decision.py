@@ -15,7 +15,7 @@ from freerelay_core.store.values import DecisionRecord
 from pages import _format as fmt
 from pages._factors import FACTOR_HELP, factors_caption
 from pages._format import markdown
-from pages._simulator_input import RULE_AXES
+from pages._simulator_input import MAX_TOKENS, RULE_AXES
 from pages._simulator_tables import Column, Table, show_table
 
 __all__ = ["attempts_table", "ranking_table", "show_decision"]
@@ -235,5 +235,7 @@ def _query(record: DecisionRecord) -> dict[str, str | list[str]]:
         query["locked"] = "true"
     if profile.get("answers", 1) > 1:  # older records lack it
         query["n"] = str(profile["answers"])
+    if profile.get("answer_limit"):  # as above
+        query["limit"] = str(min(profile["answer_limit"], MAX_TOKENS))
     query |= {name: profile[name] for name in RULE_AXES if name in profile}  # as above
     return {**query, "under": record.preference.value.value}

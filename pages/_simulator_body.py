@@ -119,6 +119,7 @@ def _widget_values(found: ReadBody) -> dict[str, Any]:
         "out": min(profile.output_tokens, MAX_TOKENS),
         "cached": min(profile.cached_tokens, MAX_TOKENS),
         "n": min(profile.answers, MAX_ANSWERS),
+        "limit": None if profile.answer_limit is None else min(profile.answer_limit, MAX_TOKENS),
         "locked": profile.locked_down,
         **{name: getattr(profile, name).label for name in RULE_AXES},
     }

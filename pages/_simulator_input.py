@@ -178,7 +178,7 @@ def _token_widgets() -> dict[str, Any]:
 
 
 def _rare_widgets(hour_now: int) -> dict[str, Any]:
-    with st.expander("Answers, cache, hour of the prices, safety"):
+    with st.expander("Answers, token limit, cache, hour of the prices, safety"):
         answers = st.number_input(
             "Answers (n)",
             1,
@@ -187,6 +187,17 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
             key="n",
             bind="query-params",
             help="Each is as long as the output and paid for. Several need an endpoint that gives them (choices).",
+        )
+        limit = st.number_input(
+            "Token limit of an answer (max_tokens)",
+            1,
+            MAX_TOKENS,
+            None,
+            step=100,
+            key="limit",
+            bind="query-params",
+            placeholder="none",
+            help="Thinking counts against it: endpoints that may think it up before they answer lose quality.",
         )
         cached = st.number_input(
             "Cached input tokens",
@@ -223,6 +234,7 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
     return {
         **levels,
         "answers": int(answers or 1),
+        "answer_limit": None if limit is None else int(limit),
         "cached_tokens": int(cached or 0),
         "hour_utc": hour_now if hour == "now" else int(str(hour)),
         "locked_down": bool(locked_down),
@@ -254,6 +266,7 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "out": _number(1, MAX_TOKENS),
     "cached": _number(0, MAX_TOKENS),
     "n": _number(1, MAX_ANSWERS),
+    "limit": _number(1, MAX_TOKENS),
     "hour": _one_of(_HOURS),
     "locked": _one_of(("true", "false")),
     **{name: _one_of([level.label for level in axis]) for name, axis in RULE_AXES.items()},

@@ -199,9 +199,10 @@ def profile_words(profile: RequestProfile) -> str:
 
 
 def output_words(profile: RequestProfile) -> str:
-    """How much is written: of one answer, and how many there are where there are several."""
+    """How much is written: of one answer, how many there are where there are several, and the limit of each."""
     several = f" in each of {fmt.count(profile.answers, 'answer')}" if profile.answers > 1 else ""
-    return f"{fmt.count(profile.output_tokens, 'token')} out{several}"
+    limit = "" if profile.answer_limit is None else f", limited to {fmt.count(profile.answer_limit)}"
+    return f"{fmt.count(profile.output_tokens, 'token')} out{several}{limit}"
 
 
 def axes_sentence(profile: RequestProfile) -> str:

@@ -132,6 +132,7 @@ profiles = st.builds(
     cached_tokens=st.integers(0, 50_000),
     output_tokens=st.integers(1, 8_000),
     answers=st.sampled_from([1, 1, 2, 4]),
+    answer_limit=st.none() | st.integers(1, 20_000),
     needs=st.just(frozenset()),
     locked_down=st.booleans(),
     stream=st.just(False),

@@ -80,5 +80,5 @@ class Grading:
     def _learn(self, record: DecisionRecord, graded: GradedDecision) -> None:
         if graded.learned:
             index, profile = self._index[graded.endpoint], RequestProfile.from_dict(record.profile)
-            expected = catalogue_quality(self._fleet.snapshot(), index, profile.family, profile.depth)
+            expected = catalogue_quality(self._fleet.snapshot(), index, profile)
             self._fleet.learn("quality", graded.family, index, graded.score, expected=expected)

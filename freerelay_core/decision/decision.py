@@ -260,8 +260,13 @@ class Decision:
             cost_usd=(self._known_cost(first), self._known_cost(second)),
             latency_s=(float(p50[first]), float(p50[second])),
             quality=(math.exp(log_quality[first]), math.exp(log_quality[second])),
+            whole=self._whole(first, second),
             rules=self.directive.rules,
         )
+
+    def _whole(self, first: int, second: int) -> tuple[float, float]:
+        log_whole = self.evaluation.log_whole
+        return (1.0, 1.0) if log_whole is None else (math.exp(log_whole[first]), math.exp(log_whole[second]))
 
     def _known_cost(self, endpoint: int) -> float | None:
         """USD; None without a price, which is ranked where cost does not count."""
@@ -284,7 +289,15 @@ class Decision:
         """What, changed alone, would put another endpoint first; None with fewer than two."""
         logs = self.evaluation.of_one.take(self.order, axis=1)
         usd = reference_cost_usd(self.snapshot, self.profile)
-        return sensitivity(self.endpoints, logs, exponent_array(self.exponents), usd, self._room())
+        whole = self.evaluation.log_whole
+        return sensitivity(
+            self.endpoints,
+            logs,
+            exponent_array(self.exponents),
+            usd,
+            self._room(),
+            log_whole=0.0 if whole is None else whole.take(self.order),
+        )
 
     def _room(self) -> Room:
         """How far the winner may worsen before a rule or the tenant's budget excludes it."""

@@ -98,6 +98,9 @@ def _refuse_impossible(profile: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be a whole number from 0 on")
     if type(profile["answers"]) is not int or profile["answers"] < 1:
         raise ValueError("answers must be a whole number from 1 on")
+    limit = profile["answer_limit"]
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError("answer_limit must be a whole number from 1 on, or null")
     for name in ("locked_down", "stream"):
         if not isinstance(profile[name], bool):
             raise ValueError(f"{name} must be true or false")  # noqa: TRY004  (a value in a file, as the rest)

@@ -50,6 +50,8 @@ _COMPLETION_TOKENS = 64
 (0.5 s and 100 tokens/s), so that any wait is felt. Assumed; editors ask for one or a few lines."""
 _LONG_CHARACTERS = 16_000
 """Characters of one message that make it a document, about 4,000 English tokens or eight pages; assumed."""
+_NO_LIMIT_FROM = 10_000_000
+"""A limit of so many tokens is none: no endpoint writes a tenth of it."""
 _FREE_FROM = 0.7
 """Temperatures above this ask for variety: vendors suggest up to 0.7 for factual work."""
 _IMAGE_TOKENS = 800  # assumed: one picture at ordinary detail
@@ -103,6 +105,7 @@ def profile_request(
         cached_tokens=cached_tokens,
         output_tokens=_output_tokens(family, input_tokens, limit),
         answers=_answers(body),
+        answer_limit=limit if limit is not None and limit < _NO_LIMIT_FROM else None,
         needs=frozenset(needs),
         locked_down="confidential" in needs,
         stream=_streams(body),

@@ -47,6 +47,8 @@ class RequestProfile(NamedTuple):
     """Of one answer."""
     answers: int = 1
     """How many are asked for; each is written and paid for by itself, all at the same time."""
+    answer_limit: int | None = None
+    """The most tokens that an answer may have, its thinking included; None where the request does not say."""
     needs: frozenset[str] = frozenset()
     locked_down: bool = False
     """The safety posture: content that should stay with endpoints cleared for confidential use."""
@@ -65,6 +67,7 @@ class RequestProfile(NamedTuple):
             "cached_tokens": self.cached_tokens,
             "output_tokens": self.output_tokens,
             "answers": self.answers,
+            "answer_limit": self.answer_limit,
             "needs": sorted(self.needs),
             "locked_down": self.locked_down,
             "stream": self.stream,
@@ -95,7 +98,7 @@ _LEVELS = {
 
 _ADDED = {
     name: RequestProfile().as_dict()[name]
-    for name in ("precision", "topology", "tool_dependence", "determinism", "economics", "answers")
+    for name in ("precision", "topology", "tool_dependence", "determinism", "economics", "answers", "answer_limit")
 }
 """What older records lack, and what stands for it."""
 
@@ -117,6 +120,8 @@ class ProfileBatch:
     cached_tokens: npt.NDArray[np.float64]
     output_tokens: npt.NDArray[np.float64]
     answers: npt.NDArray[np.float64]
+    answer_limit: npt.NDArray[np.float64]
+    """Infinite where a request states none."""
     needs: npt.NDArray[np.bool_]
     locked_down: npt.NDArray[np.bool_]
     hour_utc: npt.NDArray[np.intp]
@@ -139,6 +144,7 @@ class ProfileBatch:
             cached_tokens=int(self.cached_tokens[row]),
             output_tokens=int(self.output_tokens[row]),
             answers=int(self.answers[row]),
+            answer_limit=None if np.isinf(self.answer_limit[row]) else int(self.answer_limit[row]),
             needs=frozenset(need for need, wanted in zip(NEEDS, self.needs[:, row], strict=True) if wanted),
             locked_down=bool(self.locked_down[row]),
             hour_utc=int(self.hour_utc[row]),
@@ -155,11 +161,21 @@ class ProfileBatch:
             dtype=np.intp,
         ).T
         counts = np.array(
-            [(p.input_tokens, p.cached_tokens, p.output_tokens, p.answers) for p in profiles], dtype=np.float64
+            [
+                (
+                    p.input_tokens,
+                    p.cached_tokens,
+                    p.output_tokens,
+                    p.answers,
+                    np.inf if p.answer_limit is None else p.answer_limit,
+                )
+                for p in profiles
+            ],
+            dtype=np.float64,
         ).T
         flags = np.array([(p.locked_down, *(need in p.needs for need in NEEDS)) for p in profiles], dtype=np.bool_).T
         family, hour_utc, *levels = codes
-        input_tokens, cached_tokens, output_tokens, answers = counts
+        input_tokens, cached_tokens, output_tokens, answers, answer_limit = counts
         return cls(
             family=family,
             **dict(zip(_LEVELS, levels, strict=True)),
@@ -167,6 +183,7 @@ class ProfileBatch:
             cached_tokens=cached_tokens,
             output_tokens=output_tokens,
             answers=answers,
+            answer_limit=answer_limit,
             needs=flags[1:],
             locked_down=flags[0],
             hour_utc=hour_utc,

@@ -29,8 +29,8 @@ class UpstreamRequest:
     """The complete JSON to send."""
     stream: bool
     profile: RequestProfile
-    decoded_tokens: float
-    """Expected answer and thinking tokens."""
+    thinking_tokens: float
+    """Expected before the answer."""
     decision_id: str
     attempt: int
     """1 for the first try of a decision."""

@@ -46,17 +46,18 @@ class SimulatedProvider:
         body = orjson.loads(request.body)
         draws = self._draws(request)
         try:
-            content = plausible_content(body, request.endpoint, request.profile)
+            content = plausible_content(
+                body, request.endpoint, request.profile, thinking=round(request.thinking_tokens)
+            )
         except ContentRefused as refusal:
             return self._error(400, refusal.message, 0.0)
-        thinking = max(0, round(request.decoded_tokens - request.profile.output_tokens))
-        first_s, decode_s = self._times(request, draws, content.tokens, thinking)
+        first_s, decode_s = self._times(request, draws, content)
         await self._clock.sleep(first_s * self.pace)
         if draws[2] < self._behaviour.failure_rate[request.index]:
             limited = draws[3] < RATE_LIMITED_SHARE
             status, words = (429, "is out of quota for the moment") if limited else (503, "is overloaded")
             return self._error(status, f"Simulated failure: {request.endpoint.id} {words}.", first_s)
-        answer = _Completion(request, content, thinking, int(self._clock.now().timestamp()), _wants_usage(body))
+        answer = _Completion(request, content, int(self._clock.now().timestamp()), _wants_usage(body))
         return _Answer(answer, self._clock, first_s, decode_s, wait_s=decode_s * self.pace)
 
     async def close(self) -> None:
@@ -69,15 +70,16 @@ class SimulatedProvider:
         normals = keyed_normals(uniforms)
         return [float(normals[0, 0]), float(normals[1, 0]), float(uniforms[2, 0]), float(uniforms[3, 0])]
 
-    def _times(self, request: UpstreamRequest, draws: list[float], answer: int, thinking: int) -> tuple[float, float]:
+    def _times(self, request: UpstreamRequest, draws: list[float], content: Content) -> tuple[float, float]:
         """Time until the first token of the answer (thinking comes before it), and from there to the end, s."""
+        decoded = content.tokens + content.thinking
         first, decode = self._behaviour.sample(
             np.array([request.index], dtype=np.intp),
             np.array([float(request.profile.input_tokens)]),
-            np.array([float(answer + thinking)]),
+            np.array([float(decoded)]),
             np.array([[draws[0]], [draws[1]]]),
         )
-        thought = float(decode[0]) * thinking / max(answer + thinking, 1)
+        thought = float(decode[0]) * content.thinking / max(decoded, 1)
         return float(first[0]) + thought, float(decode[0]) - thought
 
     def _error(self, status: int, message: str, after_s: float) -> _Answer:
@@ -160,7 +162,6 @@ class _Completion:
 
     request: UpstreamRequest
     content: Content
-    thinking: int
     created: int
     usage_wanted: bool
 
@@ -215,13 +216,13 @@ class _Completion:
 
     def _usage(self) -> dict[str, Any]:
         profile = self.request.profile
-        output = (self.content.tokens + self.thinking) * self.content.choices
+        output = (self.content.tokens + self.content.thinking) * self.content.choices
         return {
             "prompt_tokens": profile.input_tokens,
             "completion_tokens": output,
             "total_tokens": profile.input_tokens + output,
             "prompt_tokens_details": {"cached_tokens": profile.cached_tokens},
-            "completion_tokens_details": {"reasoning_tokens": self.thinking * self.content.choices},
+            "completion_tokens_details": {"reasoning_tokens": self.content.thinking * self.content.choices},
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -47,6 +47,8 @@ class Content:
     finish_reason: str
     choices: int
     tool_call: Mapping[str, Any] | None = None
+    thinking: int = 0
+    """Tokens of each choice that were thought before it."""
 
     @property
     def tokens(self) -> int:
@@ -57,22 +59,34 @@ class Content:
         return "".join(self.pieces)
 
 
-def plausible_content(body: Mapping[str, Any], endpoint: Endpoint, profile: RequestProfile) -> Content:
-    """An answer to this body in the form and of the length that it asks for. Raises `ContentRefused`."""
+def plausible_content(
+    body: Mapping[str, Any], endpoint: Endpoint, profile: RequestProfile, *, thinking: int
+) -> Content:
+    """An answer to this body in the form and of the length that it asks for. Raises `ContentRefused`.
+
+    `thinking` tokens come before it, and take their part of the limit, or all.
+    """
     choices = body.get("n")
     choices = 1 if choices is None else choices
     if not isinstance(choices, int) or isinstance(choices, bool) or not 1 <= choices <= MOST_CHOICES:
         raise ContentRefused(f"n must be a whole number from 1 to {MOST_CHOICES}.")
     limit = _limit(body)
+    left = None if limit is None else max(0, limit - thinking)
+    content = _content(body, endpoint, profile, left=left, choices=choices)
+    return replace(content, thinking=thinking if limit is None else min(thinking, limit))
+
+
+def _content(
+    body: Mapping[str, Any], endpoint: Endpoint, profile: RequestProfile, *, left: int | None, choices: int
+) -> Content:
     tool = _tool(body)
     if tool is not None:
-        return _tool_call(tool, limit, choices)
+        return _tool_call(tool, left, choices)
     text = _json(body.get("response_format"))
     if text is None:
-        length = min(profile.output_tokens, MOST_TOKENS)
-        pieces = _prose(endpoint, length)
-        return Content(pieces, "length" if limit is not None and limit <= len(pieces) else "stop", choices)
-    return _cut(_pieces(text), limit, choices)
+        pieces = _prose(endpoint, min(profile.output_tokens, MOST_TOKENS))[:left]
+        return Content(pieces, "length" if left is not None and left <= len(pieces) else "stop", choices)
+    return _cut(_pieces(text), left, choices)
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:

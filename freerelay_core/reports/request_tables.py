@@ -16,6 +16,7 @@ _RANK = (ReportColumn("rank", "Rank"), ReportColumn("endpoint", "Endpoint"))
 def scope(decision: Decision) -> tuple[Figure, ...]:
     """The request as the router sees it, and the rules that applied."""
     profile, budget = decision.profile, decision.budget
+    limit = [] if profile.answer_limit is None else [_limit(profile.answer_limit)]
     left = [] if budget is None else [_left(float(budget.left_usd))]
     return (
         Figure("family", "Task family", profile.family.value),
@@ -26,12 +27,17 @@ def scope(decision: Decision) -> tuple[Figure, ...]:
         Figure("cached_tokens", "Of it cached", profile.cached_tokens, "tokens", EXPECTED),
         Figure("output_tokens", "Output", profile.output_tokens, "tokens", EXPECTED),
         Figure("answers", "Answers of that length (n)", profile.answers),
+        *limit,
         Figure("needs", "Needs", ", ".join(sorted(profile.needs)) or "none"),
         Figure("posture", "Safety posture", "locked down" if profile.locked_down else "ordinary"),
         Figure("hour_utc", "Prices of the hour, UTC", profile.hour_utc),
         Figure("rules", "Rules that applied", ", ".join(decision.directive.rules) or "none"),
         *left,
     )
+
+
+def _limit(tokens: int) -> Figure:
+    return Figure("answer_limit", "Most that an answer may have (max_tokens)", tokens, "tokens")
 
 
 def _left(usd: float) -> Figure:

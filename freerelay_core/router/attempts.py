@@ -45,6 +45,7 @@ from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
 from freerelay_core.router.quota import expected_tokens, have_to_wait, hear, settle
 from freerelay_core.router.retries import RetryBudget
+from freerelay_core.scoring import thinking_tokens
 
 __all__ = ["Router"]
 
@@ -227,7 +228,7 @@ class Router:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
         provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
         decoded = float(decision.evaluation.decoded_tokens[index])
-        thinking = max(0.0, decoded - decision.profile.output_tokens)
+        thinking = float(thinking_tokens(decision.snapshot, decision.profile)[index])
         silent_tokens = decoded if execution.streaming else max(decoded, thinking + _longest_answer(body, endpoint))
         silent_s = (
             float(behaviour.first_token_p95[index])
@@ -241,7 +242,7 @@ class Router:
             body=upstream_body(body, endpoint, provider.wire),
             stream=execution.streaming,
             profile=decision.profile,
-            decoded_tokens=decoded,
+            thinking_tokens=thinking,
             decision_id=decision.id,
             attempt=execution.attempts.index(attempt) + 1,
             first_byte_limit_s=max(provider.waits.first_token_s or FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),

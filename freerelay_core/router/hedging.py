@@ -13,12 +13,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import Decision
 from freerelay_core.providers import Usage
 from freerelay_core.router.execution import Answer, Attempt, AttemptFailed
+from freerelay_core.scoring import thinking_tokens
 
 __all__ = ["HedgeBudget", "Try", "hedged", "lost_usage", "patience_s"]
 
@@ -57,7 +56,7 @@ def patience_s(decision: Decision, index: int, *, streaming: bool) -> float:
     """
     if not streaming:
         return float(decision.latencies_s[1][index])
-    thinking = np.maximum(decision.evaluation.decoded_tokens - decision.profile.output_tokens, 0.0)
+    thinking = thinking_tokens(decision.snapshot, decision.profile)
     _, p95 = decision.snapshot.behaviour.duration_quantiles(float(decision.profile.input_tokens), thinking)
     return float(p95[index])
 

@@ -59,7 +59,7 @@ def _learn_form(fleet: Fleet, decision: Decision, endpoint: int, *, kept: bool) 
         profile.family,
         endpoint,
         float(kept),
-        part=catalogue_quality(decision.snapshot, endpoint, profile.family, profile.depth),
+        part=catalogue_quality(decision.snapshot, endpoint, profile),
     )
 
 
@@ -81,6 +81,8 @@ def _learn_input(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, 
 
 def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage) -> None:
     profile, family = decision.profile, decision.profile.family.value
+    if profile.answer_limit is not None and usage.output_tokens >= profile.answer_limit:
+        return  # cut off: it says where the limit is, not how long it would have been
     thinks = decision.snapshot.learned.thinking_tokens[:, endpoint].any()
     if usage.reasoning_tokens is None and thinks:
         return  # the answer and its thinking cannot be told apart

@@ -5,9 +5,10 @@
 r a request, e an endpoint, k a factor in (0, 1] (1 is best), w the exponents of the routing preference. So w[k] * ln f
 is each factor's exact contribution, and the difference of two rows says why one endpoint stands above another.
 
-`kernel` sums it; `factors` computes the f, with what `kinds` knows of a kind of request beforehand; `reference` holds
-every constant with its reason; `exclusions` and `limits` say who may not be ranked; `explain` puts the contributions
-into words; `sensitivity` says how far the winner is from losing.
+`kernel` sums it; `factors` computes the f, with what `kinds` knows of a kind of request beforehand and what `whole`
+says of answers that the request limits; `reference` holds every constant with its reason; `exclusions` and `limits` say
+who may not be ranked; `explain` puts the contributions into words; `sensitivity` says how far the winner is from
+losing.
 """
 
 from freerelay_core.scoring.budget import Budget
@@ -24,7 +25,7 @@ from freerelay_core.scoring.exclusions import (
 from freerelay_core.scoring.explain import Comparison, compare, comparison_words
 from freerelay_core.scoring.factors import Evaluation, evaluate, reference_cost_usd
 from freerelay_core.scoring.kernel import best, log_utility, order
-from freerelay_core.scoring.kinds import catalogue_quality
+from freerelay_core.scoring.kinds import catalogue_quality, thinking_tokens
 from freerelay_core.scoring.limits import Expected, Limit, apply_limits
 from freerelay_core.scoring.reference import ABOUT_EQUAL
 from freerelay_core.scoring.sensitivity import Room, Sensitivity, sensitivity
@@ -56,4 +57,5 @@ __all__ = [
     "reference_cost_usd",
     "sensitivity",
     "stuck",
+    "thinking_tokens",
 ]

@@ -19,6 +19,9 @@ SAME_RATIO = 1.03
 SAME_SECONDS = 0.05
 SAME_QUALITY = 0.005
 
+WHOLE_MATTERS = 0.05
+"""The token limit is named where it cuts off so much larger a share of one endpoint's answers."""
+
 MATERIAL = 0.05
 """A factor is spoken of from this share of the largest contribution on; cost, time and quality always are."""
 NEGLIGIBLE = 0.001
@@ -64,16 +67,17 @@ def comparison_words(
     cost_usd: tuple[float | None, float | None],
     latency_s: tuple[float, float],
     quality: tuple[float, float],
+    whole: tuple[float, float] = (1.0, 1.0),
     rules: tuple[str, ...] = (),
 ) -> str:
     """What follows "A over B": ": 2.3 times cheaper, same quality, 0.4 s slower".
 
     Cost, time and quality as (A, B) pairs, in USD a request (None without a price), the median in s, the expected share
     of good answers; every other factor that matters for the gap is named, too. What speaks most for A comes first.
-    `rules` are those that matched.
+    `whole` is the share of answers that the request's limit does not cut off; `rules` are those that matched.
     """
     by_factor = comparison.by_factor
-    clauses = {"cost": _cost(*cost_usd), "latency": _latency(*latency_s), "quality": _quality(*quality)}
+    clauses = {"cost": _cost(*cost_usd), "latency": _latency(*latency_s), "quality": _quality(*quality, *whole)}
     decisive = max(by_factor, key=by_factor.__getitem__)
     least = max(NEGLIGIBLE, MATERIAL * max(map(abs, by_factor.values())))
     if abs(by_factor["latency"]) >= least:
@@ -116,8 +120,10 @@ def _latency(a: float, b: float) -> str:
     return f"{abs(a - b):.1f} s {'faster' if a < b else 'slower'}"
 
 
-def _quality(a: float, b: float) -> str:
+def _quality(a: float, b: float, whole_a: float, whole_b: float) -> str:
     if abs(a - b) < SAME_QUALITY:
         return "same quality"
     share = abs(a - b) * 100
-    return f"{share:.0f} of 100 answers {'better' if a > b else 'worse'}"
+    cut = whole_b - whole_a if a < b else whole_a - whole_b  # in the direction of the difference
+    why = f", {'fewer' if a > b else 'more'} cut off by the token limit" if cut >= WHOLE_MATTERS else ""
+    return f"{share:.0f} of 100 answers {'better' if a > b else 'worse'}{why}"

@@ -33,6 +33,7 @@ from freerelay_core.scoring.kinds import (
     tables_of,
     unable,
 )
+from freerelay_core.scoring.whole import log_whole
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["Evaluation", "evaluate", "reference_cost_usd"]
@@ -58,7 +59,10 @@ class Evaluation:
     """Codes of `Excluded`."""
     cost_usd: Floats
     decoded_tokens: Floats
-    """Answer and thinking tokens, of one answer where several are asked for."""
+    """Answer and thinking tokens within the request's limit, of one answer where several are asked for."""
+    log_whole: Floats | None = None
+    """Natural logarithm of the share of answers that the limit does not cut off, a part of that of good answers; None
+    where no request states a limit."""
 
     @cached_property
     def excluded_cells(self) -> npt.NDArray[np.intp]:
@@ -67,7 +71,7 @@ class Evaluation:
 
     @property
     def log_quality(self) -> Floats:
-        """Natural logarithm of the expected share of good answers."""
+        """Natural logarithm of the expected share of good answers; one that the request's limit cuts off is none."""
         return self.log_factors[QUALITY]
 
     @property
@@ -103,7 +107,11 @@ def evaluate(
     tables = tables_of(snapshot)
     asked = asked_of(tables, profiles)
     price_matters = price_matters or budget is not None
-    decoded = np.add(_times(asked.output_tokens, asked.kind.output_ratio), asked.kind.thinking, order="F")
+    answer, thinking = _times(asked.output_tokens, asked.kind.output_ratio), asked.kind.thinking
+    decoded = np.add(answer, thinking, order="F")
+    whole = None
+    if asked.limit is not None:
+        decoded, whole = np.minimum(decoded, asked.limit, order="F"), log_whole(asked.limit, answer, thinking)
     cost = _cost(snapshot, asked, decoded, cached_share)
     time = _time(snapshot, asked, decoded)
     excluded = ruled_out(unable(tables.closed[live, price_matters], snapshot, tables, asked), directives)
@@ -112,13 +120,15 @@ def evaluate(
         log_factors = asked.kind.log_static.copy()
         if directives.prefer is not None:
             log_factors[POLICY] = directives.log_policy
+        if whole is not None:
+            log_factors[QUALITY] += whole
         if budget is not None:
             excluded, log_factors[HEADROOM] = within_budget(budget, cost, excluded, log_factors[HEADROOM])
         shares = log_factors[COST : LATENCY + 1 : LATENCY - COST]  # these two alone
         np.divide(cost, _reference_cost(asked), out=shares[0])
         np.divide(time, _tolerated_time(asked), out=shares[1])
         _log_share(shares)
-        return Evaluation(log_factors, excluded, cost, decoded)  # type: ignore[arg-type]  # rows of an array are a sequence
+        return Evaluation(log_factors, excluded, cost, decoded, whole)  # type: ignore[arg-type]  # rows of an array are a sequence
     log_headroom = tables.log_headroom
     if budget is not None:
         excluded, log_headroom = within_budget(budget, cost, excluded, log_headroom)
@@ -126,14 +136,14 @@ def evaluate(
         np.asarray(directives.log_policy),
         asked.kind.log_safety,
         asked.kind.log_schema,
-        asked.kind.log_quality,
+        asked.kind.log_quality if whole is None else asked.kind.log_quality + whole,
         _log_share(cost / _reference_cost(asked)),
         asked.kind.log_success,
         log_headroom,
         _log_share(time / _tolerated_time(asked)),
     )
     # Alike for the whole batch: one row, seen R times.
-    return Evaluation(log_rows, np.broadcast_to(excluded, decoded.shape), cost, decoded)
+    return Evaluation(log_rows, np.broadcast_to(excluded, decoded.shape), cost, decoded, whole)
 
 
 def _log_share(relative: Floats) -> Floats:
@@ -185,4 +195,5 @@ def _reference_cost(asked: Asked) -> Figure:
 
 def _reference_decoded(asked: Asked) -> Figure:
     """Answer and thinking tokens of the reference."""
-    return asked.output_tokens * asked.kind.usual_output + asked.kind.reference_thinking
+    decoded = asked.output_tokens * asked.kind.usual_output + asked.kind.reference_thinking
+    return decoded if asked.limit is None else np.minimum(decoded, asked.limit)

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from freerelay_core.catalogue import ABILITIES, CAPABILITIES
 from freerelay_core.catalogue.prices import any_above
 from freerelay_core.preference import FACTORS
-from freerelay_core.profile import NEEDS, Depth, OutputContract, ProfileBatch, RequestProfile, TaskFamily
+from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.scoring.exclusions import Excluded, codes_where
+from freerelay_core.scoring.whole import log_whole
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN, Snapshot
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "catalogue_quality",
     "over_quota",
     "tables_of",
+    "thinking_tokens",
     "unable",
 ]
 
@@ -106,6 +108,8 @@ class Asked(NamedTuple):
     """Of one answer."""
     answers: Figure | None
     """How many are asked for; None where one is."""
+    limit: Figure | None
+    """The most tokens of one answer, infinite where a request states none; None where none does."""
 
 
 def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
@@ -117,6 +121,7 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
             min(float(profiles.cached_tokens), input_tokens),
             float(profiles.output_tokens),
             None if profiles.answers == 1 else float(profiles.answers),
+            None if profiles.answer_limit is None else float(profiles.answer_limit),
         )
     family, depth, latency_class, contract, hour_utc = (
         _index(column)
@@ -137,6 +142,7 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
         np.minimum(profiles.cached_tokens, profiles.input_tokens)[:, None],
         profiles.output_tokens[:, None],
         profiles.answers[:, None] if _any(profiles.answers != 1.0) else None,
+        profiles.answer_limit[:, None] if _any(profiles.answer_limit != np.inf) else None,
     )
 
 
@@ -322,10 +328,22 @@ def _log_quality(ability: Floats, difficulty: Floats, shift: Floats) -> Floats:
     return log_quality
 
 
-def catalogue_quality(snapshot: Snapshot, endpoint: int, family: TaskFamily, depth: Depth) -> float:
+def catalogue_quality(snapshot: Snapshot, endpoint: int, profile: RequestProfile) -> float:
     """Expected share of good answers at one endpoint by its catalogue ability alone, whatever grades have taught."""
-    ability = snapshot.abilities[_ABILITY_ROWS[_FAMILY[family]], endpoint]
-    return float(np.exp(_log_quality(ability, reference.DIFFICULTY[depth], np.zeros(()))))
+    ability = snapshot.abilities[_ABILITY_ROWS[_FAMILY[profile.family]], endpoint]
+    log_quality = _log_quality(ability, reference.DIFFICULTY[profile.depth], np.zeros(()))
+    asked = asked_of(tables_of(snapshot), profile)
+    if asked.limit is not None:
+        answer = (
+            asked.output_tokens if asked.kind.output_ratio is None else asked.output_tokens * asked.kind.output_ratio
+        )
+        log_quality = log_quality + log_whole(asked.limit, answer, asked.kind.thinking)[endpoint]
+    return float(np.exp(log_quality))
+
+
+def thinking_tokens(snapshot: Snapshot, profile: RequestProfile) -> Floats:
+    """Tokens that each endpoint is expected to think before it answers, had it no limit; shape (E,)."""
+    return _row(tables_of(snapshot).thinking, _FAMILY[profile.family], int(profile.depth))
 
 
 def _schema_kept(snapshot: Snapshot, support: npt.NDArray[np.intp]) -> Floats:

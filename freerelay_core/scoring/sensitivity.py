@@ -149,11 +149,14 @@ def sensitivity(
     exponents: Floats,
     reference_cost_usd: float,
     room: Room = Room(),
+    *,
+    log_whole: Floats | float = 0.0,
 ) -> Sensitivity | None:
     """What would change the winner of a ranking; None with fewer than two endpoints.
 
     `endpoints` are ranked, best first, `log_factors` has the shape (K, E) in that order, `exponents` (K,);
-    `reference_cost_usd` is the cost that halves the factor of cost, `room` what the winner may grow to.
+    `reference_cost_usd` is the cost that halves the factor of cost, `room` what the winner may grow to,
+    and `log_whole` of shape (E,) the part of log quality that no ability changes.
     """
     if len(endpoints) < 2:
         return None
@@ -163,7 +166,7 @@ def sensitivity(
     close = np.array([-gaps[0], *gaps])
     price, cost = _scaled(log_factors[_COST], close, exponents[_COST])
     time, _ = _scaled(log_factors[_LATENCY], close, exponents[_LATENCY])
-    elo = _elo(log_factors[_QUALITY], close, exponents[_QUALITY])
+    elo = _elo(log_factors[_QUALITY] - log_whole, close, exponents[_QUALITY])
     usd = cost * reference_cost_usd
     if room.cost_usd < np.inf and not usd[0] <= room.cost_usd:
         own = float(np.expm1(-log_factors[_COST, 0]))
@@ -196,7 +199,7 @@ def _exponent_turn(
     factor: str, exponent: float, differences: Floats, gaps: Floats, challengers: Sequence[str]
 ) -> ExponentTurn:
     """The challenger that the smallest change of this exponent puts first; arrays of shape (E - 1,)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         turns_at = exponent - gaps / differences
     # Of two that are level one way alone is the challenger's.
     turns_at = np.where(turns_at == exponent, np.nextafter(exponent, exponent - np.sign(differences)), turns_at)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from freerelay_core.decision import decide
 from freerelay_core.fleet.lessons import KINDS, Lessons
-from freerelay_core.profile import Depth, OutputContract, TaskFamily
+from freerelay_core.profile import Depth, OutputContract, RequestProfile, TaskFamily
 from freerelay_core.scoring import catalogue_quality
 from freerelay_core.snapshot import KINDS as FIGURE_KINDS
 from freerelay_core.snapshot import Snapshot
@@ -42,7 +42,7 @@ def test_nothing_taught_changes_no_bit():
 def test_grades_at_one_depth_give_the_beta_posterior(scores):
     snapshot, kind = builders.snapshot(*TWO), KINDS["quality"]
     lessons = Lessons(snapshot)
-    prior = catalogue_quality(snapshot, 0, TaskFamily.CHAT, Depth.HARD)
+    prior = catalogue_quality(snapshot, 0, RequestProfile(depth=Depth.HARD))
     for score in scores:
         lessons.record("quality", "chat", 0, score, expected=prior)
     ages = kind.decay ** np.arange(len(scores))[::-1]
@@ -56,7 +56,7 @@ def test_a_grade_weighs_by_how_hard_the_question_was():
     passed_easy, passed_hard = Lessons(snapshot), Lessons(snapshot)
     for lessons, depth in ((passed_easy, Depth.TRIVIAL), (passed_hard, Depth.EXPERT)):
         for _ in range(20):
-            expected = catalogue_quality(snapshot, 0, TaskFamily.CHAT, depth)
+            expected = catalogue_quality(snapshot, 0, RequestProfile(depth=depth))
             lessons.record("quality", "chat", 0, 1.0, expected=expected)
     easy, hard = (quality(taught(snapshot, lessons), "a/x", depth=Depth.HARD) for lessons in (passed_easy, passed_hard))
     assert quality(snapshot, "a/x", depth=Depth.HARD) < easy < hard

@@ -126,13 +126,13 @@ def test_what_the_rules_did_is_said(running, reader, tenant):
     assert "eu: require c/* (dropped: nothing left met it); cool: set_temperature 0." in shown
 
 
-def test_a_request_for_several_answers_is_simulated_as_one(running, reader, tenant):
+def test_a_request_for_several_limited_answers_is_simulated_as_one(running, reader, tenant):
     record = logged_decision(running.application.clock, tenant)
-    several = replace(record, profile={**record.profile, "answers": 4})
+    several = replace(record, profile={**record.profile, "answers": 4, "answer_limit": 90})
     running.run(running.application.store.append_decisions([several]))
     links = reader.open("activity", decision=several.id).get("page_link")
     (query,) = (link.proto.query_string for link in links if link.proto.label == "Simulate this one")
-    assert "n=4" in query.split("&")
+    assert {"n=4", "limit=90"} <= set(query.split("&"))
 
 
 def test_an_exploration_is_said_with_its_chance(running, reader, tenant):

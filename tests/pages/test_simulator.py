@@ -325,6 +325,24 @@ def test_several_answers_cost_as_many_stand_in_the_form_and_are_restored_by_the_
     assert "n=0 (can be 1 to 128)" in shown(tenant_reader.open("simulator", n="0"))
 
 
+def test_a_token_limit_is_read_ranked_by_and_restored_by_the_link(tenant_reader, expected):
+    page = tenant_reader.open("simulator", input="body")
+    page.text_area(key="body_text").set_value(body(max_tokens=80))
+    page.button(key="read_body").click().run()
+    read = read_body(page.text_area(key="body_text").value, 0).profile
+    assert read.answer_limit == page.number_input(key="limit").value == 80
+    assert "limited to 80" in shown(page)
+    assert list(page.dataframe[0].value["USD per request"]) == [row.cost_usd for row in expected(read).ranking]
+    page.text_area(key="body_text").set_value(body())
+    page.button(key="read_body").click().run()
+    assert page.number_input(key="limit").value is None, "the limit of the request before is gone"
+    asked = DEFAULT._replace(answer_limit=120, depth=Depth.HARD)
+    page = tenant_reader.open("simulator", limit="120", depth="hard")
+    assert ranking_of(page) == list(expected(asked).endpoints)
+    assert ranking_of(page) != list(expected(asked._replace(answer_limit=None)).endpoints)
+    assert "limit=0 (can be 1 to 2,000,000)" in shown(tenant_reader.open("simulator", limit="0"))
+
+
 def test_a_bad_body_says_what_is_wrong_and_keeps_the_ranking(tenant_reader, expected):
     page = tenant_reader.open("simulator", input="body")
     page.text_area(key="body_text").set_value("{oops")

@@ -106,6 +106,15 @@ def test_max_tokens_caps_the_expected_answer():
     assert profile_request(body(max_tokens=100_000)).output_tokens < 1000
 
 
+@pytest.mark.parametrize(
+    ("stated", "limit"),
+    [({}, None), ({"max_tokens": 900, "max_completion_tokens": 7}, 7), ({"max_tokens": 9_999_999}, 9_999_999),
+     ({"max_tokens": 10_000_000}, None), ({"max_tokens": 10**400}, None)],
+)  # fmt: skip
+def test_the_limit_is_kept_where_it_is_one(stated, limit):
+    assert profile_request(body(**stated)).answer_limit == limit
+
+
 def test_a_stream_that_is_neither_wanted_nor_not_is_refused():
     with pytest.raises(UnprocessableRequest, match="stream must be true or false"):
         profile_request(body(stream="yes"))

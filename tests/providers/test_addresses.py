@@ -38,7 +38,7 @@ async def reached(url, *, own):
     provider = Provider("p", "P", url, None, own=own)
     sent = UpstreamRequest(
         endpoint=builders.endpoint("p/m"), index=0, provider=provider, body=b'{"model": "m"}', stream=False,
-        profile=RequestProfile(), decoded_tokens=1.0, decision_id="d", attempt=1, first_byte_limit_s=5.0,
+        profile=RequestProfile(), thinking_tokens=0.0, decision_id="d", attempt=1, first_byte_limit_s=5.0,
         total_limit_s=5.0,
     )  # fmt: skip
     wire = OpenAIWire({"p": provider}, {})

@@ -42,7 +42,7 @@ def request(provider="a", model="m", *, stream=False, **limits):
     body = json.dumps({"model": model, "messages": [], "stream": stream}).encode()
     made = UpstreamRequest(
         endpoint=builders.endpoint("a/m"), index=0, provider=Provider(provider, "", "http://unused.invalid", None),
-        body=body, stream=stream, profile=RequestProfile(), decoded_tokens=1.0, decision_id="d", attempt=1,
+        body=body, stream=stream, profile=RequestProfile(), thinking_tokens=0.0, decision_id="d", attempt=1,
         first_byte_limit_s=10.0, total_limit_s=20.0,
     )  # fmt: skip
     return replace(made, **limits)

@@ -48,7 +48,7 @@ def request(body, *, number=1, endpoint=None, attempt=1, thinking=0.0):
     profile = profile_request(body)
     return UpstreamRequest(
         endpoint=endpoint, index=0, provider=PROVIDER, body=json.dumps(body).encode(), stream=bool(body.get("stream")),
-        profile=profile, decoded_tokens=profile.output_tokens + thinking,
+        profile=profile, thinking_tokens=thinking,
         decision_id=f"01a20f74-94c2-7351-8caf-{number:012x}", attempt=attempt, first_byte_limit_s=30, total_limit_s=60,
     )  # fmt: skip
 
@@ -158,6 +158,25 @@ async def test_usage_is_streamed_when_asked_for_and_counts_thinking():
     assert last["choices"] == []
     assert last["usage"]["completion_tokens_details"]["reasoning_tokens"] == 100
     assert last["usage"]["completion_tokens"] > 100
+
+
+@pytest.mark.parametrize(
+    ("limit", "thought", "written", "reason"),
+    [(150, 100, 50, "length"), (100, 100, 0, "length"), (60, 60, 0, "length"), (5000, 100, None, "stop")],
+)
+async def test_thinking_uses_up_the_limit_before_the_answer(limit, thought, written, reason):
+    whole = await answer({"max_tokens": limit}, thinking=100.0)
+    (choice,) = whole["choices"]
+    usage = whole["usage"]
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == thought
+    assert usage["completion_tokens"] <= limit
+    assert choice["finish_reason"] == reason
+    assert written is None or len(choice["message"]["content"].split()) == written
+    streamed = await events({"max_tokens": limit}, thinking=100.0)
+    assert (
+        "".join(event["choices"][0]["delta"].get("content", "") for event in streamed) == choice["message"]["content"]
+    )
+    assert streamed[-1]["choices"][0]["finish_reason"] == reason
 
 
 async def test_the_same_key_meets_the_same_luck_and_another_attempt_another():

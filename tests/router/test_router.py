@@ -732,6 +732,16 @@ async def test_several_answers_side_by_side_teach_no_times_and_no_lengths(rig, u
     assert moved == [not several] * 3
 
 
+@pytest.mark.parametrize(("limit", "learns"), [(50, False), (51, True)])
+async def test_an_answer_that_the_limit_cut_off_teaches_no_length(rig, upstream, limit, learns):
+    upstream.plan("first", saying("The quick brown fox", prompt_tokens=24, completion_tokens=50))
+    before = rig.fleet.snapshot().learned
+    execution, _ = await rig.run(only="first/m", max_tokens=limit)
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    after = rig.fleet.snapshot().learned
+    assert (not np.array_equal(before.output_ratio, after.output_ratio)) == learns
+
+
 # -- what only failing endpoints can serve
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from itertools import product
 
 import pytest
 
 from freerelay_core.catalogue import Catalogue, load_catalogue
 from freerelay_core.decision import decide
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.profile import Depth, profile_request
+from freerelay_core.scoring import thinking_tokens
 from freerelay_core.snapshot import catalogue_snapshot
 from tests.acceptance import CASES, FILE, NARROW, named, narrower, profile_of
 
@@ -54,6 +57,16 @@ def test_without_google_free_and_self_hosted_ones_the_next_best_win(case, prefer
 def test_of_free_endpoints_one_that_people_would_choose_wins(preference):
     case = FILE["free_only"]
     assert any(named(endpoint, case["all"]) for endpoint in about_equal(decided(FREE, case, preference)))
+
+
+@pytest.mark.parametrize("family", ["chat", "code", "math", "extract", "summarize"])
+def test_no_winner_is_expected_to_think_up_the_limit_of_the_request(family):
+    for depth, limit, preference in product(Depth, (16, 100, 500, 4_096), RoutingPreference):
+        body = {"messages": [{"role": "user", "content": "word " * 200}], "max_tokens": limit}
+        profile = profile_request(body, hour_utc=12, task=family, depth=depth.label)
+        decision = decide(SNAPSHOT, profile, decision_id="d", tenant_preference=preference)
+        thinking = thinking_tokens(SNAPSHOT, profile)[decision.order[0]]
+        assert thinking + profile.output_tokens / 2 <= limit, decision.reason
 
 
 def test_no_winner_is_beaten_in_every_factor():

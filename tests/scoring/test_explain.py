@@ -14,11 +14,11 @@ from freerelay_core.profile import OutputContract
 from freerelay_core.scoring import Comparison, comparison_words
 
 
-def words_of(by_factor, cost=(1.0, 1.0), latency=(1.0, 1.0), quality=(0.9, 0.9), rules=()):
+def words_of(by_factor, cost=(1.0, 1.0), latency=(1.0, 1.0), quality=(0.9, 0.9), whole=(1.0, 1.0), rules=()):
     """The words for these contributions; a factor that is not named contributes nothing."""
     contributions = dict.fromkeys(FACTORS, 0.0) | by_factor
     comparison = Comparison(sum(contributions.values()), contributions)
-    return comparison_words(comparison, cost_usd=cost, latency_s=latency, quality=quality, rules=rules)
+    return comparison_words(comparison, cost_usd=cost, latency_s=latency, quality=quality, whole=whole, rules=rules)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,21 @@ def words_of(by_factor, cost=(1.0, 1.0), latency=(1.0, 1.0), quality=(0.9, 0.9),
             {"cost": 0.06, "latency": -0.02, "quality": -0.02},
             {"cost": (0.8, 1.0), "latency": (1.4, 1.0), "quality": (0.88, 0.9)},
             ", about equal overall: 20 % cheaper, 0.4 s slower, 2 of 100 answers worse",
+        ),
+        (
+            {"quality": 0.9},
+            {"quality": (0.8, 0.3), "whole": (1.0, 0.95)},
+            ": 50 of 100 answers better, fewer cut off by the token limit, same cost, same speed",
+        ),
+        (
+            {"quality": -0.9, "cost": 2.0},
+            {"quality": (0.3, 0.8), "whole": (0.4, 1.0), "cost": (1.0, 9.0)},
+            ": 9.0 times cheaper, same speed, 50 of 100 answers worse, more cut off by the token limit",
+        ),
+        (
+            {"quality": 0.9},
+            {"quality": (0.8, 0.3), "whole": (0.4, 1.0)},
+            ": 50 of 100 answers better, same cost, same speed",
         ),
         ({"cost": 0.2}, {"cost": (0.0, 1.0)}, ": free, same speed, same quality"),
         ({"cost": -0.2}, {"cost": (1.0, 0.0)}, ": same speed, same quality, paid instead of free"),

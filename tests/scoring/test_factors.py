@@ -7,6 +7,8 @@ from dataclasses import replace
 import builders
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freerelay_core.decision import decide
 from freerelay_core.errors import NobodyAble
@@ -258,6 +260,67 @@ def test_several_answers_are_paid_for_each_and_waited_for_once():
     assert np.exp(evaluate(at_reference, builders.request(answers=4)).of_one[FACTORS.index("cost")]) == pytest.approx(
         0.5
     )
+
+
+def thinker_and_not(thinking=300.0):
+    thinks = builders.endpoint("a/thinks", usd=(0.0, 0.0, 4.0), thinking_tokens=thinking, tokens_per_s=100)
+    return builders.snapshot(thinks, builders.endpoint("b/y", usd=(0.0, 0.0, 4.0), tokens_per_s=100))
+
+
+def test_a_limit_that_thinking_may_use_up_costs_quality():
+    """The median of thinking is 300 x 0.6 = 180 tokens, and 280 leave 180 beside half of 200: one in two is cut off."""
+    snapshot = thinker_and_not()
+    request = builders.request(depth=Depth.STANDARD, output_tokens=200)
+    free, tight = (evaluate(snapshot, request._replace(answer_limit=limit)) for limit in (None, 280))
+    thinks, plain = np.exp(tight.log_quality - free.log_quality)
+    assert thinks == pytest.approx(0.5)
+    assert plain == 1.0
+    ample = evaluate(snapshot, request._replace(answer_limit=100_000))
+    assert ample.log_quality == pytest.approx(free.log_quality, abs=1e-5)
+    assert ample.cost_usd.tolist() == free.cost_usd.tolist()
+
+
+def test_no_more_is_decoded_or_paid_for_than_the_limit_allows():
+    snapshot = thinker_and_not()
+    request = builders.request(depth=Depth.STANDARD, output_tokens=200, answer_limit=280, input_tokens=0)
+    limited, free = evaluate(snapshot, request), evaluate(snapshot, request._replace(answer_limit=None))
+    assert free.decoded_tokens.tolist() == [380, 200]
+    assert limited.decoded_tokens.tolist() == [280, 200]
+    assert limited.cost_usd * 1e6 == pytest.approx([4 * 280, 4 * 200])
+    reference = 8.75 * 280  # 200 and 200 of thinking, within the limit as well
+    assert np.exp(limited.of_one[FACTORS.index("cost")]) == pytest.approx(1 / (1 + np.array([1120, 800]) / reference))
+    seconds = 0.5 + np.array([2.8, 2.0])
+    assert np.exp(limited.of_one[FACTORS.index("latency")]) == pytest.approx(
+        1 / (1 + (seconds - 0.5 + snapshot.behaviour.first_token_p95) / (8 * (0.5 + 2.8)))
+    )
+
+
+@given(
+    limit=st.integers(1, 30_000),
+    output=st.integers(1, 5_000),
+    thinking=st.floats(0, 20_000),
+    depth=st.sampled_from(Depth),
+)
+def test_a_lower_limit_never_makes_more_answers_whole_and_never_costs_more(limit, output, thinking, depth):
+    snapshot = thinker_and_not(thinking)
+    low, high = (
+        evaluate(snapshot, builders.request(depth=depth, output_tokens=min(output, cap), answer_limit=cap))
+        for cap in (limit, 2 * limit)
+    )
+    assert (low.log_quality <= high.log_quality + 1e-12).all()
+    assert (low.cost_usd <= high.cost_usd).all()
+    assert np.isfinite(low.of_one).all()
+    assert low.log_quality[1] == high.log_quality[1], "whoever does not think is as good under any limit"
+
+
+def test_a_thinking_endpoint_does_not_win_a_request_that_it_would_think_away():
+    thinks = builders.endpoint("a/thinks", ability=1500, thinking_tokens=2000)
+    snapshot = builders.snapshot(thinks, builders.endpoint("b/y", ability=1300))
+    request = builders.request(depth=Depth.HARD, output_tokens=150)
+    assert decide(snapshot, request, decision_id="d").endpoints[0] == "a/thinks"
+    limited = decide(snapshot, request._replace(answer_limit=150), decision_id="d")
+    assert limited.endpoints == ("b/y", "a/thinks"), "ranked all the same: where nobody else is, it is asked"
+    assert "fewer cut off by the token limit" in limited.reason
 
 
 def test_several_answers_count_against_a_quota_of_a_minute():

@@ -360,3 +360,23 @@ def test_among_twins_any_change_of_a_figure_decides_and_no_exponent_does():
     assert said.winner.ability_elo == 0
     assert "If the price of a/twin rises at all, b/twin wins" in said.winner.sentences()
     assert np.isfinite(said.challengers[0].price_times)
+
+
+def test_a_difference_below_any_number_turns_nothing():
+    logs = np.zeros((len(FACTORS), 2))
+    logs[FACTORS.index("cost"), 1], logs[FACTORS.index("quality"), 1] = -0.5, -1e-310
+    said = sensitivity(["a", "b"], logs, np.ones(len(FACTORS)), 1.0)
+    turns = {turn.factor: turn.turns_at for turn in said.exponents}
+    assert turns["quality"] is None
+
+
+def test_the_ability_that_turns_the_winner_leaves_aside_what_the_limit_cuts_off():
+    thinks = builders.endpoint("a/thinks", ability=1300.0, thinking_tokens=300)
+    snapshot = builders.snapshot(thinks, builders.endpoint("b/y", ability=1280.0))
+    request = builders.request(output_tokens=200, answer_limit=600, depth=Depth.STANDARD)
+    quality_alone = dict.fromkeys(FACTORS, 0.0) | {"quality": 1.0}
+    said = decided(snapshot, request, quality_alone).sensitivity
+    assert (said.winner.endpoint, said.winner.winner) == ("b/y", "a/thinks")
+    for endpoint, elo in ((1, said.winner.ability_elo), (0, said.challengers[0].ability_elo)):
+        assert decided(abler(snapshot, endpoint, elo * 1.01), request, quality_alone).endpoints[0] == "a/thinks"
+        assert decided(abler(snapshot, endpoint, elo * 0.99), request, quality_alone).endpoints[0] == "b/y"
