@@ -11,7 +11,7 @@
 #   make faults                    10,000 requests through providers of which half are ill; OpenAI's client on broken streams;
 #                                  the cheapest provider browned out, and all of them down; clients that leave,
 #                                  and clients that read or send nothing (some minutes)
-#   make restarts [LIMIT_S=30]     stop a server with 500 streams open; restart two in turn behind a balancer (a minute)
+#   make restarts [LIMIT_S=30]     stop a server with 500 streams open; restart two in turn behind haproxy (a minute)
 #   make outage                    PostgreSQL killed, stalled and slow under load; clients that leave by the thousand
 #   make lock                      renew the locked requirements from pyproject.toml
 #

@@ -7,10 +7,10 @@
 
 - **drain**: SIGTERM with 500 streams open. Half of them end by themselves within the limit of the drain, half would go
   on beyond it. Meanwhile `/readyz` is read all the time, and others ask. The limit as shipped is `--limit-s 30`.
-- **rolling**: two servers behind a balancer (`balancer.py`), under 100 requests a second, are stopped and started again
-  in turn. The balancer looks at `/readyz` each 0.5 s only. A request that a stopping server refuses, with a 503 or with
-  no connection, because the balancer did not know yet, is handed to the other one, as haproxy does with
-  `option redispatch` and `retry-on conn-failure 503`: the refusal says that nothing was done for it.
+- **rolling**: two servers behind haproxy, under 100 requests a second, are stopped and started again in turn. It looks
+  at `/readyz` each 0.5 s only. A request that a stopping server refuses, with a 503 or with no connection, because
+  haproxy did not know yet, is handed to the other one (`option redispatch`, `retry-on conn-failure 503`): the refusal
+  says that nothing was done for it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from typing import Any, Self
 
 import aiohttp
 
-from benchmarks.balancer import balancer
 from benchmarks.customers import Answers, Customer, ask, at_rate, clients, customers, logged
 from benchmarks.faults import streamed
 from benchmarks.faulty import PAUSES, provider_of, providers
 from benchmarks.figures import figure, report
+from benchmarks.haproxy import Balancer, balancer
 from benchmarks.loopback import catalogue_of
 from benchmarks.phases import allow_files, measured
 from freerelay_core.clock import SystemClock
@@ -202,14 +202,14 @@ async def _ask_new(new: New, session: aiohttp.ClientSession, url: str, customer:
 
 
 async def rolled(folder: Path, restarts: int) -> list[dict[str, Any]]:
-    """Two servers are stopped and started again in turn, under load."""
+    """Two servers behind haproxy are stopped and started again in turn, under load."""
     answers, stop = Answers(), asyncio.Event()
     async with _Surroundings(folder) as around, clients() as session, contextlib.AsyncExitStack() as stack:
         names = ("first", "second")
         servers = {name: stack.enter_context(around.serving(name)) for name in names}
-        it, port = await stack.enter_async_context(balancer([server.port for server in servers.values()]))
-        await it.until_ready()
-        url, by_turns = f"http://127.0.0.1:{port}/v1", itertools.cycle(around.customers)
+        it = stack.enter_context(balancer({name: server.port for name, server in servers.items()}, folder))
+        await _until_ready(it, len(servers))
+        url, by_turns = f"http://127.0.0.1:{it.port}/v1", itertools.cycle(around.customers)
         load = asyncio.create_task(
             at_rate(lambda n: ask(answers, session, url, next(by_turns), n, pause_s=PAUSE_S), RATE, stop)
         )
@@ -219,24 +219,32 @@ async def rolled(folder: Path, restarts: int) -> list[dict[str, Any]]:
             server = servers[name]
             statuses.append(await asyncio.to_thread(server.stop))
             servers[name] = await asyncio.to_thread(stack.enter_context, around.serving(name, port=server.port))
-            await it.until_ready()
+            await _until_ready(it, len(servers))
         await asyncio.sleep(BETWEEN_S)
         stop.set()
         await load
+        retried = it.retried()
         for server in servers.values():
             await asyncio.to_thread(server.stop)
         rows = logged(around.dsn, answers.decisions)
-    print(f"rolling: {dict(answers.statuses)}, retried {dict(it.retried)}", file=sys.stderr)
+    print(f"rolling: {dict(answers.statuses)}", file=sys.stderr)
     _tell_wrong([*answers.cut[:5], *answers.wrong[:5]])
     return [
         figure("rolling_requests", answers.requests, "requests"),
         figure("rolling_restarts", len(statuses), "restarts"),
         figure("rolling_failed", answers.requests - answers.statuses[200] + len(answers.wrong), "requests", most=0),
-        figure("rolling_retried", it.retried.total(), "requests"),
+        figure("rolling_retried", retried, "requests"),
         figure("rolling_exit_statuses", sum(map(abs, statuses)), "", most=0),
         figure("rolling_decisions_lost", rows.lost, "rows", most=0),
         figure("rolling_decisions_twice", rows.twice, "rows", most=0),
     ]
+
+
+async def _until_ready(it: Balancer, servers: int) -> None:
+    """Wait until the balancer knows that every server is."""
+    async with asyncio.timeout(STUCK_S):
+        while await asyncio.to_thread(it.ready) < servers:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
 
 
 # -- what they share
