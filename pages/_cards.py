@@ -243,12 +243,23 @@ def basis_line(outlook: Outlook) -> str:
             f"a standard workload of {count(outlook.requests)} requests, because you have sent "
             f"{count(outlook.own_requests)} in the last {DAYS} days and {ENOUGH} are needed to judge by your own"
         )
+    kept = _kept(outlook)
     unserved = f" No endpoint can serve {count(outlook.unserved, 'request')} of them." if outlook.unserved else ""
     return (
-        f"<p class='fr-basis'>Simulated on {traffic}.{unserved} Prices are today's list, abilities and speeds the "
-        f"catalogue's, the fleet is snapshot <code>{escape(outlook.snapshot_id)}</code> of "
+        f"<p class='fr-basis'>Simulated on {traffic}.{kept}{unserved} Prices are today's list, abilities and speeds "
+        f"the catalogue's, the fleet is snapshot <code>{escape(outlook.snapshot_id)}</code> of "
         f"{moment(outlook.snapshot_at)}. Estimates of what would happen, not measurements.</p>"
     )
+
+
+def _kept(outlook: Outlook) -> str:
+    """How many requests no preference of the tenant's changes."""
+    parts = []
+    if outlook.named_model:
+        parts.append(f"{count(outlook.named_model)} of them name their model")
+    if outlook.own_preference:
+        parts.append(f"{count(outlook.own_preference)} ask for a preference themselves")
+    return f" {' and '.join(parts)}: no choice here changes those." if parts else ""
 
 
 def change_words(change: SettingsChange) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 
 from freerelay_core.policy import Policy, batch_directives, conditions_of
 from freerelay_core.preference import RoutingPreference
-from freerelay_core.profile import RequestProfile
-from freerelay_core.simulation import ENOUGH, PreferenceResult, Trace, simulate, tenant_workload
+from freerelay_core.simulation import PreferenceResult, Trace, simulate, tenant_workload
 from freerelay_core.snapshot import Snapshot
+from freerelay_core.store.values import RecordedRequest, Tenant
 
 __all__ = ["DAYS", "Figures", "Outlook", "RuledShare", "ShareChange", "outlook"]
 
@@ -68,11 +68,16 @@ class Outlook:
     """A workload under every preference, and what the figures rest on."""
 
     own_requests: int
-    """The tenant's own recent requests; under `ENOUGH` the standard workload stands in for them."""
-    demo_requests: int
-    """Of them generated for a first look."""
+    """The tenant's own recent requests."""
+    is_own: bool
+    """Whether they are the workload; where they are too few the standard one stands in for them."""
     requests: int
-    origin: str
+    demo_requests: int
+    """Of `requests` generated for a first look."""
+    own_preference: int
+    """Of `requests` with a preference of their own, which no other changes."""
+    named_model: int
+    """Of `requests` with a model of their own, for which no preference chooses."""
     snapshot_id: str
     snapshot_at: datetime
     figures: Mapping[RoutingPreference, Figures]
@@ -84,11 +89,6 @@ class Outlook:
     def unserved(self) -> int:
         """Requests that no endpoint can serve; they count in no figure."""
         return max(figures.unserved for figures in self.figures.values())
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the workload is the tenant's own traffic."""
-        return self.own_requests >= ENOUGH
 
     def equals(self, preference: RoutingPreference) -> list[RoutingPreference]:
         """The other preferences that choose as `preference` does, for every request."""
@@ -103,31 +103,29 @@ class Outlook:
         return sorted(moved, key=lambda change: -abs(change.after - change.before))
 
 
-def outlook(
-    recent: Sequence[RequestProfile], snapshot: Snapshot, policy: Policy, *, tenant_id: str, tier: str, demo: int = 0
-) -> Outlook:
-    """The tenant's workload, as far as `recent` gives one, ranked under every preference as live traffic would be.
-
-    `demo` of the recent requests were generated for a first look.
-    """
-    trace = tenant_workload(recent, days=DAYS)
-    simulation = simulate(trace, snapshot, policy=policy, tenant_id=tenant_id, tier=tier, live=True)
+def outlook(recent: Sequence[RecordedRequest], snapshot: Snapshot, policy: Policy, *, tenant: Tenant) -> Outlook:
+    """The tenant's workload, as far as `recent` gives one, ranked under every preference as live traffic would be."""
+    traffic = tenant_workload(recent, tenant, days=DAYS)
+    trace, own = traffic.trace, traffic.own
+    simulation = simulate(trace, snapshot, policy=policy, tenant_id=tenant.id, tier=tenant.tier, live=True, own=own)
     return Outlook(
         own_requests=len(recent),
-        demo_requests=demo,
+        is_own=traffic.wishes is not None,
         requests=len(trace),
-        origin=trace.origin,
+        demo_requests=traffic.demo,
+        own_preference=int(own.overriding.sum()),
+        named_model=int(own.named.sum()),
         snapshot_id=snapshot.id,
         snapshot_at=snapshot.created_at,
         figures={preference: Figures.of(result) for preference, result in simulation.results.items()},
         changed={(a, b): simulation.changed(a, b) for a, b in product(RoutingPreference, repeat=2)},
-        ruled=_ruled(trace, snapshot, policy, tenant_id, tier),
+        ruled=_ruled(trace, snapshot, policy, tenant),
     )
 
 
-def _ruled(trace: Trace, snapshot: Snapshot, policy: Policy, tenant_id: str, tier: str) -> tuple[RuledShare, ...]:
+def _ruled(trace: Trace, snapshot: Snapshot, policy: Policy, tenant: Tenant) -> tuple[RuledShare, ...]:
     directives, index = batch_directives(
-        policy, trace.profiles, tenant=tenant_id, tier=tier, conditions=conditions_of(snapshot)
+        policy, trace.profiles, tenant=tenant.id, tier=tenant.tier, conditions=conditions_of(snapshot)
     )
     counts = np.bincount(index, minlength=len(directives))
     fractions: dict[tuple[str, RoutingPreference], float] = {}

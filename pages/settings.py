@@ -15,7 +15,6 @@ import streamlit as st
 
 from freerelay_core.errors import Conflict, FreeRelayError, PermissionDenied
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
-from freerelay_core.profile import RequestProfile
 from freerelay_core.store.values import SettingsChange, Tenant
 from pages import _cards, _layout, _session
 from pages._format import markdown, moment
@@ -44,13 +43,12 @@ _FRESH_S = 60
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=256, show_spinner=False)
-def _outlook_of(tenant_id: str, tier: str, settings_version: int) -> Outlook:  # noqa: ARG001 - part of the key
+def _outlook_of(tenant_id: str, settings_version: int) -> Outlook:  # noqa: ARG001 - part of the key
     application = _session.application()
     since = datetime.now(UTC) - timedelta(days=DAYS)
-    recent = _session.run(application.store.recent_decisions(tenant_id, since=since, limit=_MOST_REQUESTS))
-    profiles = [RequestProfile.from_dict(record.profile) for record in recent]
-    demo = sum(record.demo for record in recent)
-    return outlook(profiles, _session.fleet_snapshot(), application.policy, tenant_id=tenant_id, tier=tier, demo=demo)
+    recent = _session.run(application.store.recorded_traffic(tenant_id, since=since, limit=_MOST_REQUESTS))
+    tenant = _session.run(application.store.tenant(tenant_id))
+    return outlook(recent, _session.fleet_snapshot(), application.policy, tenant=tenant)
 
 
 def _save(choice: RoutingPreference | None) -> None:
@@ -266,7 +264,7 @@ def main() -> None:
     settings = _session.run(application.settings_view(_tenant().id))
     tenant = settings.tenant
     changes = _changes(tenant)
-    view = _outlook_of(tenant.id, tenant.tier, tenant.settings_version)
+    view = _outlook_of(tenant.id, tenant.settings_version)
     in_force = _in_force(tenant)
     if _CHOICE not in st.session_state:  # the page is just opened: Streamlit forgets a choice that is not drawn
         st.session_state[_KNOWN] = tenant.settings_version

@@ -5,7 +5,7 @@ from freerelay_core.simulation.replay import Cancelled, PreferenceResult, Simula
 from freerelay_core.simulation.scenario import Scenario, World, read_scenario
 from freerelay_core.simulation.stream import FileRanking, rank_file
 from freerelay_core.simulation.trace import USUAL_REQUEST, Trace, read_trace, trace_of, words_of
-from freerelay_core.simulation.traffic import TracedTenant, Traffic, recorded_traffic, traffic_of_trace
+from freerelay_core.simulation.traffic import OwnWishes, TracedTenant, Traffic, recorded_traffic, traffic_of_trace
 from freerelay_core.simulation.whatif import TenantEffect, WhatIf, what_if
 from freerelay_core.simulation.workload import ENOUGH, standard_workload, tenant_workload
 
@@ -15,6 +15,7 @@ __all__ = [
     "Cancelled",
     "CheaperMove",
     "FileRanking",
+    "OwnWishes",
     "PreferenceResult",
     "Scenario",
     "Simulation",

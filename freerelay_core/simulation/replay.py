@@ -17,9 +17,10 @@ import numpy.typing as npt
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
 from freerelay_core.decision import Choice, choose, evaluate_batch
 from freerelay_core.policy import NO_POLICY, Directive, Policy, batch_directives, conditions_of
-from freerelay_core.preference import EXPONENTS, RoutingPreference, exponent_array
+from freerelay_core.preference import PREFERENCE_EXPONENTS, RoutingPreference, effective_preference
 from freerelay_core.profile import ProfileBatch
 from freerelay_core.simulation.trace import Trace
+from freerelay_core.simulation.traffic import OVERRIDES, OwnWishes
 from freerelay_core.snapshot import Snapshot
 
 __all__ = ["CHUNK", "Cancelled", "PreferenceResult", "Simulation", "result_of", "simulate"]
@@ -112,11 +113,14 @@ def simulate(
     preferences: Sequence[RoutingPreference] = tuple(RoutingPreference),
     seed: int = 0,
     live: bool = False,
+    own: OwnWishes | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Simulation:
     """Rank every request of `trace` under each preference, as the tenant named.
 
+    Requests with wishes of their `own` keep them: a preference stands above that of the tenant, and of a rule's below;
+    where a model is named no other is asked.
     `live` leaves out simulated endpoints where real ones are configured, as live traffic does.
     `progress` is told how many of all requests are done, after each chunk. Raises `Cancelled` within a chunk of
     `cancelled` turning true.
@@ -127,13 +131,15 @@ def simulate(
         if cancelled is not None and cancelled():
             raise Cancelled
         profiles = trace.profiles[start : start + CHUNK]
+        wishes = OwnWishes.none(len(profiles)) if own is None else own[start : start + CHUNK]
+        only = wishes.only(snapshot.endpoint_ids)
         for preference in preferences:
             if preference is preferences[0] or "preference" in policy.variables:  # else the rules ask the same of each
                 directives, index = batch_directives(
                     policy, profiles, tenant=tenant_id, tier=tier, preference=preference, conditions=conditions
                 )
-                evaluation = evaluate_batch(snapshot, profiles, directives, index, live=live)
-            chunks[preference].append(choose(evaluation, _exponents(preference, directives, index)))
+                evaluation = evaluate_batch(snapshot, profiles, directives, index, live=live, only=only)
+            chunks[preference].append(choose(evaluation, _exponents(preference, directives, index, wishes.override)))
         if progress is not None:
             progress(start + len(profiles), len(trace))
         time.sleep(0)  # lets a live request in this process have its turn
@@ -143,10 +149,21 @@ def simulate(
     return Simulation(trace, snapshot, seed, results)
 
 
-def _exponents(preference: RoutingPreference, directives: Sequence[Directive], index: npt.NDArray[np.intp]) -> Floats:
-    """Exponents of each request: the preference's own, or those of a rule that names another (a rule wins)."""
-    rows = np.array([exponent_array(EXPONENTS[d.routing_preference or preference]) for d in directives])
-    return rows[0] if len(directives) == 1 else rows[index]
+def _exponents(
+    preference: RoutingPreference,
+    directives: Sequence[Directive],
+    index: npt.NDArray[np.intp],
+    override: npt.NDArray[np.intp],
+) -> Floats:
+    """Exponents of each request: the preference's own, or those of its own one, or of a rule that names another."""
+
+    def row(directive: Directive, own: RoutingPreference | None) -> Floats:
+        wins = effective_preference(tenant=preference, request=own, rule=directive.routing_preference)
+        return PREFERENCE_EXPONENTS[wins.value]
+
+    rows = np.array([[row(directive, own) for own in OVERRIDES] for directive in directives])
+    alike = len(directives) == 1 and not (override != override[0]).any()
+    return rows[0, override[0]] if alike else rows[index, override]
 
 
 def _joined(choices: Sequence[Choice]) -> Choice:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.decision import Choice, choose, evaluate_batch, mask_of_named, utility_of
+from freerelay_core.decision import Choice, choose, evaluate_batch, utility_of
 from freerelay_core.policy import Directive, batch_directives, conditions_of
 from freerelay_core.preference import (
     DEFAULT_PREFERENCE,
@@ -105,19 +105,10 @@ def _chosen(asked: _Asked, world: World, *, live: bool) -> tuple[Evaluation, Cho
         index,
         live=live,
         price_matters=price_matters,
-        only=_only(asked.own, world.snapshot.endpoint_ids),
+        only=asked.own.only(world.snapshot.endpoint_ids),
     )
     alike = len(directives) == 1 and (override == override[0]).all()
     return evaluation, choose(evaluation, exponents[0, override[0]] if alike else exponents[index, override])
-
-
-def _only(own: OwnWishes, endpoint_ids: tuple[str, ...]) -> Bools | None:
-    """The endpoints to which each request may be sent, shape (R, E); None where no request names one."""
-    if not own.named.any():
-        return None
-    masks = np.array([mask_of_named(name, endpoint_ids) for name in (*own.models, None)])
-    only: Bools = masks[own.model]
-    return only
 
 
 def _wanted(asked: _Asked, world: World) -> Floats:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from freerelay_core.decision import named_endpoint
+from freerelay_core.decision import mask_of_named, named_endpoint
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.simulation.trace import Trace, trace_of
 from freerelay_core.store import RecordedRequest, Tenant
 
-__all__ = ["OVERRIDES", "OwnWishes", "TracedTenant", "Traffic", "recorded_traffic", "traffic_of_trace"]
+__all__ = ["OVERRIDES", "OwnWishes", "TracedTenant", "Traffic", "recorded_traffic", "traced", "traffic_of_trace"]
 
 OVERRIDES = (*RoutingPreference, None)
 """What a request may ask for in place of its tenant's preference; None, at index -1, is nothing."""
@@ -48,7 +48,7 @@ class OwnWishes:
     models: tuple[str, ...] = ()
     """Ids of the endpoints that were named; some may be gone from the catalogue."""
 
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> OwnWishes:
+    def __getitem__(self, rows: npt.NDArray[np.intp] | slice) -> OwnWishes:
         """Those of these rows."""
         return OwnWishes(self.override[rows], self.model[rows], self.models)
 
@@ -61,6 +61,14 @@ class OwnWishes:
     def named(self) -> npt.NDArray[np.bool_]:
         """Requests that name their model, shape (R,)."""
         return self.model >= 0
+
+    def only(self, endpoint_ids: tuple[str, ...]) -> npt.NDArray[np.bool_] | None:
+        """The endpoints to which each request may be sent, shape (R, E); None where no request names one."""
+        if not self.named.any():
+            return None
+        masks = np.array([mask_of_named(name, endpoint_ids) for name in (*self.models, None)])
+        allowed: npt.NDArray[np.bool_] = masks[self.model]
+        return allowed
 
     @classmethod
     def none(cls, count: int) -> OwnWishes:
@@ -145,7 +153,7 @@ def recorded_traffic(requests: Sequence[RecordedRequest], tenants: Mapping[str, 
     position = {tenant_id: number for number, tenant_id in enumerate(ids)}
     return Traffic(
         trace_of(profiles, origin=f"{len(profiles):,} recorded requests of the last {lately}"),
-        tuple(_traced(tenant_id, tenants.get(tenant_id)) for tenant_id in ids),
+        tuple(traced(tenant_id, tenants.get(tenant_id)) for tenant_id in ids),
         np.array([position[request.tenant_id] for request in read], dtype=np.intp),
         demo,
         unreadable,
@@ -157,7 +165,8 @@ def _may_override(tenant: Tenant | None) -> bool:
     return tenant is None or tenant.allow_override
 
 
-def _traced(tenant_id: str, tenant: Tenant | None) -> TracedTenant:
+def traced(tenant_id: str, tenant: Tenant | None) -> TracedTenant:
+    """The tenant as traffic has it; one that is gone keeps its id as its name."""
     if tenant is None:
         return TracedTenant(tenant_id, tenant_id, None, None)
     return TracedTenant(tenant_id, tenant.email, tenant.tier, tenant.routing_preference)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
+from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily
 from freerelay_core.simulation.trace import Trace, trace_of
+from freerelay_core.simulation.traffic import Traffic, recorded_traffic, traced
+from freerelay_core.store import RecordedRequest, Tenant
 
 __all__ = ["ENOUGH", "standard_workload", "tenant_workload"]
 
@@ -57,8 +61,14 @@ def standard_workload(count: int = 600, *, seed: int = 0) -> Trace:
     return trace_of(profiles, origin=f"standard workload of {count} requests")
 
 
-def tenant_workload(recent: Sequence[RequestProfile], *, days: int) -> Trace:
-    """The tenant's own requests of the last `days` days, or the standard workload below `ENOUGH` of them."""
-    if len(recent) < ENOUGH:
-        return standard_workload()
-    return trace_of(recent, origin=f"your own {len(recent):,} requests of the last {days} days")
+def tenant_workload(recent: Sequence[RecordedRequest], tenant: Tenant, *, days: int) -> Traffic:
+    """The tenant's own requests of the last `days` days, or the standard workload below `ENOUGH` that can be read.
+
+    The latter has no `wishes`.
+    """
+    with suppress(UnprocessableRequest):  # there is none
+        own = recorded_traffic(recent, {tenant.id: tenant}, days=days)
+        if len(own) >= ENOUGH:
+            return own
+    trace = standard_workload()
+    return Traffic(trace, (traced(tenant.id, tenant),), np.zeros(len(trace), dtype=np.intp))

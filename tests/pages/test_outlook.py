@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from freerelay_core.catalogue import load_catalogue
+from freerelay_core.decision import AUTO
 from freerelay_core.policy import NO_POLICY, Policy, load_policy
 from freerelay_core.preference import EXPONENTS, RoutingPreference
 from freerelay_core.profile import Depth, RequestProfile, TaskFamily
 from freerelay_core.simulation import ENOUGH
 from freerelay_core.snapshot import Snapshot, catalogue_snapshot
-from freerelay_core.store.values import SettingsChange
+from freerelay_core.store.values import RecordedRequest, SettingsChange, Tenant
 from pages import _cards
 from pages._outlook import Outlook, outlook
 
@@ -33,7 +34,17 @@ def snapshot() -> Snapshot:
 def looked_at(
     snapshot: Snapshot, recent: list[RequestProfile] | None = None, policy: Policy = NO_POLICY, tier: str = "gold"
 ) -> Outlook:
-    return outlook(recent or [], snapshot, policy, tenant_id="t-1", tier=tier)
+    return outlook([recorded(profile) for profile in recent or []], snapshot, policy, tenant=tenant(tier))
+
+
+def tenant(tier: str = "gold", *, allow_override: bool = True) -> Tenant:
+    return Tenant("t-1", "one@example.org", tier, None, allow_override, 1, builders.NOON)
+
+
+def recorded(
+    profile: RequestProfile, *, model: str = AUTO, override: RoutingPreference | None = None
+) -> RecordedRequest:
+    return RecordedRequest("t-1", builders.NOON, profile.as_dict(), model, override, demo=False)
 
 
 def rules(folder: Path, snapshot: Snapshot, text: str) -> Policy:
@@ -53,6 +64,37 @@ def test_enough_own_requests_are_what_counts(snapshot: Snapshot) -> None:
     assert view.is_own
     assert view.requests == ENOUGH
     assert "your own newest 100 requests" in _cards.basis_line(view)
+
+
+def test_requests_with_wishes_of_their_own_are_ranked_by_these_under_every_preference(snapshot: Snapshot) -> None:
+    pinned, gone = (recorded(EASY, model=name) for name in ("fireworks/kimi-k2.6", "gone/model"))
+    kept = recorded(EASY, override=COST)
+    view = outlook([pinned] * 30 + [kept] * 50 + [gone] + [recorded(EASY)] * 20, snapshot, NO_POLICY, tenant=tenant())
+    usual, cheap = (
+        looked_at(snapshot, [EASY] * ENOUGH).figures[preference].share for preference in (PERFORMANCE, COST)
+    )
+    (fast,), (cheapest,) = usual, cheap
+    assert view.figures[PERFORMANCE].share == {cheapest: 0.5, "fireworks/kimi-k2.6": 0.3, fast: 0.2}
+    assert view.figures[COST].share == {cheapest: 0.7, "fireworks/kimi-k2.6": 0.3}
+    assert view.changed[COST, PERFORMANCE] == 20
+    assert view.unserved == 1
+    line = _cards.basis_line(view)
+    assert "31 of them name their model and 50 ask for a preference themselves: no choice here changes those." in line
+    assert "no choice here" not in _cards.basis_line(looked_at(snapshot, [EASY] * ENOUGH))
+
+
+def test_a_preference_that_a_request_may_no_longer_ask_for_does_not_count(snapshot: Snapshot) -> None:
+    recent = [recorded(EASY, override=COST)] * ENOUGH
+    view = outlook(recent, snapshot, NO_POLICY, tenant=tenant(allow_override=False))
+    assert view.own_preference == 0
+    assert view.changed[COST, PERFORMANCE] == ENOUGH
+
+
+def test_requests_that_another_release_wrote_are_no_reason_to_show_nothing(snapshot: Snapshot) -> None:
+    odd = replace(recorded(EASY), profile={"family": "of another release"})
+    view = outlook([odd] * ENOUGH, snapshot, NO_POLICY, tenant=tenant())
+    assert not view.is_own
+    assert view.own_requests == ENOUGH
 
 
 def test_the_shares_that_are_lost_are_those_that_are_won(snapshot: Snapshot) -> None:

@@ -12,7 +12,7 @@ from builders import request
 from streamlit.testing.v1 import AppTest
 
 from freerelay_core.policy import NO_POLICY
-from freerelay_core.preference import FACTORS, RoutingPreference
+from freerelay_core.preference import FACTORS, EffectivePreference, RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.reports import Figure, RankingReport, ReportFormat, report_of_decision, report_of_simulation
 from freerelay_core.simulation import read_trace, simulate, standard_workload
@@ -109,6 +109,23 @@ def test_recorded_requests_are_the_tenant_s_own_and_generated_ones_are_counted(n
     scope = figures(report, "scope")
     assert (scope["demo"], scope["unreadable"]) == (1, 0)
     assert "UTC" in scope["range"]
+
+
+def test_recorded_requests_keep_their_own_preference_and_the_model_they_named(new_reader: Any, running: Any) -> None:
+    own = EffectivePreference(RoutingPreference.COST_OPTIMIZED, "request")
+    named = "fireworks/kimi-k2.6"
+    running.run(
+        running.application.store.append_decisions(
+            [
+                decision(new_reader.tenant_id, profile=request().as_dict(), model=named),
+                decision(new_reader.tenant_id, profile=request().as_dict(), model="freerelay/auto", preference=own),
+            ]
+        )
+    )
+    report = shown(new_reader.open("reports", question="recorded", under="performance-first", format="json"))
+    scope = figures(report, "scope")
+    assert (scope["named_model"], scope["own_preference"]) == (1, 0), "this tenant may not ask for a preference"
+    assert named in json.dumps(report)
 
 
 def test_the_operator_s_recorded_requests_are_those_of_every_tenant(operator_reader: Any, running: Any) -> None:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freerelay_core.behaviour import keyed_normals, keyed_uniforms
-from freerelay_core.decision import decide
+from freerelay_core.decision import AUTO, decide
 from freerelay_core.policy import NO_POLICY, load_policy, read_policy
 from freerelay_core.preference import RoutingPreference
 from freerelay_core.simulation import Cancelled, simulate, standard_workload, tenant_workload, trace_of
 from freerelay_core.simulation.replay import CHUNK
+from freerelay_core.store import RecordedRequest, Tenant
 
 ENDPOINTS = [
     builders.endpoint("a/cheap", usd=(0.1, 0.01, 0.4), tokens_per_s=40.0, ability=1150.0),
@@ -117,7 +118,8 @@ def test_keyed_draws_depend_on_their_own_key_alone_and_look_normal():
 
 
 def test_few_requests_of_ones_own_give_way_to_the_standard_workload():
-    own = [builders.request()] * 100
-    assert tenant_workload(own, days=7).origin == "your own 100 requests of the last 7 days"
-    assert "standard workload" in tenant_workload(own[:99], days=7).origin
+    tenant = Tenant("1", "one@example.org", "gold", None, True, 1, builders.NOON)
+    own = [RecordedRequest("1", builders.NOON, builders.request().as_dict(), AUTO, None, demo=False)] * 100
+    assert tenant_workload(own, tenant, days=7).trace.origin == "100 recorded requests of the last 7 days"
+    assert "standard workload" in tenant_workload(own[:99], tenant, days=7).trace.origin
     assert standard_workload().sha256 == standard_workload().sha256
