@@ -144,6 +144,8 @@ def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
     )
     rest = _rare_widgets(hour_now) if tokens else {}
     several = {"choices"} if rest.get("answers", 1) > 1 else set()
+    if rest.get("answer_limit"):
+        sizes["output_tokens"] = min(sizes["output_tokens"], rest["answer_limit"])  # as of a request that is sent
     return RequestProfile(
         family=TaskFamily(family),
         depth=Depth[str(depth).upper()],

@@ -74,9 +74,10 @@ def decide(
 def _draw(decision: Decision) -> None:
     console = Console()
     profile = decision.profile
+    limit = "" if profile.answer_limit is None else f", limited to {profile.answer_limit:,}"
     console.print(
         f"{profile.family.value}, {profile.depth.label}, {profile.input_tokens:,} tokens in, "
-        f"{profile.output_tokens:,} expected out; {decision.preference}; snapshot {decision.snapshot.id}"
+        f"{profile.output_tokens:,} expected out{limit}; {decision.preference}; snapshot {decision.snapshot.id}"
     )
     if decision.order:
         console.print(decision.reason)

@@ -16,7 +16,9 @@ __all__ = ["GradedDecision", "Grading"]
 
 @dataclass(frozen=True, slots=True)
 class GradedDecision:
-    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature."""
+    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature, or where the
+    request's limit cut the answer off, so that it says nothing of the endpoint's ability.
+    """
 
     decision_id: str
     endpoint: str
@@ -74,7 +76,9 @@ class Grading:
             raise UnprocessableRequest(f"This decision cannot be graded: {why}.", param="decision_id")
         index = self._index.get(came.endpoint)
         simulated = index is not None and bool(self._fleet.snapshot().simulated[index])
-        learned = index is not None and simulated == (came.basis == "simulated")
+        limit = record.profile.get("answer_limit")  # missing in what an earlier release recorded
+        whole = limit is None or came.output_tokens is None or came.output_tokens < limit
+        learned = index is not None and simulated == (came.basis == "simulated") and whole
         return GradedDecision(record.id, came.endpoint, family, score, learned=learned)
 
     def _learn(self, record: DecisionRecord, graded: GradedDecision) -> None:

@@ -91,16 +91,19 @@ class Example(StrictModel):
         )
 
 
+_MOST_TOKENS = 1_000_000_000
+
+
 def _refuse_impossible(profile: Mapping[str, Any]) -> None:
     """Raise `ValueError` for tokens, needs or signs that no request has. The levels name theirs themselves."""
     for name in ("input_tokens", "cached_tokens", "output_tokens"):
-        if type(profile[name]) is not int or profile[name] < 0:
-            raise ValueError(f"{name} must be a whole number from 0 on")
-    if type(profile["answers"]) is not int or profile["answers"] < 1:
-        raise ValueError("answers must be a whole number from 1 on")
+        if type(profile[name]) is not int or not 0 <= profile[name] <= _MOST_TOKENS:
+            raise ValueError(f"{name} must be a whole number from 0 to {_MOST_TOKENS:,}")
+    if type(profile["answers"]) is not int or not 1 <= profile["answers"] <= _MOST_TOKENS:
+        raise ValueError(f"answers must be a whole number from 1 to {_MOST_TOKENS:,}")
     limit = profile["answer_limit"]
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise ValueError("answer_limit must be a whole number from 1 on, or null")
+    if limit is not None and (type(limit) is not int or not 1 <= limit <= _MOST_TOKENS):
+        raise ValueError(f"answer_limit must be a whole number from 1 to {_MOST_TOKENS:,}, or null")
     for name in ("locked_down", "stream"):
         if not isinstance(profile[name], bool):
             raise ValueError(f"{name} must be true or false")  # noqa: TRY004  (a value in a file, as the rest)

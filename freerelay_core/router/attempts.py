@@ -227,9 +227,10 @@ class Router:
     ) -> UpstreamRequest:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
         provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
-        decoded = float(decision.evaluation.decoded_tokens[index])
         thinking = float(thinking_tokens(decision.snapshot, decision.profile)[index])
-        silent_tokens = decoded if execution.streaming else max(decoded, thinking + _longest_answer(body, endpoint))
+        # Not within the request's limit: some vendors may not count thinking there.
+        expected = thinking + decision.profile.output_tokens
+        silent_tokens = expected if execution.streaming else max(expected, thinking + _longest_answer(body, endpoint))
         silent_s = (
             float(behaviour.first_token_p95[index])
             + decision.profile.input_tokens / PREFILL_TOKENS_PER_S

@@ -13,6 +13,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.decision import Decision
 from freerelay_core.providers import Usage
@@ -56,7 +58,7 @@ def patience_s(decision: Decision, index: int, *, streaming: bool) -> float:
     """
     if not streaming:
         return float(decision.latencies_s[1][index])
-    thinking = thinking_tokens(decision.snapshot, decision.profile)
+    thinking = np.minimum(thinking_tokens(decision.snapshot, decision.profile), decision.evaluation.decoded_tokens)
     _, p95 = decision.snapshot.behaviour.duration_quantiles(float(decision.profile.input_tokens), thinking)
     return float(p95[index])
 

@@ -12,7 +12,7 @@ from freerelay_core.profile import OutputContract
 from freerelay_core.providers import Usage, keeps_contract, read_answer
 from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Attempt, Execution
-from freerelay_core.scoring import catalogue_quality
+from freerelay_core.scoring import catalogue_quality, thinking_tokens
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
 
 __all__ = ["learn"]
@@ -22,6 +22,8 @@ _LEAST_TOKENS = 20
 _LEAST_DECODE_S = 0.05
 """An answer that came in one burst was held back somewhere: its speed is not the endpoint's."""
 _LEAST_FIRST_TOKEN_S = 1e-4
+_ROOM = 4.0
+"""Times the expected answer and thinking from which on a limit cuts off next to none; assumed."""
 _LARGEST_RATIO = 8.0
 """One answer counts as at most this many times as long as expected, or as short: no single one may bend a mean far."""
 
@@ -35,7 +37,7 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
     contract, single = decision.profile.contract, body.get("n") in (None, 1)
     if contract is not OutputContract.TEXT and single:
         execution.schema_pass = keeps_contract(directed_body(body, decision).get("response_format"), _text(execution))
-        if execution.schema_pass is not None:
+        if execution.schema_pass is not None and not _cut_off(decision, execution.usage):
             _learn_form(fleet, decision, endpoint, kept=execution.schema_pass)
     if execution.usage is not None:
         _learn_input(fleet, decision, endpoint, execution.usage, tenant_id)
@@ -81,8 +83,8 @@ def _learn_input(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, 
 
 def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage) -> None:
     profile, family = decision.profile, decision.profile.family.value
-    if profile.answer_limit is not None and usage.output_tokens >= profile.answer_limit:
-        return  # cut off: it says where the limit is, not how long it would have been
+    if not _has_room(decision, endpoint):
+        return
     thinks = decision.snapshot.learned.thinking_tokens[:, endpoint].any()
     if usage.reasoning_tokens is None and thinks:
         return  # the answer and its thinking cannot be told apart
@@ -124,6 +126,25 @@ def _learn_duration(fleet: Fleet, decision: Decision, attempt: Attempt, usage: U
     fleet.record_duration(
         attempt.index, first_token_s=first * ratio, tokens_per_s=speed / ratio, tokens=usage.output_tokens
     )
+
+
+def _cut_off(decision: Decision, usage: Usage | None) -> bool:
+    """Whether the request's limit ended the answer."""
+    limit = decision.profile.answer_limit
+    return limit is not None and usage is not None and usage.output_tokens >= limit
+
+
+def _has_room(decision: Decision, endpoint: int) -> bool:
+    """Whether the request's limit leaves room for several times what was expected.
+
+    Nearer to it only the short answers would come whole, and teach that all are short: so what counts is known before,
+    not how this one ended.
+    """
+    profile = decision.profile
+    if profile.answer_limit is None:
+        return True
+    thinking = float(thinking_tokens(decision.snapshot, profile)[endpoint])
+    return profile.answer_limit >= _ROOM * (profile.output_tokens + thinking)
 
 
 def _hides_thinking(decision: Decision, attempt: Attempt, usage: Usage) -> bool:

@@ -20,7 +20,6 @@ from freerelay_core.preference import FACTORS
 from freerelay_core.profile import NEEDS, OutputContract, ProfileBatch, RequestProfile, TaskFamily
 from freerelay_core.scoring import reference
 from freerelay_core.scoring.exclusions import Excluded, codes_where
-from freerelay_core.scoring.whole import log_whole
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN, Snapshot
 
 __all__ = [
@@ -105,7 +104,7 @@ class Asked(NamedTuple):
     input_tokens: Figure
     cached_tokens: Figure
     output_tokens: Figure
-    """Of one answer."""
+    """Of one answer, within its limit."""
     answers: Figure | None
     """How many are asked for; None where one is."""
     limit: Figure | None
@@ -114,14 +113,14 @@ class Asked(NamedTuple):
 
 def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
     if isinstance(profiles, RequestProfile):
-        input_tokens = float(profiles.input_tokens)
+        input_tokens, limit = float(profiles.input_tokens), profiles.answer_limit
         return Asked(
             _kind_of_one(tables, profiles),
             input_tokens,
             min(float(profiles.cached_tokens), input_tokens),
-            float(profiles.output_tokens),
+            float(profiles.output_tokens if limit is None else min(profiles.output_tokens, limit)),
             None if profiles.answers == 1 else float(profiles.answers),
-            None if profiles.answer_limit is None else float(profiles.answer_limit),
+            None if limit is None else float(limit),
         )
     family, depth, latency_class, contract, hour_utc = (
         _index(column)
@@ -136,13 +135,15 @@ def asked_of(tables: Tables, profiles: ProfileBatch | RequestProfile) -> Asked:
         wanted.append((_STRICT, np.broadcast_to(strict, len(profiles))[:, None]))
     columns = (family, depth, latency_class, contract, locked_down, hour_utc)
     kind = _kind(tables, columns, tuple(wanted))
+    limited = _any(profiles.answer_limit != np.inf)
+    output_tokens = np.minimum(profiles.output_tokens, profiles.answer_limit) if limited else profiles.output_tokens
     return Asked(
         kind,
         profiles.input_tokens[:, None],
         np.minimum(profiles.cached_tokens, profiles.input_tokens)[:, None],
-        profiles.output_tokens[:, None],
+        output_tokens[:, None],
         profiles.answers[:, None] if _any(profiles.answers != 1.0) else None,
-        profiles.answer_limit[:, None] if _any(profiles.answer_limit != np.inf) else None,
+        profiles.answer_limit[:, None] if limited else None,
     )
 
 
@@ -329,16 +330,9 @@ def _log_quality(ability: Floats, difficulty: Floats, shift: Floats) -> Floats:
 
 
 def catalogue_quality(snapshot: Snapshot, endpoint: int, profile: RequestProfile) -> float:
-    """Expected share of good answers at one endpoint by its catalogue ability alone, whatever grades have taught."""
+    """Expected share of good answers at one endpoint, of those that come whole, by its catalogue ability alone."""
     ability = snapshot.abilities[_ABILITY_ROWS[_FAMILY[profile.family]], endpoint]
-    log_quality = _log_quality(ability, reference.DIFFICULTY[profile.depth], np.zeros(()))
-    asked = asked_of(tables_of(snapshot), profile)
-    if asked.limit is not None:
-        answer = (
-            asked.output_tokens if asked.kind.output_ratio is None else asked.output_tokens * asked.kind.output_ratio
-        )
-        log_quality = log_quality + log_whole(asked.limit, answer, asked.kind.thinking)[endpoint]
-    return float(np.exp(log_quality))
+    return float(np.exp(_log_quality(ability, reference.DIFFICULTY[profile.depth], np.zeros(()))))
 
 
 def thinking_tokens(snapshot: Snapshot, profile: RequestProfile) -> Floats:

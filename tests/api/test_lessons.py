@@ -46,3 +46,29 @@ endpoints:
             asked(server, long)
         assert ranked(server, long)["caching/m"]["cost_usd"] < 0.7 * before
         assert ranked(server, long, key=other)["caching/m"]["cost_usd"] > 0.8 * before
+
+
+THINKER = """
+providers:
+  thinking: {{base_url: "{url}"}}
+endpoints:
+  thinking/m: {{like: deepseek/v4-pro@high, upstream_model: thinking, price: free}}
+"""
+
+
+@pytest.mark.parametrize(("limit", "tokens", "learned"), [(None, 3, True), (20, 3, True), (20, 20, False)])
+def test_a_grade_of_a_limited_answer_counts_as_one_of_any_and_of_one_cut_off_not_at_all(
+    start, upstream, tmp_path, limit, tokens, learned
+):
+    (tmp_path / "catalogue.yaml").write_text(THINKER.format(url=upstream.url))
+    upstream.plan("thinking", saying("42", prompt_tokens=10, completion_tokens=tokens))
+    hard = BODY | {"routing": {"depth": "expert"}}
+    with start(catalogue=tmp_path / "catalogue.yaml") as server:
+        before = ranked(server, hard)["thinking/m"]["quality"]
+        answer = server.chat(hard if limit is None else hard | {"max_tokens": limit})
+        assert grade(server, answer.headers["x-freerelay-decision-id"], 1.0).json()["learned"] is learned
+        if learned:
+            eventually(lambda: ranked(server, hard)["thinking/m"]["graded"] > 0.5)
+        after = ranked(server, hard)["thinking/m"]["quality"]
+    one_of_eleven = (10 * before + 1) / 11  # the catalogue's ability counts as ten grades
+    assert after == pytest.approx(one_of_eleven if learned else before, rel=0.01)

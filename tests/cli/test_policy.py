@@ -135,12 +135,12 @@ def test_an_example_may_need_whatever_a_request_may_need(freerelay, rules):
                 f"7: example 'at three': profile: the profile cannot be meant: {why}",
             )
             for stated, why in (
-                ("input_tokens: -5", "input_tokens must be a whole number from 0 on"),
-                ("output_tokens: .nan", "output_tokens must be a whole number from 0 on"),
-                ("cached_tokens: many", "cached_tokens must be a whole number from 0 on"),
-                ("answers: 0", "answers must be a whole number from 1 on"),
-                ("answers: true", "answers must be a whole number from 1 on"),
-                ("answers: 1.5", "answers must be a whole number from 1 on"),
+                ("input_tokens: -5", "input_tokens must be a whole number from 0 to 1,000,000,000"),
+                ("output_tokens: .nan", "output_tokens must be a whole number from 0 to 1,000,000,000"),
+                ("cached_tokens: many", "cached_tokens must be a whole number from 0 to 1,000,000,000"),
+                ("answers: 0", "answers must be a whole number from 1 to 1,000,000,000"),
+                ("answers: true", "answers must be a whole number from 1 to 1,000,000,000"),
+                ("answers: 1.5", "answers must be a whole number from 1 to 1,000,000,000"),
                 ("needs: [toolz]", "needs may name tools, "),
                 ("needs: tools", "needs must be a list"),
                 ("locked_down: 3", "locked_down must be true or false"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 
+import builders
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upstreams import WORDS, Hanging, completion, good, status, upstream_server
 
+from freerelay_core.decision import decide
 from freerelay_core.policy import read_policy
+from freerelay_core.profile import Depth
 from freerelay_core.router.hedging import HedgeBudget, patience_s
 from tests.router.test_router import rigged, text, tried
 
@@ -168,6 +171,13 @@ async def test_a_stream_is_waited_for_less_long_than_a_whole_answer(rig):
     whole = patience_s(decision, first, streaming=False)
     assert whole == decision.latencies_s[1][first]
     assert decision.snapshot.behaviour.first_token_median[first] < to_content < whole
+
+
+def test_a_limited_stream_of_a_long_thinker_is_waited_for_no_longer_than_its_whole_answer():
+    snapshot = builders.snapshot(builders.endpoint("a/thinks", thinking_tokens=2000), builders.endpoint("b/y"))
+    profile = builders.request(depth=Depth.EXPERT, output_tokens=100, answer_limit=100, stream=True)
+    decision = decide(snapshot, profile, decision_id="d")
+    assert patience_s(decision, 0, streaming=True) <= patience_s(decision, 0, streaming=False)
 
 
 @given(st.lists(st.booleans(), max_size=500))

@@ -732,14 +732,25 @@ async def test_several_answers_side_by_side_teach_no_times_and_no_lengths(rig, u
     assert moved == [not several] * 3
 
 
-@pytest.mark.parametrize(("limit", "learns"), [(50, False), (51, True)])
-async def test_an_answer_that_the_limit_cut_off_teaches_no_length(rig, upstream, limit, learns):
+@pytest.mark.parametrize(("limit", "learns"), [(50, False), (400, False), (4_000, True)])
+async def test_a_limit_near_to_what_is_expected_teaches_no_length_whether_it_cut_off_or_not(
+    rig, upstream, limit, learns
+):
     upstream.plan("first", saying("The quick brown fox", prompt_tokens=24, completion_tokens=50))
     before = rig.fleet.snapshot().learned
     execution, _ = await rig.run(only="first/m", max_tokens=limit)
     rig.router.learn(execution, rig.body, tenant_id="t")
     after = rig.fleet.snapshot().learned
     assert (not np.array_equal(before.output_ratio, after.output_ratio)) == learns
+
+
+@pytest.mark.parametrize(("limit", "learns"), [(50, False), (51, True)])
+async def test_json_that_the_limit_broke_off_is_said_and_not_held_against_the_endpoint(rig, upstream, limit, learns):
+    upstream.plan("first", saying('{"answer": "The quick', prompt_tokens=24, completion_tokens=50))
+    execution, _ = await rig.run(only="first/m", max_tokens=limit, response_format={"type": "json_object"})
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    assert execution.schema_pass is False
+    assert rig.fleet.snapshot().learned.schema_seen.any() == learns
 
 
 # -- what only failing endpoints can serve

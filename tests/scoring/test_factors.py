@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from freerelay_core.decision import decide
 from freerelay_core.errors import NobodyAble
 from freerelay_core.preference import FACTORS
-from freerelay_core.profile import Depth, LatencyClass, OutputContract, TaskFamily
+from freerelay_core.profile import Depth, LatencyClass, OutputContract, ProfileBatch, TaskFamily
 from freerelay_core.scoring import evaluate, reference
 from freerelay_core.snapshot import BREAKER_OPEN, COOLING_DOWN, PROVIDER_BUDGET_GONE, QUOTA_GONE, WITHDRAWN
 
@@ -268,8 +268,8 @@ def thinker_and_not(thinking=300.0):
 
 
 def test_a_limit_that_thinking_may_use_up_costs_quality():
-    """The median of thinking is 300 x 0.6 = 180 tokens, and 280 leave 180 beside half of 200: one in two is cut off."""
-    snapshot = thinker_and_not()
+    """Thinking takes 300 x 0.6 x pi / 2 tokens on average, 180 in the middle; 280 leave 180 beside half of 200."""
+    snapshot = thinker_and_not(300 * np.pi / 2)
     request = builders.request(depth=Depth.STANDARD, output_tokens=200)
     free, tight = (evaluate(snapshot, request._replace(answer_limit=limit)) for limit in (None, 280))
     thinks, plain = np.exp(tight.log_quality - free.log_quality)
@@ -278,6 +278,15 @@ def test_a_limit_that_thinking_may_use_up_costs_quality():
     ample = evaluate(snapshot, request._replace(answer_limit=100_000))
     assert ample.log_quality == pytest.approx(free.log_quality, abs=1e-5)
     assert ample.cost_usd.tolist() == free.cost_usd.tolist()
+
+
+def test_an_answer_is_expected_no_longer_than_its_limit_however_long_it_is_said_to_be():
+    snapshot = thinker_and_not()
+    said, meant = (builders.request(output_tokens=tokens, answer_limit=100) for tokens in (20_000, 100))
+    (one, other), many = (evaluate(snapshot, profile) for profile in (said, meant)), ProfileBatch.of([said, meant])
+    assert one.excluded.tolist() == [0, 0], "both can write 16,000 tokens"
+    assert one.of_one.tolist() == other.of_one.tolist()
+    assert not evaluate(snapshot, many).excluded.any()
 
 
 def test_no_more_is_decoded_or_paid_for_than_the_limit_allows():

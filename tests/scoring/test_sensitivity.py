@@ -371,7 +371,7 @@ def test_a_difference_below_any_number_turns_nothing():
 
 
 def test_the_ability_that_turns_the_winner_leaves_aside_what_the_limit_cuts_off():
-    thinks = builders.endpoint("a/thinks", ability=1300.0, thinking_tokens=300)
+    thinks = builders.endpoint("a/thinks", ability=1300.0, thinking_tokens=300 * np.pi / 2)
     snapshot = builders.snapshot(thinks, builders.endpoint("b/y", ability=1280.0))
     request = builders.request(output_tokens=200, answer_limit=600, depth=Depth.STANDARD)
     quality_alone = dict.fromkeys(FACTORS, 0.0) | {"quality": 1.0}
