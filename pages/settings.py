@@ -194,7 +194,6 @@ def _choice(tenant: Tenant) -> RoutingPreference | None:
             f"Shown is the one in force; there are {', '.join(offered)}.",
             icon=":material/link_off:",
         )
-        _layout.put_in_url(_CHOICE, None)
     # Not offered is the default, too, where somebody else has taken the choice back.
     _layout.follow_url(_CHOICE, asked if asked in offered else in_force.value)
     chosen = st.segmented_control(

@@ -29,6 +29,8 @@ MAX_HEAD_BYTES = 64 * 1024
 UNREAD_LIMIT_S = 60.0
 """How long a client may read nothing of what lies ready for it; who works between two tokens may take a while."""
 MOST_GATHERED_BYTES = 64 * 1024
+_SOCKET = b"/_stcore/stream"
+"""How the path of the only WebSocket ends, the dashboard's."""
 
 
 class _Gathered:
@@ -197,6 +199,11 @@ class Connection(HttpToolsProtocol):
                 self.logger.warning("Invalid HTTP request received.")
                 self._refuse(InvalidRequest("The request is not HTTP.", code="malformed_http"))
             return
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is asked for where there is one; elsewhere who asks is answered as without that."""
+        path = self.url.partition(b"?")[0]
+        return super()._should_upgrade() and self.scope["method"] == "GET" and path.endswith(_SOCKET)
 
     def _ignore_upgrade(self) -> None:
         """Go on with a request that asks for a protocol which is not spoken here.

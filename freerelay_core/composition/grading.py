@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from freerelay_core.errors import UnprocessableRequest
+from freerelay_core.errors import StoreUnavailable, UnprocessableRequest
 from freerelay_core.fleet import Fleet
 from freerelay_core.profile import RequestProfile
 from freerelay_core.scoring import catalogue_quality
 from freerelay_core.store import Answered, DecisionLog, DecisionRecord, IdempotencyKey, Store, Tenant
 
 __all__ = ["GradedDecision", "Grading"]
+
+_MOST_REMEMBERED = 1_000
+"""Decisions, 150 kB: whoever heard nothing of a grade sends it again within seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Grading:
         self._decision_log = decision_log
         self._fleet = fleet
         self._index = index
+        self._learned: OrderedDict[str, bool] = OrderedDict()  # of decisions graded with a key: the last ones
 
     async def grade(self, tenant: Tenant, decision_id: str, score: float) -> GradedDecision:
         """Keep the tenant's grade of the answer to this decision."""
@@ -53,21 +58,34 @@ class Grading:
     ) -> Answered:
         """`grade`, once for all requests on this decision that the tenant sends with this key: all are answered alike.
 
+        Where the store was not heard it may have written the grade all the same: that is learned when it comes again.
+
         Raises, besides, `UnprocessableRequest` where the key came with another score, and `Conflict` while a request
         with it is being answered.
         """
         record = await self._decision_log.find(tenant.id, decision_id)
         graded = self._graded(record, score)
-        answered = await self._store.add_feedback_once(
-            tenant.id,
-            record.id,
-            score,
-            key=IdempotencyKey.of(key, tenant_id=tenant.id, use=["feedback", record.id], request=[score]),
-            answer=answer(graded),
-        )
-        if not answered.replayed:
+        try:
+            answered = await self._store.add_feedback_once(
+                tenant.id,
+                record.id,
+                score,
+                key=IdempotencyKey.of(key, tenant_id=tenant.id, use=["feedback", record.id], request=[score]),
+                answer=answer(graded),
+            )
+        except StoreUnavailable:
+            self._remember(record.id, learned=self._learned.get(record.id, False))
+            raise
+        if not (answered.replayed and self._learned.get(record.id, True)):
             self._learn(record, graded)
+        self._remember(record.id, learned=True)
         return answered
+
+    def _remember(self, decision_id: str, *, learned: bool) -> None:
+        self._learned[decision_id] = learned
+        self._learned.move_to_end(decision_id)
+        if len(self._learned) > _MOST_REMEMBERED:
+            self._learned.popitem(last=False)
 
     def _graded(self, record: DecisionRecord, score: float) -> GradedDecision:
         came, family = record.outcome, record.profile["family"]

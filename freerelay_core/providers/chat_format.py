@@ -15,7 +15,9 @@ MAX_TEXT_BYTES = 320 * 1024
 MAX_TOKENS = 10**9
 """More than any request has; what is beyond is no count."""
 _END = re.compile(rb"\n\n")
-_END_OF_ANY = re.compile(rb"\r?\n\r?\n")
+_END_OF_ANY = re.compile(rb"\n(?:\r?\n|\r(?!\Z))|\r\r\n?")
+"""Where lines end in LF, CRLF or CR. It begins with the LF of a CRLF. To the last CR an LF may belong that is still to
+come: after two CR it would change nothing, else what comes is waited for."""
 
 
 class Usage(NamedTuple):
@@ -123,9 +125,11 @@ class EventReader:
         buffer = self._rest + data
         passed: list[bytes] = []
         begin = read = 0  # what is passed on next begins there, and has been read up to there
-        for end in (_END_OF_ANY if b"\r" in buffer else _END).finditer(buffer):
+        of_any = b"\r" in buffer
+        for end in (_END_OF_ANY if of_any else _END).finditer(buffer):
             self._kept_back = False
-            self._read(buffer[read : end.start()])
+            event = buffer[read : end.start()]
+            self._read(event.strip(b"\r\n").replace(b"\r", b"\n") if of_any else event)
             if self.malformed or self.error is not None or (self.done and not self.finished):
                 break
             if self._kept_back:
@@ -140,6 +144,7 @@ class EventReader:
         return b"".join([*passed, buffer[begin:read]]) if passed else buffer[begin:read]
 
     def _read(self, event: bytes) -> None:
+        """Take in an event whose lines end in LF."""
         if event.startswith(b"data:") and b"\n" not in event:
             payload = event[5:].strip()
         else:

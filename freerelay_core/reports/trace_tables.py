@@ -46,10 +46,11 @@ def requests(count: int) -> str:
 
 
 def scope(trace: Trace) -> tuple[Figure, ...]:
-    """What was asked: the requests of the trace, by what they are."""
+    """What was asked: the requests of the trace, by what they are, or what they are taken for."""
     profiles = trace.profiles
     return (
         Figure("origin", "Requests", trace.origin),
+        *(() if trace.read_as is None else (Figure("read_as", "Every request taken as", trace.read_as),)),
         Figure("families", "Task families", _mix(trace, profiles.family, lambda p: p.family.value)),
         Figure("depths", "Depths", _mix(trace, profiles.depth, lambda p: p.depth.label)),
         Figure(

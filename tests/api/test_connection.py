@@ -230,6 +230,30 @@ def test_what_follows_a_request_without_body_that_asks_for_another_protocol_is_a
     assert rest_of(to).count(b"HTTP/1.1 200 ") == 4
 
 
+WEBSOCKET = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+NONCE = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+@pytest.mark.parametrize("key", [NONCE, ""], ids=["sound", "without its key"])
+@pytest.mark.parametrize(
+    ("path", "status"), [(CHAT, 405), ("/v1/realtime?model=freerelay/auto", 404), ("/v1/models", 401), ("/none", 404)]
+)
+def test_a_websocket_is_refused_as_any_other_request_is(to, path, status, key):
+    to.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n{WEBSOCKET}{key}\r\n".encode())
+    to.sendall(HEALTHZ[:-2] + b"connection: close\r\n\r\n")
+    head, _, rest = rest_of(to).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nx-request-id: req_" in head
+    assert rest.startswith(b'{"error":')
+    assert rest.count(b"HTTP/1.1 200 ") == 1, "the connection goes on"
+
+
+def test_a_body_that_comes_with_a_handshake_is_read(calm, to):
+    body = json.dumps(BODY).encode()
+    to.sendall(chat_head(calm, len(body))[:-2] + (WEBSOCKET + NONCE + "\r\n").encode() + body)
+    assert rest_of(to).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_client_that_leaves_ends_the_work_on_its_first_request_even_where_others_wait_behind_it(calm, upstream, to):
     plan = Hanging()
     upstream.plan("first", plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_the_report_holds_what_simulate_prints(freerelay, tmp_path):
         assert row["quality_percent"] == summary["quality"] * 100
     provenance = {figure["key"]: figure["value"] for figure in report["provenance"]}
     assert (provenance["trace_sha256"], provenance["seed"]) == (printed["trace"]["sha256"], 3)
+
+
+def test_every_format_says_what_the_requests_are_taken_for_as_the_file_does_not(freerelay, tmp_path):
+    read_as = json.loads(freerelay("simulate", "trace.csv", "--json").stdout)["trace"]["read_as"]
+    report = json.loads(written(freerelay("report", "trace.csv", "--out", "a.json"), tmp_path).read_bytes())
+    assert {figure["key"]: figure["value"] for figure in report["scope"]}["read_as"] == read_as
+    table = pd.read_csv(written(freerelay("report", "trace.csv", "--out", "a.csv"), tmp_path))
+    assert table[(table.section == "scope") & (table.field == "read_as")].value.item() == read_as
+    page = written(freerelay("report", "trace.csv", "--out", "a.html"), tmp_path).read_text()
+    assert re.search(rf"Every request taken as<.*?>{re.escape(read_as)}<", page)
 
 
 def test_without_a_name_the_file_is_called_by_the_day(freerelay, tmp_path):

@@ -232,11 +232,27 @@ def test_one_tenants_preview_in_the_url_is_anothers_own_preview(
     assert tenant.email not in page.content()
 
 
-def test_a_preference_that_does_not_exist_falls_back_and_says_so(tenant_page: Page, query: Any) -> None:
+def test_a_preference_that_does_not_exist_falls_back_and_says_so_until_another_is_chosen(
+    tenant_page: Page, query: Any
+) -> None:
+    tenant_page.goto("/settings?preference=fastest")
+    alert = tenant_page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("“fastest”, which does not exist")
+    expect(tenant_page.get_by_role("radio", name="balanced")).to_be_checked()
+    choose(tenant_page, "cost-optimized")
+    query(tenant_page, "?preference=cost-optimized")
+    expect(alert).to_have_count(0)
+
+
+def test_the_way_back_from_a_preference_that_does_not_exist_leads_to_the_page_before(
+    tenant_page: Page, wait_ready: Any
+) -> None:
+    tenant_page.goto("/keys")
     tenant_page.goto("/settings?preference=fastest")
     expect(tenant_page.get_by_test_id("stAlert")).to_contain_text("“fastest”, which does not exist")
-    expect(tenant_page.get_by_role("radio", name="balanced")).to_be_checked()
-    query(tenant_page, "")
+    wait_ready(tenant_page)
+    tenant_page.go_back()
+    expect(tenant_page.get_by_role("heading", name="API keys")).to_be_visible()
 
 
 def test_the_page_is_accessible_in_each_state(

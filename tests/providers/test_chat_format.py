@@ -24,9 +24,10 @@ def whole(end=b"\n\n"):
     return b": comment" + end + b"".join([*events, event(delta(finish_reason="stop"), end), event(last, end)])
 
 
-@given(
-    cuts=st.lists(st.integers(0, 2000), max_size=30), end=st.sampled_from([b"\n\n", b"\r\n\r\n"]), done=st.booleans()
-)
+CUTS, ENDS = st.lists(st.integers(0, 2000), max_size=30), st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r"])
+
+
+@given(cuts=CUTS, end=ENDS, done=st.booleans())
 def test_a_stream_reads_the_same_however_the_network_cuts_it(cuts, end, done):
     data = whole(end) + (event(b"[DONE]", end) if done else b"")
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
@@ -39,7 +40,7 @@ def test_a_stream_reads_the_same_however_the_network_cuts_it(cuts, end, done):
     assert reader.usage == Usage(3, 2, 1)
 
 
-@given(cuts=st.lists(st.integers(0, 2000), max_size=30), end=st.sampled_from([b"\n\n", b"\r\n\r\n"]))
+@given(cuts=CUTS, end=ENDS)
 def test_usage_that_was_not_asked_for_is_read_and_kept_back_and_nothing_else(cuts, end):
     last = event(delta(usage={"prompt_tokens": 3, "completion_tokens": 2}) | {"choices": []}, end)
     data = whole(end) + last + event(b"[DONE]", end)
@@ -50,6 +51,52 @@ def test_usage_that_was_not_asked_for_is_read_and_kept_back_and_nothing_else(cut
     assert len(kept_back) == 2
     assert passed == end.join(e for e in data.split(end) if e not in kept_back)
     assert reader.usage == Usage(3, 2, 0)
+
+
+@st.composite
+def mixed_lines(draw):
+    """Events of a word each, and their bytes: lines of any kind and number, and each of them ends in its own way."""
+    words, lines = draw(st.lists(st.sampled_from(["Hello", " wörld", "!"]), min_size=1, max_size=6)), []
+    for word in words:
+        head, tail = json.dumps(delta(word)).split(", ", 1)
+        lines += draw(st.lists(st.sampled_from([b": at work", b"event: chunk", b"id:7", b"", b"data"]), max_size=3))
+        lines += draw(st.sampled_from([[f"data: {head}, {tail}"], [f"data:{head},", f"data: {tail}"]]))
+        lines += [*draw(st.lists(st.just(b"retry: 9"), max_size=1)), b""]
+    written, last = b"", b""
+    for line in lines:
+        # A line feed behind a carriage return would be of one end with it, and no empty line.
+        last = draw(st.sampled_from([b"\r\n", b"\r"] if not line and last == b"\r" else [b"\n", b"\r\n", b"\r"]))
+        written += (line if isinstance(line, bytes) else line.encode()) + last
+    return words, written
+
+
+@given(stream=mixed_lines(), cuts=CUTS, end=ENDS)
+def test_lines_end_in_any_of_three_ways_wherever_the_network_cuts_them(stream, cuts, end):
+    words, data = stream
+    data += event(delta(finish_reason="stop"), end) + event(b"[DONE]", end)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    reader, passed = EventReader(), b""
+    for a, b in pairwise(places):
+        passed += reader.feed(data[a:b])
+        read = passed.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        assert data.startswith(passed)
+        assert not read or read.endswith(b"\n\n"), "half an event"
+    assert (reader.text, reader.done, reader.malformed) == ("".join(words), True, False)
+    assert passed == data
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\r\r\n"])
+def test_an_event_is_handed_on_as_soon_as_it_is_whole(end):
+    reader, first = EventReader(), event(delta("word"), end)
+    assert reader.feed(first) == first
+    assert reader.text == "word"
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_an_event_that_comes_byte_by_byte_is_handed_on_with_all_of_its_end(end):
+    reader, events = EventReader(), [event(delta("word"), end), event(delta(finish_reason="stop"), end)]
+    parts = [reader.feed(bytes([byte])) for byte in b"".join(events)]
+    assert [part for part in parts if part] == events
 
 
 def test_of_a_stream_without_end_the_beginning_is_kept_and_the_rest_counted():

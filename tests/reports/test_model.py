@@ -85,6 +85,11 @@ def test_a_trace_has_a_ranking_and_figures_for_each_preference_and_their_differe
         assert row["cost_usd_per_1000"] == gap
 
 
+def test_requests_with_profiles_of_their_own_are_taken_for_nothing_else():
+    assert "read_as" not in figures(REPORTS["trace"], "scope")
+    assert figures(REPORTS["hostile trace"], "scope")["read_as"] == "chat, easy, interactive, text"
+
+
 def test_one_preference_alone_is_compared_with_nothing():
     cheap = RoutingPreference.COST_OPTIMIZED
     simulation = simulate(standard_workload(50), snapshot(*fleet("a", "b")), preferences=(cheap,))

@@ -27,6 +27,8 @@ class Line:
         """How long each chunk of bytes is on its way, one way."""
         self.hold_at: bytes | None = None
         """Once these bytes come, they and all that follow are held up."""
+        self.cut_at: bytes | None = None
+        """Once these bytes come, they are lost, and the line is cut."""
         self.taken = 0
         """Connections so far."""
         self.address = ""
@@ -77,6 +79,9 @@ class Line:
                 await asyncio.sleep(self.delay_s)
             if self.hold_at is not None and self.hold_at in data:
                 self.hold()
+            if self.cut_at is not None and self.cut_at in data:
+                self.cut()
+                return
             await self._passing.wait()
             target.write(data)
             await target.drain()
