@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _kinds() -> dict[str, Callable[[], object]]:
-    small, large = _snapshot(20), _snapshot(100)
+    small, large = shipped_snapshot(20), shipped_snapshot(100)
     rules, new = _rules(small), cycle([PROFILE._replace(input_tokens=1000 + n) for n in range(DISTINCT)])
     logs, exponents = np.log(np.random.default_rng(0).random((len(FACTORS), 20))), exponent_array(_BALANCED)
     return {
@@ -72,7 +72,8 @@ def _kinds() -> dict[str, Callable[[], object]]:
 _BALANCED = EXPONENTS[RoutingPreference.BALANCED]
 
 
-def _snapshot(count: int) -> Snapshot:
+def shipped_snapshot(count: int) -> Snapshot:
+    """So many of the shipped endpoints, repeated where they are fewer."""
     shipped = load_catalogue()
     copies = [
         replace(endpoint, id=f"{endpoint.id}-{number}" if number else endpoint.id)

@@ -30,7 +30,7 @@ from freerelay_core.composition.stores import store_elsewhere
 from freerelay_core.composition.tally import Tally
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.config import Settings
-from freerelay_core.decision import Decision, decide
+from freerelay_core.decision import Alike, Decision, decide
 from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, Unavailable
 from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
@@ -103,6 +103,7 @@ class Application:
             ),
         )
         self.budgets = Budgets(base, self.catalogue.providers, clock, worker=worker, publish=self.fleet.limit_spending)
+        self._alike = Alike()
         self._index = {endpoint.id: index for index, endpoint in enumerate(self.catalogue.endpoints)}
         self._running = AsyncExitStack()
         self.store: Store
@@ -244,7 +245,10 @@ class Application:
         if profile is None:
             profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
         cached = self.fleet.lessons.cached_share(tenant.id) if tenant else None
-        return decide(
+        cached_share = cached.expected(profile) if cached is not None else None
+        budget = self.budgets.of(tenant) if tenant else None
+        ranks = self._alike.decide if live and budget is None else decide  # what is left is hardly twice the same
+        return ranks(
             snapshot,
             profile,
             decision_id=new_id(self.clock),
@@ -255,8 +259,8 @@ class Application:
             tier=tenant.tier if tenant else None,
             only=wishes.endpoint,
             live=live,
-            cached_share=cached.expected(profile) if cached is not None else None,
-            budget=self.budgets.of(tenant) if tenant else None,
+            cached_share=cached_share,
+            budget=budget,
             explore=self.settings.explore_share if live else 0.0,
         )
 

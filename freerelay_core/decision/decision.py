@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -133,6 +133,17 @@ class Decision:
     """Everything that can serve the request is failing, so what is ranked are endpoints whose breakers are open."""
     explore: float
     """The probability with which an unsettled endpoint is tried first (`decision.exploration`), if there is one."""
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What others have worked out of the ranking, for all requests that share it (`again`)."""
+
+    def again(self, decision_id: str) -> Decision:
+        """The same ranking for another request that is alike; only what is drawn by its id is its own."""
+        twin = object.__new__(Decision)
+        own = twin.__dict__
+        own.update(self.__dict__)
+        own.pop("plan", None)
+        own["id"] = decision_id
+        return twin
 
     @property
     def endpoints(self) -> tuple[str, ...]:

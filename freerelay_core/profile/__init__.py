@@ -13,7 +13,7 @@ from freerelay_core.profile.axes import (
     Topology,
 )
 from freerelay_core.profile.conversation import read_conversation
-from freerelay_core.profile.reading import profile_request
+from freerelay_core.profile.reading import profile_request, rounded_tokens
 from freerelay_core.profile.values import ProfileBatch, RequestProfile
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "Topology",
     "profile_request",
     "read_conversation",
+    "rounded_tokens",
 ]

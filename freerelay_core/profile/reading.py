@@ -6,6 +6,7 @@ system prompt. Token counts are estimates from character classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ from freerelay_core.profile.family import Guess, guess_family
 from freerelay_core.profile.text import estimate_tokens
 from freerelay_core.profile.values import RequestProfile
 
-__all__ = ["profile_request"]
+__all__ = ["profile_request", "rounded_tokens"]
 
 _ANSWER_TOKENS: Mapping[TaskFamily, int] = {
     TaskFamily.CHAT: 250,
@@ -54,6 +55,8 @@ _NO_LIMIT_FROM = 10_000_000
 """A limit of so many tokens is none: no endpoint writes a tenth of it."""
 _FREE_FROM = 0.7
 """Temperatures above this ask for variety: vendors suggest up to 0.7 for factual work."""
+_EXACT_TOKENS = 24
+"""Below, a step would be less than one token."""
 _IMAGE_TOKENS = 800  # assumed: one picture at ordinary detail
 _MESSAGE_TOKENS = 4
 """Tokens that mark role, beginning and end of a message in the usual chat formats."""
@@ -242,8 +245,17 @@ def _input_tokens(body: Mapping[str, Any], conversation: Conversation) -> tuple[
     fresh = estimate_tokens(conversation.fresh)
     fresh += _MESSAGE_TOKENS * (conversation.messages - conversation.repeated_messages)
     fresh += _IMAGE_TOKENS * (conversation.images - conversation.repeated_images)
-    cached = repeated if conversation.answered and repeated >= _SMALLEST_CACHED else 0
-    return repeated + fresh, cached
+    if conversation.answered and repeated >= _SMALLEST_CACHED:
+        cached = rounded_tokens(repeated)
+        return cached + rounded_tokens(fresh), cached
+    return rounded_tokens(repeated + fresh), 0
+
+
+def rounded_tokens(tokens: int) -> int:
+    """The nearest sixteenth of an octave, at most 2.2 % away: estimates are good to 15 %, and alike requests share a
+    ranking (`decision.alike`).
+    """
+    return tokens if tokens < _EXACT_TOKENS else round(2.0 ** (round(16.0 * math.log2(tokens)) / 16.0))
 
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from freerelay_core.providers import Usage
 from freerelay_core.router.execution import Attempt, Execution
 from freerelay_core.router.hedging import lost_usage
 from freerelay_core.scoring import Excluded
-from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome
+from freerelay_core.store import DecisionRecord, LoggedRanking, Outcome, SharedColumns
 
 __all__ = ["decision_record"]
 
@@ -28,42 +28,56 @@ def decision_record(
     decision: Decision, execution: Execution, *, tenant_id: str, request_id: str, model: str, duration_s: float
 ) -> DecisionRecord:
     """The record of a decision; `model` is what the client named, `duration_s` what it waited."""
-    evaluation, snapshot = decision.evaluation, decision.snapshot
-    columns = _ranked(decision)
+    ranked = decision.shared.get(_RECORD)
+    if ranked is None:
+        ranked = decision.shared[_RECORD] = _ranked(decision)
     return DecisionRecord(
         id=decision.id,
         tenant_id=tenant_id,
         created_at=id_time(decision.id),
         request_id=request_id,
         model=model,
-        snapshot_id=snapshot.id,
+        snapshot_id=decision.snapshot.id,
         preference=decision.preference,
-        profile=decision.profile.as_dict(),
         exponents=decision.exponents,
-        log_factors=dict(zip(FACTORS, columns, strict=False)),
-        ranking=LoggedRanking(decision.endpoints, *columns[len(FACTORS) :]),
-        excluded=_excluded(evaluation.excluded.tobytes(), snapshot.endpoint_ids),
         rules=decision.directive.rules,
-        actions=_actions(decision),
         propensity=decision.propensity,
         explored=decision.explores,
         outcome=_outcome(decision, execution, duration_s),
+        **ranked,
     )
 
 
-def _ranked(decision: Decision) -> list[array[float]]:
+_RECORD = "record"
+"""Where a decision keeps what all requests that share its ranking have on record."""
+
+
+def _ranked(decision: Decision) -> dict[str, Any]:
+    """Fields of a record that the ranking decides."""
+    columns = _columns(decision)
+    return {
+        "profile": decision.profile.as_dict(),
+        "log_factors": dict(zip(FACTORS, columns, strict=False)),
+        "ranking": LoggedRanking(decision.endpoints, *columns[len(FACTORS) :]),
+        "excluded": _excluded(decision.evaluation.excluded.tobytes(), decision.snapshot.endpoint_ids),
+        "actions": _actions(decision),
+        "shared": SharedColumns(),
+    }
+
+
+def _columns(decision: Decision) -> list[array[float]]:
     """The log factors in the order of `FACTORS`, then the columns of `LoggedRanking` after the first."""
     evaluation, order = decision.evaluation, decision.order
-    rows = np.empty((_RANKED, len(evaluation.cost_usd)))
+    rows = np.empty((_COLUMNS, len(evaluation.cost_usd)))
     rows[: len(FACTORS)] = evaluation.of_one
     rows[-4] = evaluation.cost_usd
     rows[-3], rows[-2] = decision.latencies_s
     rows[-1] = decision.log_utilities
     raw, width = rows.take(order, axis=1).tobytes(), 8 * len(order)
-    return [array("d", raw[row * width : (row + 1) * width]) for row in range(_RANKED)]
+    return [array("d", raw[row * width : (row + 1) * width]) for row in range(_COLUMNS)]
 
 
-_RANKED = len(FACTORS) + 4
+_COLUMNS = len(FACTORS) + 4
 
 
 def _actions(decision: Decision) -> tuple[Mapping[str, Any], ...]:

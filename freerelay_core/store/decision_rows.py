@@ -114,17 +114,18 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
 
     Raises `ValueError` or `TypeError` for what a row cannot hold.
     """
-    outcome, (ranking, figures) = record.outcome, _ranking_and_figures(record)
-    row = {
+    outcome, shared = record.outcome, record.shared
+    ranked = shared.json if shared is not None else None
+    if ranked is None:
+        ranked = _ranked_columns(record)
+        if shared is not None:
+            shared.json = ranked
+    own = {
         "created_at": id_time(record.id),
         "id": record.id,
         "user_id": record.tenant_id,
         "request_id": record.request_id,
         "model": record.model,
-        "snapshot_id": record.snapshot_id,
-        "preference": record.preference.value,
-        "preference_level": record.preference.level,
-        "preference_rule": record.preference.rule,
         "endpoint": outcome.endpoint,
         "status": outcome.status,
         "basis": outcome.basis,
@@ -136,19 +137,36 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
         "cost_usd": outcome.cost_usd,
         "usage_estimated": outcome.usage_estimated,
         "schema_pass": outcome.schema_pass,
-        "profile": record.profile,
-        "exponents": dict(record.exponents),
-        "ranking": ranking,
-        "figures": f"\\x{figures.hex()}",
-        "excluded": record.excluded,
-        "rules": record.rules,
-        "actions": record.actions,
         "attempts": outcome.attempts,
         "demo": record.demo,
         "propensity": record.propensity,
         "explored": record.explored,
     }
-    return DecisionRow(record.id, record.tenant_id, orjson.dumps(row, default=_plain).decode())
+    return DecisionRow(record.id, record.tenant_id, f"{_json(own)[:-1]},{ranked[1:]}")
+
+
+def _ranked_columns(record: DecisionRecord) -> str:
+    """The columns that the ranking decides, as an object."""
+    ranking, figures = _ranking_and_figures(record)
+    return _json(
+        {
+            "snapshot_id": record.snapshot_id,
+            "preference": record.preference.value,
+            "preference_level": record.preference.level,
+            "preference_rule": record.preference.rule,
+            "profile": record.profile,
+            "exponents": dict(record.exponents),
+            "ranking": ranking,
+            "figures": f"\\x{figures.hex()}",
+            "excluded": record.excluded,
+            "rules": record.rules,
+            "actions": record.actions,
+        }
+    )
+
+
+def _json(columns: Mapping[str, object]) -> str:
+    return orjson.dumps(columns, default=_plain).decode()
 
 
 def decisions_as_rows(records: Iterable[DecisionRecord]) -> list[DecisionRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ __all__ = [
     "RecordedRequest",
     "SavedScenario",
     "SettingsChange",
+    "SharedColumns",
     "SpendElsewhere",
     "SpendOfMonth",
     "Tenant",
@@ -136,6 +137,13 @@ class LoggedRanking:
     """ln U as the router had it, so that a repetition can be compared; empty where an older release wrote none."""
 
 
+@dataclass(slots=True)
+class SharedColumns:
+    """The columns of a row that a ranking decides, as JSON, once a record has needed them."""
+
+    json: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A logged decision with its outcome. No prompt text.
@@ -167,6 +175,8 @@ class DecisionRecord:
     """The probability with which the endpoint tried first was to be; None where an earlier release decided."""
     explored: bool = False
     """Another endpoint than the best was tried first, to learn of it."""
+    shared: SharedColumns | None = field(default=None, compare=False, repr=False)
+    """Where records of requests that share a ranking keep what is the same in all; None where nobody shares it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily, profile_request
+from freerelay_core.profile.text import estimate_tokens
 
 
 def body(text="Hello there", **fields):
@@ -113,6 +116,16 @@ def test_max_tokens_caps_the_expected_answer():
 )  # fmt: skip
 def test_the_limit_is_kept_where_it_is_one(stated, limit):
     assert profile_request(body(**stated)).answer_limit == limit
+
+
+@given(st.integers(0, 60_000))
+def test_input_is_estimated_to_a_sixteenth_of_an_octave(words):
+    """So that requests that are about as long share a ranking; a stricter estimate would claim what nobody knows."""
+    exact = estimate_tokens("word " * words) + 4
+    rounded = profile_request(body(messages=[{"role": "user", "content": "word " * words}])).input_tokens
+    assert abs(rounded - exact) <= 0.022 * exact + 0.5
+    assert exact >= 24 or rounded == exact
+    assert rounded < 24 or abs(rounded - 2 ** (round(16 * math.log2(rounded)) / 16)) <= 0.5
 
 
 def test_a_stream_that_is_neither_wanted_nor_not_is_refused():

@@ -38,6 +38,7 @@ from freerelay_core.providers import OpenAIWire, SimulatedProvider
 from freerelay_core.router import Router, attempts, decision_record
 from freerelay_core.router.directed import directed_body
 from freerelay_core.snapshot import catalogue_snapshot
+from freerelay_core.store.decision_rows import decision_as_row
 
 pytestmark = pytest.mark.anyio
 
@@ -652,6 +653,21 @@ async def test_what_rules_did_is_on_record(rig):
         {"rule": "r", "action": "require", "value": ["first/*"], "fallback": "any", "dropped": False},
         {"rule": "r", "action": "max_cost_usd", "value": 1e-12, "fallback": "any", "dropped": True},
     )
+
+
+async def test_what_requests_that_share_a_ranking_have_on_record_is_their_own(rig, upstream):
+    ruled(rig, prefer=["second/*"])
+    first, _ = await rig.run()
+    upstream.plan("first", status(500))
+    second = rig.router.begin(first.decision.again(new_id(rig.clock)), stream=False)
+    await rig.router.execute(second, rig.body)
+    for execution in (first, second):
+        record = rig.record(execution)
+        assert record.shared is first.decision.shared["record"]["shared"]
+        row = decision_as_row(record)
+        assert json.loads(row.json) == json.loads(decision_as_row(replace(record, shared=None)).json)
+    assert len(record.outcome.attempts) == 2
+    assert first.decision.id != second.decision.id == record.id
 
 
 async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig, upstream):
