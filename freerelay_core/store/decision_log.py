@@ -116,7 +116,7 @@ class DecisionLog:
                 self._refuse()
                 return
         self._pending[row.id] = row
-        self._pending_bytes += len(row.json)
+        self._pending_bytes += row.size
         self._waiting.set()
 
     async def find(self, tenant_id: str | None, decision_id: str) -> DecisionRecord:
@@ -317,7 +317,7 @@ class DecisionLog:
     def _forget(self, decision_id: str) -> None:
         forgotten = self._pending.pop(decision_id, None)
         if forgotten is not None:
-            self._pending_bytes -= len(forgotten.json)
+            self._pending_bytes -= forgotten.size
 
     def _refuse(self) -> None:
         self._dropped += 1
@@ -331,10 +331,10 @@ def _parts(rows: Iterable[DecisionRow]) -> Iterator[list[DecisionRow]]:
     part: list[DecisionRow] = []
     size = 0
     for row in rows:
-        if part and size + len(row.json) > _PART_BYTES:
+        if part and size + row.size > _PART_BYTES:
             yield part
             part, size = [], 0
         part.append(row)
-        size += len(row.json)
+        size += row.size
     if part:
         yield part

@@ -97,12 +97,25 @@ LINE_COLUMNS: Mapping[str, str] = {
 
 
 class DecisionRow(NamedTuple):
-    """A decision as it is written, and as it waits to be: `json` is an object with keys of `DECISION_COLUMNS`."""
+    """A decision as it is written, and as it waits to be: an object with keys of `DECISION_COLUMNS`, as JSON.
+
+    In two parts, of which the second is one text in memory for all whose requests share a ranking. Text, because the
+    bytes that orjson returns keep the 64 KiB in which they were written.
+    """
 
     id: str
     tenant_id: str
-    json: str
-    """Text, because the bytes that orjson returns keep the 64 KiB in which they were written."""
+    head: str
+    tail: str = ""
+
+    @property
+    def json(self) -> str:
+        return self.head + self.tail
+
+    @property
+    def size(self) -> int:
+        """Characters of the JSON."""
+        return len(self.head) + len(self.tail)
 
     def record(self) -> DecisionRecord:
         """The decision. Raises `ValueError`, `LookupError`, `TypeError` or `AttributeError` where it holds none."""
@@ -142,13 +155,13 @@ def decision_as_row(record: DecisionRecord) -> DecisionRow:
         "propensity": record.propensity,
         "explored": record.explored,
     }
-    return DecisionRow(record.id, record.tenant_id, f"{_json(own)[:-1]},{ranked[1:]}")
+    return DecisionRow(record.id, record.tenant_id, f"{_json(own)[:-1]},", ranked)
 
 
 def _ranked_columns(record: DecisionRecord) -> str:
-    """The columns that the ranking decides, as an object."""
+    """The columns that the ranking decides, as the end of an object."""
     ranking, figures = _ranking_and_figures(record)
-    return _json(
+    columns = _json(
         {
             "snapshot_id": record.snapshot_id,
             "preference": record.preference.value,
@@ -163,6 +176,7 @@ def _ranked_columns(record: DecisionRecord) -> str:
             "actions": record.actions,
         }
     )
+    return columns[1:]
 
 
 def _json(columns: Mapping[str, object]) -> str:

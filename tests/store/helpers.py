@@ -144,5 +144,5 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
 
 def room_for(decisions: int) -> int:
     """Bytes of a decision log's memory that hold so many like `decision`, and no more."""
-    one = len(decision_as_row(decision("0198c0de-0000-7000-8000-000000000001")).json)
+    one = decision_as_row(decision("0198c0de-0000-7000-8000-000000000001")).size
     return int((decisions - 0.5) * one)
