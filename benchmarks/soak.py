@@ -1,6 +1,6 @@
 """Does the live endpoint keep its memory and its files under steady load?
 
-    python benchmarks/soak.py --bench DIR [--minutes 15] [--rate 1250] [--json]
+    python benchmarks/soak.py --bench DIR [--minutes 15] [--rate 1900] [--json]
 
 Half of the requests stream, at an even rate, about half of what the endpoint can do. DIR is that of `gateway.py`; the
 server is started as there, with the decision log on PostgreSQL. Memory is read every five seconds. What counts is the
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--bench", type=lambda text: Path(text).resolve(), required=True, help="as of gateway.py")
     parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--rate", type=float, default=1250.0, help="requests a second, streams and others together")
+    parser.add_argument("--rate", type=float, default=1900.0, help="requests a second, streams and others together")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
     with ExitStack() as stack:
