@@ -423,7 +423,7 @@ end $$;
 -- Grows with every change that `store/supabase.py` cannot do without, together with its `SCHEMA_VERSION`.
 create or replace function public.schema_version() returns int
 language sql immutable security invoker set search_path = '' as $$
-  select 5
+  select 6
 $$;
 
 -- Functions of earlier releases that answered with fewer columns.
@@ -550,10 +550,21 @@ language sql stable security invoker set search_path = '' as $$
                          where xid >= p_cursor::xid8) c))
 $$;
 
--- Adds decisions, a JSON array of rows given as text; what is there already is left as it is.
-create or replace function public.append_decisions(p_records text) returns void
+-- Adds decisions; what is there already is left as it is. Both are JSON arrays of objects, given as text: `p_shared` holds
+-- columns that are the same in several decisions, each of which names its place there, from 1 on, as `shared`. They are most
+-- of a decision, and read once.
+drop function if exists public.append_decisions(text);
+create or replace function public.append_decisions(p_shared text, p_records text) returns void
 language sql volatile security invoker set search_path = '' as $$
-  insert into public.decisions select * from json_populate_recordset(null::public.decisions, p_records::json)
+  with shared as materialized (
+    select o.ordinality as place, json_populate_record(null::public.decisions, o.value) as columns
+      from json_array_elements(p_shared::json) with ordinality o
+  )
+  insert into public.decisions
+  select r.*
+    from json_array_elements(p_records::json) d
+    join shared on shared.place = (d.value ->> 'shared')::bigint
+   cross join lateral json_populate_record(shared.columns, d.value) r
   on conflict do nothing
 $$;
 
@@ -903,7 +914,7 @@ revoke all on function
   public.set_routing_preference(uuid, text, text, bigint),
   public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
   public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
-  public.append_decisions(text), public.remove_demo_decisions(uuid),
+  public.append_decisions(text, text), public.remove_demo_decisions(uuid),
   public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
   public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),
@@ -924,7 +935,7 @@ grant execute on function
   public.set_routing_preference(uuid, text, text, bigint),
   public.touch_api_keys(json), public.dashboard_session(text), public.end_dashboard_session(text),
   public.open_dashboard_session(text, text, uuid, uuid, timestamptz), public.changes_since(text),
-  public.append_decisions(text), public.remove_demo_decisions(uuid),
+  public.append_decisions(text, text), public.remove_demo_decisions(uuid),
   public.list_decisions(uuid, timestamptz, timestamptz, uuid, int),
   public.list_recorded_requests(uuid, timestamptz, timestamptz, uuid, int),
   public.list_decision_lines(uuid, timestamptz, timestamptz, text, text, boolean, boolean, int),

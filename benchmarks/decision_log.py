@@ -33,7 +33,7 @@ from freerelay_core.composition.demo_week import demo_week
 from freerelay_core.fleet import Fleet
 from freerelay_core.snapshot import catalogue_snapshot
 from freerelay_core.store import DecisionRecord, PostgresStore
-from freerelay_core.store.decision_rows import DECISION_COLUMNS, decisions_as_rows, rows_as_json
+from freerelay_core.store.decision_rows import DECISION_COLUMNS, decisions_as_rows
 from freerelay_core.store.embedded import acquire_database
 
 BATCH = 200
@@ -94,7 +94,7 @@ async def _measure(dsn: str, leader: int, rounds: int) -> dict[str, list[tuple[f
 
 
 async def _by_temporary_table(connection: psycopg.AsyncConnection[Any], records: Sequence[DecisionRecord]) -> None:
-    rows = orjson.loads(rows_as_json(decisions_as_rows(records)))
+    rows = [orjson.loads(row.json) for row in decisions_as_rows(records)]
     cursor = connection.cursor()
     await cursor.execute(
         f"create temporary table fresh on commit drop as select {COLUMNS} from public.decisions limit 0"  # noqa: S608
@@ -116,7 +116,7 @@ async def _by_temporary_table(connection: psycopg.AsyncConnection[Any], records:
 
 
 async def _by_bare_copy(connection: psycopg.AsyncConnection[Any], records: Sequence[DecisionRecord]) -> None:
-    rows = [rows_as_json([row]) for row in decisions_as_rows(records)]
+    rows = [row.json for row in decisions_as_rows(records)]
     async with connection.cursor().copy("copy public.bare (row) from stdin") as copy:
         for row in rows:
             await copy.write_row([row])

@@ -327,14 +327,16 @@ class DecisionLog:
 
 
 def _parts(rows: Iterable[DecisionRow]) -> Iterator[list[DecisionRow]]:
-    """The rows in parts of at most `_PART_BYTES`, a larger row by itself."""
+    """The rows in parts of at most `_PART_BYTES`, a larger row by itself; what rows share is sent once in each."""
     part: list[DecisionRow] = []
+    shared: set[str] = set()
     size = 0
     for row in rows:
         if part and size + row.size > _PART_BYTES:
             yield part
-            part, size = [], 0
+            part, shared, size = [], set(), 0
         part.append(row)
-        size += row.size
+        size += len(row.head) if row.tail in shared else row.size
+        shared.add(row.tail)
     if part:
         yield part

@@ -191,9 +191,15 @@ def decisions_as_rows(records: Iterable[DecisionRecord]) -> list[DecisionRow]:
         raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
 
 
-def rows_as_json(rows: Iterable[DecisionRow]) -> str:
-    """A JSON array of the rows."""
-    return f"[{','.join([row.json for row in rows])}]"
+def rows_as_json(rows: Iterable[DecisionRow]) -> tuple[str, str]:
+    """The rows as `append_decisions` takes them: what several share, and each with its place there; JSON arrays."""
+    places: dict[str, int] = {}
+    records = [
+        f'{row.head if row.tail else row.head[:-1] + ","}"shared":{places.setdefault(row.tail, len(places) + 1)}}}'
+        for row in rows
+    ]
+    shared = ["{" + tail if tail else "{}" for tail in places]
+    return f"[{','.join(shared)}]", f"[{','.join(records)}]"
 
 
 def _ranking_and_figures(record: DecisionRecord) -> tuple[orjson.Fragment, bytes]:

@@ -296,9 +296,9 @@ class PostgresStore:
         if not rows:
             return
         await self._partitions.run()
-        query = "select public.append_decisions(%s)"
+        query = "select public.append_decisions(%s, %s)"
         try:
-            await self._connections.one(SERVICE, query, [rows_as_json(rows)], limit_s=_APPEND_LIMIT_S)
+            await self._connections.one(SERVICE, query, rows_as_json(rows), limit_s=_APPEND_LIMIT_S)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise UnprocessableRequest(f"A decision cannot be stored: {error}") from error
 

@@ -78,7 +78,7 @@ from freerelay_core.store.values import (
 
 __all__ = ["SCHEMA_VERSION", "SupabaseStore"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Which `schema_version()` of `supabase_schema.sql` this module needs, or a later one."""
 
 _TENANT = "id,email,tier,routing_preference,allow_override,budget_usd,settings_version,updated_at"
@@ -274,7 +274,8 @@ class SupabaseStore:
         if not rows:
             return
         await self._partitions.run()
-        await self._wire.value("append_decisions", records=rows_as_json(rows), limit_s=_APPEND_LIMIT_S)
+        shared, records = rows_as_json(rows)
+        await self._wire.value("append_decisions", shared=shared, records=records, limit_s=_APPEND_LIMIT_S)
 
     async def _renew_partitions(self) -> None:
         await self._wire.value("ensure_decision_partitions")

@@ -123,7 +123,7 @@ CALLS = [
     "dashboard_session('s')",
     "end_dashboard_session('s')",
     "changes_since('0')",
-    "append_decisions('[]')",
+    "append_decisions('[]', '[]')",
     """add_lessons('[{"kind": "k", "scope": "", "endpoint": "e", "simulated": true, "outcomes": 1, "decay": 1,
                      "weight": 1, "total": 1, "expected": 0}]')""",
     "list_lessons()",
@@ -192,8 +192,8 @@ async def test_the_tenants_own_sums_are_its_own_in_either_world(either_world, ma
     sql.owner("insert into users (email) values ('ann@x'), ('bob@x')")
     ann, bob = (row[0] for row in sql.owner("select id from users order by email"))
     made = [make_decision(str(ann)), make_decision(str(ann)), make_decision(str(bob))]
-    records = rows_as_json(decisions_as_rows(made))
-    sql.as_role("service_role", "select public.append_decisions(%s)", records)
+    shared, records = rows_as_json(decisions_as_rows(made))
+    sql.as_role("service_role", "select public.append_decisions(%s, %s)", shared, records)
 
     sums = "select requests from public.decision_traffic('-infinity', 'infinity')"
 

@@ -11,7 +11,8 @@ import pytest
 from freerelay_core.clock import id_time, new_id
 from freerelay_core.errors import NotFound, UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE, FACTORS
-from freerelay_core.store import LoggedRanking, PublishedSnapshot
+from freerelay_core.store import LoggedRanking, PublishedSnapshot, SharedColumns
+from freerelay_core.store.decision_rows import DecisionRow, decision_as_row
 
 pytestmark = [pytest.mark.anyio, pytest.mark.every_store]
 
@@ -57,6 +58,28 @@ async def test_a_decision_that_an_earlier_release_stored_with_every_factor_is_re
     sql.owner("update decisions set ranking = ranking - 'same'")
 
     assert await store.decision(tenant.id, record.id) == record
+
+
+async def test_decisions_that_share_their_ranking_and_others_are_written_together(store, tenant, make_decision, sql):
+    shared, another = SharedColumns(), SharedColumns()
+    dear = {"ranking": LoggedRanking(("x/y",), (7.0,), (1.0,), (2.0,), (-1.0,)), "model": "x/y", "rules": ()}
+    records = [
+        make_decision(tenant.id, shared=shared),
+        make_decision(tenant.id, shared=another, **dear),
+        make_decision(tenant.id, shared=shared, status=502, endpoint=None, explored=True),
+        make_decision(tenant.id, demo=True),
+        make_decision(tenant.id, shared=another, **dear | {"request_id": "req-2"}),
+    ]
+    waiting = decision_as_row(make_decision(tenant.id))
+    rows = [*map(decision_as_row, records), DecisionRow(waiting.id, waiting.tenant_id, waiting.json)]
+
+    await store.append_decision_rows(rows)
+    await store.append_decision_rows(rows)
+
+    assert sql.value("select count(*) from decisions") == 6
+    for record in [*records, waiting.record()]:
+        assert await store.decision(tenant.id, record.id) == record
+    assert (rows[0].tail, rows[1].tail) == (rows[2].tail, rows[4].tail)
 
 
 async def test_a_failed_request_without_figures_comes_back_as_such(store, tenant, make_decision):
