@@ -14,7 +14,6 @@ import numpy.typing as npt
 from freerelay_core.decision.decision import Decision
 from freerelay_core.decision.request import decide
 from freerelay_core.policy import Policy
-from freerelay_core.preference import RoutingPreference
 from freerelay_core.profile import RequestProfile
 from freerelay_core.snapshot import Snapshot
 
@@ -41,46 +40,28 @@ class Alike:
         *,
         decision_id: str,
         policy: Policy,
-        tenant_preference: RoutingPreference | None,
-        request_preference: RoutingPreference | None,
         tenant_id: str | None,
         tier: str | None,
-        only: str | None,
         cached_share: Floats | None,
         **rest: Any,
     ) -> Decision:
-        """As `decide`. What a tenant's cache is expected to hold stands as the first of its alike requests had it.
+        """As `decide`, whose other arguments are `rest`, none of them an array; always named in the same order.
 
-        `rest` are arguments that are the same whenever this one is asked.
+        What a tenant's cache is expected to hold stands as the first of its alike requests had it.
         """
         if snapshot is not self._snapshot or policy is not self._policy or len(self._known) >= MOST:
             self._snapshot, self._policy = snapshot, policy
             self._known.clear()
-        read = policy.variables
         key = (
             *profile[:-1],
             *profile.reasons.values(),
-            tenant_preference,
-            request_preference,
-            only,
-            tenant_id if "tenant" in read or cached_share is not None else None,
-            tier if "tier" in read else None,
+            tenant_id if "tenant" in policy.variables or cached_share is not None else None,
+            tier if "tier" in policy.variables else None,
+            *rest.values(),
         )
         known = self._known.get(key)
         if known is not None:
             return known.again(decision_id)
-        decision = decide(
-            snapshot,
-            profile,
-            decision_id=decision_id,
-            policy=policy,
-            tenant_preference=tenant_preference,
-            request_preference=request_preference,
-            tenant_id=tenant_id,
-            tier=tier,
-            only=only,
-            cached_share=cached_share,
-            **rest,
-        )
-        self._known[key] = decision
+        asked = {"policy": policy, "tenant_id": tenant_id, "tier": tier, "cached_share": cached_share, **rest}
+        decision = self._known[key] = decide(snapshot, profile, decision_id=decision_id, **asked)
         return decision
