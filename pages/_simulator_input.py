@@ -218,8 +218,20 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
             bind="query-params",
             help="Prefer endpoints that are cleared for confidential content.",
         )
+    return {
+        **_rule_widgets(),
+        "answers": int(answers or 1),
+        "answer_limit": None if limit is None else int(limit),
+        "cached_tokens": int(cached or 0),
+        "hour_utc": hour_now if hour == "now" else int(str(hour)),
+        "locked_down": bool(locked_down),
+    }
+
+
+def _rule_widgets() -> dict[str, Any]:
+    """The axes that no factor reads."""
     with st.expander("What only rules read"):
-        levels = {
+        return {
             name: axis[
                 str(
                     st.selectbox(
@@ -233,14 +245,6 @@ def _rare_widgets(hour_now: int) -> dict[str, Any]:
             ]
             for name, axis in RULE_AXES.items()
         }
-    return {
-        **levels,
-        "answers": int(answers or 1),
-        "answer_limit": None if limit is None else int(limit),
-        "cached_tokens": int(cached or 0),
-        "hour_utc": hour_now if hour == "now" else int(str(hour)),
-        "locked_down": bool(locked_down),
-    }
 
 
 def _one_of(options: Any) -> tuple[Callable[[str], bool], str]:
