@@ -201,7 +201,9 @@ def test_a_home_deleted_meanwhile_ends_everything_with_one_line(home):
         away = home.rename(home.with_name("away"))  # at once: PostgreSQL may write while a tree is being removed
         shutil.rmtree(away, ignore_errors=True)
         assert it.ends() == 1
-        assert it.errors.count("\n") == 1, it.errors
+        # The pool may notice first, where a query happens to be due, and then says so, too.
+        said = [line for line in it.errors.splitlines() if " psycopg.pool " not in line]
+        assert len(said) == 1, it.errors
         for word in ("freerelay: ", str(home / "postgres"), "start again"):
             assert word in it.errors
         assert processes_of(home) == []
