@@ -28,7 +28,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,10 @@ class CachedShare(NamedTuple):
         return share
 
 
+_Outcome: TypeAlias = tuple[float, float, float]
+"""A value, what was expected of it, and when it came, s."""
+
+
 class _Tally:
     """Sums over outcomes by scope and endpoint; arrays of shape (scopes, E), which see the flat ones told to."""
 
@@ -131,15 +135,19 @@ class _Tally:
             np.frombuffer(sums).reshape(scopes, endpoints) for sums in (self._weight, self._total, self._expected)
         )
 
-    def add(self, cell: int, kind: Kind, now: float, value: float, expected: float) -> None:
-        """Take in one outcome; `cell` is scope x E + endpoint."""
-        left = kind.decay
-        if kind.half_life_s != math.inf:
-            left *= 0.5 ** ((now - self._told_at[cell]) / kind.half_life_s)
-            self._told_at[cell] = now
-        self._weight[cell] = self._weight[cell] * left + 1.0
-        self._total[cell] = self._total[cell] * left + value
-        self._expected[cell] = self._expected[cell] * left + expected
+    def add(self, cell: int, kind: Kind, outcomes: Sequence[_Outcome]) -> None:
+        """Take in outcomes, in their order; `cell` is scope x E + endpoint."""
+        weight, total, expected = self._weight[cell], self._total[cell], self._expected[cell]
+        told_at, left, fades = self._told_at[cell], kind.decay, kind.half_life_s != math.inf
+        for value, value_expected, now in outcomes:
+            if fades:
+                left = kind.decay * 0.5 ** ((now - told_at) / kind.half_life_s)
+                told_at = now
+            weight = weight * left + 1.0
+            total = total * left + value
+            expected = expected * left + value_expected
+        self._weight[cell], self._total[cell], self._expected[cell] = weight, total, expected
+        self._told_at[cell] = told_at
 
     def sums(self, cell: int, kind: Kind, now: float) -> list[float]:
         """Weight, total and expected of a cell, as they stand at `now`."""
@@ -158,6 +166,11 @@ class _Tally:
     def mean(self, prior: float | Floats, prior_weight: float) -> Floats:
         mean: Floats = (prior_weight * prior + self.total) / (prior_weight + self.weight)
         return mean
+
+
+_Sums: TypeAlias = tuple[float, float, float, float]
+"""Number of outcomes, then weight, total and expected."""
+_NOTHING: _Sums = (0, 0.0, 0.0, 0.0)
 
 
 class _Stored(NamedTuple):
@@ -187,24 +200,39 @@ class Lessons:
             name: _Tally(len(kind.scopes), len(self._ids)) for name, kind in KINDS.items() if kind.scopes is not None
         }
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
-        self._unsaved: dict[tuple[str, str, int], list[float]] = {}  # outcomes, weight, total, expected
+        # Told outcome by outcome, taken in by the many when somebody asks: a snapshot does, ten times a second.
+        self._told: dict[tuple[str, str, int], list[_Outcome]] = {}
+        self._unsaved: dict[tuple[str, str, int], _Sums] = {}  # outcomes, weight, total, expected
         self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
         self._around: dict[tuple[str, str, int], Around] = {}
         self._learned: Learned | None = None
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in one outcome: a share, ratio or number of tokens, as the kind has it."""
-        what, now = KINDS[kind], self._monotonic()
-        tally, row = self._tally(kind, scope)
-        tally.add(row * len(self._ids) + endpoint, what, now, value, expected)
-        if what.half_life_s == math.inf:
-            self._learned = None
-        unsaved = self._unsaved.setdefault((kind, scope, endpoint), [0, 0.0, 0.0, 0.0])
-        unsaved[0] += 1
-        decay = what.decay
-        unsaved[1] = unsaved[1] * decay + 1.0
-        unsaved[2] = unsaved[2] * decay + value
-        unsaved[3] = unsaved[3] * decay + expected
+        told = self._told.get((kind, scope, endpoint))
+        if told is None:
+            self._tally(kind, scope)  # raises here, where the mistake is made
+            told = self._told[kind, scope, endpoint] = []
+        told.append((value, expected, self._monotonic()))
+
+    def _take_in(self) -> None:
+        """Add what was told to the sums."""
+        if not self._told:
+            return
+        told, self._told = self._told, {}
+        for key, outcomes in told.items():
+            kind, scope, endpoint = key
+            what = KINDS[kind]
+            tally, row = self._tally(kind, scope)
+            tally.add(row * len(self._ids) + endpoint, what, outcomes)
+            if what.half_life_s == math.inf:
+                self._learned = None
+            count, weight, total, expected_sum = self._unsaved.get(key, _NOTHING)
+            for value, expected, _ in outcomes:
+                weight = weight * what.decay + 1.0
+                total = total * what.decay + value
+                expected_sum = expected_sum * what.decay + expected
+            self._unsaved[key] = (count + len(outcomes), weight, total, expected_sum)
 
     def record_by_family(
         self, kind: str, scope: str, family: str, endpoint: int, value: float, *, part: float = 1.0
@@ -218,7 +246,8 @@ class Lessons:
         if around is None:
             around = self._around[kind, scope, endpoint] = Around()
         around.add(Outcome(family, value, part, self._monotonic()))
-        own, judged = _BY_FAMILY[kind], around.judged(KINDS[_BY_FAMILY[kind]].half_life_s)
+        own = _BY_FAMILY[kind]
+        judged = around.judged(KINDS[own].half_life_s)
         if judged is not None:
             self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * around.mean)
 
@@ -228,6 +257,7 @@ class Lessons:
 
     def success(self, prior: Floats) -> Floats:
         """Expected share of answered requests of each endpoint, on its prior share; shape (E,)."""
+        self._take_in()
         tally, kind = self._tallies["success"], KINDS["success"]
         left = tally.left(kind, self._monotonic())[0, :-1]
         mean: Floats = (kind.prior_weight * prior + left * tally.total[0, :-1]) / (
@@ -237,17 +267,20 @@ class Lessons:
 
     def outcomes(self) -> Floats:
         """How many recent outcomes the success of each endpoint rests on, older ones counting less; shape (E,)."""
+        self._take_in()
         tally, kind = self._tallies["success"], KINDS["success"]
         weight: Floats = (tally.weight * tally.left(kind, self._monotonic()))[0, :-1]
         return weight
 
     def fades(self) -> bool:
         """Whether success still rests on outcomes, so that the passing of time alone changes it."""
+        self._take_in()
         tally = self._tallies["success"]  # it weighs no less than that of a family
         return bool((tally.weight * tally.left(KINDS["success"], self._monotonic()) > _FADED).any())
 
     def learned(self) -> Learned:
         """All figures but each endpoint's own success, as arrays for a snapshot."""
+        self._take_in()
         if self._learned is None:
             usual_input, input_ratio = self._ratios("input_ratio")
             usual_output, output_ratio = self._ratios("output_ratio")
@@ -279,7 +312,7 @@ class Lessons:
         return replace(self._learned, success_shift=_logit_shift(tally, kind, left=left, within=_TELLING))
 
     def cached_share(self, tenant_id: str) -> CachedShare | None:
-        """What this tenant's requests found cached; None where nothing is known of it."""
+        """What this tenant's requests had found cached when a snapshot was made last; None where nothing is known."""
         tally = self._tenants.get(tenant_id)
         return None if tally is None else CachedShare(tally.weight[0, :-1], tally.total[0, :-1])
 
@@ -287,6 +320,7 @@ class Lessons:
 
     def take_unsaved(self) -> list[Lesson]:
         """The sums of outcomes since the last call; give them to `restore` if they could not be saved."""
+        self._take_in()
         unsaved, self._unsaved = self._unsaved, {}
         return [
             Lesson(kind, scope, self._ids[index], self._simulated[index], int(sums[0]), KINDS[kind].decay, *sums[1:])
@@ -295,6 +329,7 @@ class Lessons:
 
     def restore(self, lessons: Iterable[Lesson]) -> None:
         """Take back what could not be saved."""
+        self._take_in()
         for old in lessons:
             key = (old.kind, old.scope, self._index[old.endpoint])
             self._unsaved[key] = self._with_unsaved(key, old)
@@ -304,6 +339,7 @@ class Lessons:
 
         Returns whether that taught anything.
         """
+        self._take_in()
         taught, now = False, self._monotonic()
         for saved in lessons:
             index = self._index.get(saved.endpoint)
@@ -338,16 +374,16 @@ class Lessons:
         self._stored[key] = _Stored(saved.outcomes, stored, faded, now)
         return replace(saved, weight=faded[0], total=faded[1], expected=faded[2])
 
-    def _with_unsaved(self, key: tuple[str, str, int], old: Lesson) -> list[float]:
+    def _with_unsaved(self, key: tuple[str, str, int], old: Lesson) -> _Sums:
         """The sums of older outcomes and of those that came in since."""
-        new = self._unsaved.get(key, [0, 0.0, 0.0, 0.0])
-        left = KINDS[old.kind].decay ** new[0]
-        return [
-            old.outcomes + new[0],
-            old.weight * left + new[1],
-            old.total * left + new[2],
-            old.expected * left + new[3],
-        ]
+        count, weight, total, expected = self._unsaved.get(key, _NOTHING)
+        left = KINDS[old.kind].decay ** count
+        return (
+            old.outcomes + count,
+            old.weight * left + weight,
+            old.total * left + total,
+            old.expected * left + expected,
+        )
 
     def _tally(self, kind: str, scope: str) -> tuple[_Tally, int]:
         scopes = KINDS[kind].scopes

@@ -135,6 +135,7 @@ def test_a_tenant_s_cached_share_makes_its_long_prompts_cheaper_and_leaves_short
     lessons = Lessons(snapshot)
     for _ in range(30):
         lessons.record("cached_share", "tenant", 0, 0.9)
+    lessons.learned()  # as the next snapshot asks for it
     assert lessons.cached_share("another") is None
     known = lessons.cached_share("tenant")
     assert known.expected(builders.request(input_tokens=500)) is None
@@ -457,3 +458,36 @@ def test_a_store_that_began_anew_is_believed():
     other.share()
     assert worker.share() is True
     assert worker.success == pytest.approx(other.success)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([("success", ""), ("quality", "chat"), ("input_ratio", "code"), ("cached_share", "t")]),
+            st.integers(0, 1),
+            st.floats(0.02, 0.98),
+            st.floats(0, 100),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_outcomes_taken_in_by_the_many_teach_what_each_by_itself_does(outcomes):
+    snapshot, now = builders.snapshot(*TWO), [0.0]
+    together, singly = (Lessons(snapshot, lambda: now[0]) for _ in range(2))
+    for (kind, scope), endpoint, value, later, asked in outcomes:
+        now[0] += later
+        together.record(kind, scope, endpoint, value, expected=value / 2)
+        singly.record(kind, scope, endpoint, value, expected=value / 2)
+        singly.learned()
+        if asked:
+            assert together.success(snapshot.success).tobytes() == singly.success(snapshot.success).tobytes()
+    for figure in (Lessons.take_unsaved, lambda each: each.cached_share("t")):
+        assert repr(figure(together)) == repr(figure(singly))
+    assert repr(together.learned()) == repr(singly.learned())
+
+
+@pytest.mark.parametrize(("kind", "scope"), [("no such", ""), ("quality", "no such family")])
+def test_what_cannot_be_learned_is_refused_where_it_is_said(kind, scope):
+    with pytest.raises((KeyError, ValueError)):
+        Lessons(builders.snapshot(*TWO)).record(kind, scope, 0, 1.0)
