@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from freerelay_core.behaviour import PREFILL_TOKENS_PER_S
 from freerelay_core.catalogue import Catalogue, Endpoint
 from freerelay_core.clock import Clock
 from freerelay_core.decision import Decision
@@ -41,11 +40,11 @@ from freerelay_core.providers.chat_format import error_message
 from freerelay_core.providers.retry_after import retry_after_s
 from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Answer, Attempt, AttemptFailed, Execution, Stream
+from freerelay_core.router.expected import expected_at
 from freerelay_core.router.hedging import HedgeBudget, Try, hedged, patience_s
 from freerelay_core.router.learning import learn
-from freerelay_core.router.quota import expected_tokens, have_to_wait, hear, settle
+from freerelay_core.router.quota import have_to_wait, hear, settle
 from freerelay_core.router.retries import RetryBudget
-from freerelay_core.scoring import thinking_tokens
 
 __all__ = ["Router"]
 
@@ -172,7 +171,7 @@ class Router:
             provider = self._endpoints[index].provider
             if provider in providers:
                 continue
-            tokens = expected_tokens(decision, index)
+            tokens = expected_at(decision, index).tokens
             reservation = self._fleet.admit(index, tokens, despite_breaker=decision.despite_breakers)
             if reservation is None:
                 continue
@@ -226,16 +225,12 @@ class Router:
         self, execution: Execution, attempt: Attempt, body: Mapping[str, Any], left_s: float
     ) -> UpstreamRequest:
         decision, index, endpoint = execution.decision, attempt.index, self._endpoints[attempt.index]
-        provider, behaviour = self._providers[endpoint.provider], decision.snapshot.behaviour
-        thinking = float(thinking_tokens(decision.snapshot, decision.profile)[index])
-        # Not within the request's limit: some vendors may not count thinking there.
-        expected = thinking + decision.profile.output_tokens
-        silent_tokens = expected if execution.streaming else max(expected, thinking + _longest_answer(body, endpoint))
-        silent_s = (
-            float(behaviour.first_token_p95[index])
-            + decision.profile.input_tokens / PREFILL_TOKENS_PER_S
-            + silent_tokens / float(behaviour.speed_median[index])
-        )
+        provider, expected = self._providers[endpoint.provider], expected_at(decision, index)
+        answer_tokens = decision.profile.output_tokens
+        if not execution.streaming:
+            answer_tokens = max(answer_tokens, _longest_answer(body, endpoint))
+        # Thinking is not within the request's limit: some vendors may not count it there.
+        silent_s = expected.silent_s + (expected.thinking + answer_tokens) / expected.tokens_per_s
         return UpstreamRequest(
             endpoint=endpoint,
             index=index,
@@ -243,7 +238,7 @@ class Router:
             body=upstream_body(body, endpoint, provider.wire),
             stream=execution.streaming,
             profile=decision.profile,
-            thinking_tokens=thinking,
+            thinking_tokens=expected.thinking,
             decision_id=decision.id,
             attempt=execution.attempts.index(attempt) + 1,
             first_byte_limit_s=max(provider.waits.first_token_s or FIRST_BYTE_LIMIT_S, FIRST_BYTE_FACTOR * silent_s),

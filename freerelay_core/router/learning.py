@@ -12,7 +12,8 @@ from freerelay_core.profile import OutputContract
 from freerelay_core.providers import Usage, keeps_contract, read_answer
 from freerelay_core.router.directed import directed_body
 from freerelay_core.router.execution import Attempt, Execution
-from freerelay_core.scoring import catalogue_quality, thinking_tokens
+from freerelay_core.router.expected import expected_at
+from freerelay_core.scoring import catalogue_quality
 from freerelay_core.scoring.reference import CACHED_FROM_TOKENS, THINKING_MULTIPLIER
 
 __all__ = ["learn"]
@@ -85,7 +86,7 @@ def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage)
     profile, family = decision.profile, decision.profile.family.value
     if not _has_room(decision, endpoint):
         return
-    thinks = decision.snapshot.learned.thinking_tokens[:, endpoint].any()
+    thinks = expected_at(decision, endpoint).thinks
     if usage.reasoning_tokens is None and thinks:
         return  # the answer and its thinking cannot be told apart
     thinking = usage.reasoning_tokens or 0
@@ -105,7 +106,7 @@ def _learn_times(fleet: Fleet, decision: Decision, attempt: Attempt, first_token
     thinking = usage.reasoning_tokens or 0
     answer, decode_s = usage.output_tokens - thinking, attempt.duration_s - first_token_s
     speed = answer / decode_s if answer >= _LEAST_TOKENS and decode_s >= _LEAST_DECODE_S else None
-    usual = speed or float(decision.snapshot.behaviour.speed_median[attempt.index])
+    usual = speed or expected_at(decision, attempt.index).tokens_per_s
     first = first_token_s - usage.input_tokens / PREFILL_TOKENS_PER_S - thinking / usual
     fleet.record_times(
         attempt.index,
@@ -119,8 +120,8 @@ def _learn_duration(fleet: Fleet, decision: Decision, attempt: Attempt, usage: U
     """Take in how long an answer in one piece took: it does not say when it began, so both figures move alike."""
     if _hides_thinking(decision, attempt, usage):
         return
-    behaviour, prefill = decision.snapshot.behaviour, usage.input_tokens / PREFILL_TOKENS_PER_S
-    first, speed = float(behaviour.first_token_median[attempt.index]), float(behaviour.speed_median[attempt.index])
+    expected, prefill = expected_at(decision, attempt.index), usage.input_tokens / PREFILL_TOKENS_PER_S
+    first, speed = expected.first_token_s, expected.tokens_per_s
     took = max(attempt.duration_s - prefill, 0.1 * attempt.duration_s)
     ratio = _bounded(took / (first + usage.output_tokens / speed))
     fleet.record_duration(
@@ -143,13 +144,12 @@ def _has_room(decision: Decision, endpoint: int) -> bool:
     profile = decision.profile
     if profile.answer_limit is None:
         return True
-    thinking = float(thinking_tokens(decision.snapshot, profile)[endpoint])
-    return profile.answer_limit >= _ROOM * (profile.output_tokens + thinking)
+    return profile.answer_limit >= _ROOM * (profile.output_tokens + expected_at(decision, endpoint).thinking)
 
 
 def _hides_thinking(decision: Decision, attempt: Attempt, usage: Usage) -> bool:
     """Whether tokens that the provider does not state may have been written before the answer."""
-    return usage.reasoning_tokens is None and bool(decision.snapshot.learned.thinking_tokens[:, attempt.index].any())
+    return usage.reasoning_tokens is None and expected_at(decision, attempt.index).thinks
 
 
 def _bounded(ratio: float) -> float:

@@ -11,13 +11,7 @@ from freerelay_core.errors import RateLimited
 from freerelay_core.fleet import Fleet, Reservation
 from freerelay_core.providers import UpstreamAnswer, UpstreamRequest, Usage, exhausted, rate_limits
 
-__all__ = ["expected_tokens", "have_to_wait", "hear", "settle"]
-
-
-def expected_tokens(decision: Decision, endpoint: int) -> float:
-    """Input, answer and thinking tokens that the request is expected to need at this endpoint."""
-    profile = decision.profile
-    return profile.input_tokens + profile.answers * float(decision.evaluation.decoded_tokens[endpoint])
+__all__ = ["have_to_wait", "hear", "settle"]
 
 
 def settle(fleet: Fleet, reservation: Reservation, usage: Usage | None) -> None:

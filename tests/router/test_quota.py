@@ -16,7 +16,7 @@ from freerelay_core.policy import NO_POLICY
 from freerelay_core.profile import profile_request
 from freerelay_core.providers import OpenAIWire
 from freerelay_core.router import Router, have_to_wait
-from freerelay_core.router.quota import expected_tokens
+from freerelay_core.router.expected import expected_at
 from freerelay_core.snapshot import QUOTA_GONE, catalogue_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -157,4 +157,4 @@ async def test_a_request_that_no_minute_can_hold_is_left_out_with_a_reason_of_it
 def test_each_of_several_answers_is_expected_to_need_its_tokens():
     snapshot = builders.snapshot(builders.endpoint(thinking_tokens=100))
     one, three = (decide(snapshot, builders.request(answers=answers), decision_id="d") for answers in (1, 3))
-    assert expected_tokens(three, 0) - 500 == pytest.approx(3 * (expected_tokens(one, 0) - 500))
+    assert expected_at(three, 0).tokens - 500 == pytest.approx(3 * (expected_at(one, 0).tokens - 500))
