@@ -38,13 +38,14 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send, *, trail: Trai
     tenant = require_tenant(identity)
     rate = application.admission.enter(tenant)
     try:
-        body, large = await read_object(receive)
+        body, large, digest = await read_object(receive)
         stated = _stated(scope)
         task, depth = stated.get(b"x-freerelay-task"), stated.get(b"x-freerelay-depth")
         profile = await asyncio.to_thread(application.profile_body, body, task=task, depth=depth) if large else None
         decision = application.decide_body(
             identity,
             body,
+            digest=digest,
             task=task,
             depth=depth,
             override=stated.get(b"x-freerelay-preference"),

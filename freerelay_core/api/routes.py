@@ -95,11 +95,12 @@ async def write_settings(identity: Caller, key: KeyToRepeat, body: JsonBody) -> 
 async def decide(request: Request, identity: Caller, rate: Counted, sized: SizedBody) -> Response:
     """The ranking of a chat-completions body: nobody is called, nothing is stored."""
     application, stated = current(), request.headers
-    body, large = sized
+    body, large, digest = sized
     task, depth = stated.get("x-freerelay-task"), stated.get("x-freerelay-depth")
     decision = application.decide_body(
         identity,
         body,
+        digest=digest,
         task=task,
         depth=depth,
         override=stated.get("x-freerelay-preference"),

@@ -35,7 +35,7 @@ from freerelay_core.errors import BudgetExhausted, NotFound, PermissionDenied, U
 from freerelay_core.fleet import Budgets, Fleet, Hold, RateLedger
 from freerelay_core.policy import NO_DIRECTIVE, Facts, Policy
 from freerelay_core.preference import EffectivePreference, effective_preference, parse_choice
-from freerelay_core.profile import RequestProfile, profile_request
+from freerelay_core.profile import KnownProfiles, RequestProfile, profile_request
 from freerelay_core.providers import OpenAIWire, SimulatedProvider, VendorKeys, find_vendor_keys
 from freerelay_core.router import Router, have_to_wait
 from freerelay_core.scoring import Excluded
@@ -104,6 +104,7 @@ class Application:
         )
         self.budgets = Budgets(base, self.catalogue.providers, clock, worker=worker, publish=self.fleet.limit_spending)
         self._alike = Alike()
+        self._profiles = KnownProfiles()
         self._index = {endpoint.id: index for index, endpoint in enumerate(self.catalogue.endpoints)}
         self._running = AsyncExitStack()
         self.store: Store
@@ -217,6 +218,7 @@ class Application:
         identity: Identity,
         body: Mapping[str, Any],
         *,
+        digest: bytes | None = None,
         task: str | None = None,
         depth: str | None = None,
         override: str | None = None,
@@ -226,8 +228,9 @@ class Application:
         """The decision on a chat-completions body: the one path for traffic, dry runs and pages.
 
         `task`, `depth` and `override` (a preference) stand above what the body's `routing` says. `profile` is the
-        body's, where `profile_body` has made it with the same `task` and `depth` already. `live` decides for
-        real traffic; a dry run may rank simulated endpoints beside real ones. The ranking may be empty.
+        body's, where `profile_body` has made it with the same `task` and `depth` already; else `digest`, that of the
+        body's bytes, spares the work where it came before. `live` decides for real traffic; a dry run may rank
+        simulated endpoints beside real ones. The ranking may be empty.
         Raises `PermissionDenied` for an override that the operator does not allow, `NotFound` for an unknown model.
         """
         wishes = read_wishes(body, preference=override, task=task, depth=depth, model_required=live)
@@ -243,7 +246,11 @@ class Application:
                 code="override_not_allowed",
             )
         if profile is None:
-            profile = profile_request(body, hour_utc=self.clock.now().hour, task=wishes.task, depth=wishes.depth)
+            hour_utc = self.clock.now().hour
+            if digest is None:
+                profile = profile_request(body, hour_utc=hour_utc, task=wishes.task, depth=wishes.depth)
+            else:
+                profile = self._profiles.profile(body, digest, hour_utc=hour_utc, task=wishes.task, depth=wishes.depth)
         cached = self.fleet.lessons.cached_share(tenant.id) if tenant else None
         cached_share = cached.expected(profile) if cached is not None else None
         budget = self.budgets.of(tenant) if tenant else None

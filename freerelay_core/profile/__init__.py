@@ -13,6 +13,7 @@ from freerelay_core.profile.axes import (
     Topology,
 )
 from freerelay_core.profile.conversation import read_conversation
+from freerelay_core.profile.known import KnownProfiles
 from freerelay_core.profile.reading import profile_request, rounded_tokens
 from freerelay_core.profile.values import ProfileBatch, RequestProfile
 
@@ -21,6 +22,7 @@ __all__ = [
     "Depth",
     "Determinism",
     "Economics",
+    "KnownProfiles",
     "LatencyClass",
     "OutputContract",
     "Precision",

@@ -44,3 +44,24 @@ def test_a_large_body_is_decided_as_a_small_one_is(server):
     answer = server.chat(body | {"model": "freerelay/auto", "max_tokens": 5}, **{"x-freerelay-task": "legal"})
     assert answer.status_code == 200, answer.text
     assert server.decision(answer)["profile"]["family"] == "legal"
+
+
+def test_a_body_that_comes_again_is_decided_by_what_its_headers_say_now(server):
+    body = {"messages": [{"role": "user", "content": "Come again: " * 20}]}
+    families = []
+    for headers in ({}, {"x-freerelay-task": "legal"}, {}, {"x-freerelay-task": "math"}):
+        with server.http(**headers) as client:
+            families.append(client.post("/v1/router/decide", json=body).json()["profile"]["family"])
+    assert families == ["chat", "legal", "chat", "math"]
+
+
+def test_long_bodies_that_differ_in_their_end_are_told_apart(server):
+    text = "All work and no play. " * 1_000
+    with server.http() as client:
+        tokens = [
+            client.post("/v1/router/decide", json={"messages": [{"role": "user", "content": text * count}]}).json()[
+                "profile"
+            ]["input_tokens"]
+            for count in (1, 2, 1)
+        ]
+    assert tokens[0] == tokens[2] < tokens[1]
