@@ -172,13 +172,7 @@ class _Call:
 
     def _headers(self, execution: Execution) -> Headers:
         decision, attempts = self._decision, execution.attempts
-        headers: Headers = [
-            (b"x-freerelay-decision-id", decision.id.encode()),
-            (b"x-freerelay-preference", str(decision.preference).encode("latin-1", "replace")),
-        ]
-        if execution.endpoint is not None:
-            headers.append((b"x-freerelay-endpoint", execution.endpoint.encode("latin-1", "replace")))
-            headers.append((b"x-freerelay-reason", _line(_reason(decision, execution))))
+        headers: Headers = [(b"x-freerelay-decision-id", decision.id.encode()), *_routing(decision, execution)]
         if len(attempts) > 1:
             headers.append((b"x-freerelay-attempts", b"%d" % len(attempts)))
         if self._settings_age_s is not None:
@@ -208,6 +202,26 @@ _STATED = frozenset({b"x-freerelay-task", b"x-freerelay-depth", b"x-freerelay-pr
 def _stated(scope: Scope) -> dict[bytes, str]:
     """What the headers say about routing."""
     return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _STATED}
+
+
+def _routing(decision: Decision, execution: Execution) -> Headers:
+    """What the headers say of the choice; made once where the first choice answers requests that share a ranking."""
+    endpoint = execution.endpoint
+    usual = len(execution.attempts) == 1 and not decision.explores
+    if usual and (known := decision.shared.get(_HEADERS)) is not None and known[0] == endpoint:
+        headers: Headers = known[1]
+        return headers
+    headers = [(b"x-freerelay-preference", str(decision.preference).encode("latin-1", "replace"))]
+    if endpoint is not None:
+        headers.append((b"x-freerelay-endpoint", endpoint.encode("latin-1", "replace")))
+        headers.append((b"x-freerelay-reason", _line(_reason(decision, execution))))
+    if usual:
+        decision.shared[_HEADERS] = (endpoint, headers)
+    return headers
+
+
+_HEADERS = "headers"
+"""Where a decision keeps them, with the endpoint that they name."""
 
 
 def _reason(decision: Decision, execution: Execution) -> str:

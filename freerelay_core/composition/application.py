@@ -273,7 +273,7 @@ class Application:
 
     def hold(self, tenant: Tenant, decision: Decision) -> Hold | None:
         """Set aside what the endpoint that is tried first is expected to cost, where a budget is concerned."""
-        if not decision.order:
+        if not decision.order or not self.budgets.concern(tenant):
             return None
         first = decision.plan[0]
         return self.budgets.hold(tenant, first, float(decision.evaluation.cost_usd[first]))

@@ -75,8 +75,8 @@ class Tally:
     def end(self, execution: Execution, *, arrived: float, ended: float) -> None:
         """A request that began has ended, however. `arrived` and `ended` are monotonic seconds."""
         self.open -= 1
-        decision, attempt = execution.decision, execution.attempt
-        basis = "simulated" if execution.simulated else "measured"
+        decision, attempt, simulated = execution.decision, execution.attempt, execution.simulated
+        basis = "simulated" if simulated else "measured"
         self.decisions[decision.preference.value, decision.preference.level] += 1
         self.outcomes[execution.endpoint or NO_ENDPOINT, _status_class(execution.status), basis] += 1
         self.request_s["stream" if execution.streaming else "json", basis].observe(ended - arrived)
@@ -95,7 +95,7 @@ class Tally:
         self.upstream_s[attempt.endpoint].observe(attempt.duration_s)
         if attempt.first_token_s is not None:
             self.first_token_s[attempt.endpoint].observe(attempt.first_token_s)
-        if not execution.simulated:  # whose time is not the clock's
+        if not simulated:  # whose time is not the clock's
             self.overhead_s["after"].observe(max(0.0, ended - attempt.started - attempt.duration_s))
 
     def reject(self, code: str) -> None:

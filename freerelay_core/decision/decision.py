@@ -141,8 +141,8 @@ class Decision:
         twin = object.__new__(Decision)
         own = twin.__dict__
         own.update(self.__dict__)
-        own.pop("plan", None)
         own["id"] = decision_id
+        own["plan"] = twin._planned()  # where `cached_property` would keep it, without its lock
         return twin
 
     @property
@@ -154,6 +154,9 @@ class Decision:
     @cached_property
     def plan(self) -> tuple[int, ...]:
         """Indices of the ranked endpoints in the order of trying: best first, but for what is explored."""
+        return self._planned()
+
+    def _planned(self) -> tuple[int, ...]:
         if not self.explore or (chance := chance_of(self.id)) >= self.explore or not self._unsettled:
             return self.order
         first = self._unsettled[int(chance / self.explore * len(self._unsettled))]

@@ -109,9 +109,13 @@ class Budgets:
         account = self._tenants.get(tenant_id)
         return account.spent_usd if account else 0.0
 
+    def concern(self, tenant: Tenant) -> bool:
+        """Whether any budget may limit this tenant's requests: its own, or that of a provider."""
+        return tenant.budget_usd is not None or bool(self._limited)
+
     def hold(self, tenant: Tenant, endpoint: int, usd: float) -> Hold | None:
         """Set aside what a request is expected to cost at its first choice; None where no budget asks for it."""
-        if usd <= 0.0 or (tenant.budget_usd is None and not self._limited):
+        if usd <= 0.0 or not self.concern(tenant):
             return None
         self._turn()
         provider = self._provider_of[endpoint]

@@ -118,7 +118,7 @@ class CachedShare(NamedTuple):
         return share
 
 
-_Outcome: TypeAlias = tuple[float, float, float]
+_Told: TypeAlias = tuple[float, float, float]
 """A value, what was expected of it, and when it came, s."""
 
 
@@ -135,7 +135,7 @@ class _Tally:
             np.frombuffer(sums).reshape(scopes, endpoints) for sums in (self._weight, self._total, self._expected)
         )
 
-    def add(self, cell: int, kind: Kind, outcomes: Sequence[_Outcome]) -> None:
+    def add(self, cell: int, kind: Kind, outcomes: Sequence[_Told]) -> None:
         """Take in outcomes, in their order; `cell` is scope x E + endpoint."""
         weight, total, expected = self._weight[cell], self._total[cell], self._expected[cell]
         told_at, left, fades = self._told_at[cell], kind.decay, kind.half_life_s != math.inf
@@ -201,7 +201,8 @@ class Lessons:
         }
         self._tenants: OrderedDict[str, _Tally] = OrderedDict()
         # Told outcome by outcome, taken in by the many when somebody asks: a snapshot does, ten times a second.
-        self._told: dict[tuple[str, str, int], list[_Outcome]] = {}
+        self._told: dict[tuple[str, str, int], list[_Told]] = {}
+        self._told_by_family: dict[tuple[str, str, int], list[Outcome]] = {}
         self._unsaved: dict[tuple[str, str, int], _Sums] = {}  # outcomes, weight, total, expected
         self._stored: dict[tuple[str, str, int], _Stored] = {}  # of what fades
         self._around: dict[tuple[str, str, int], Around] = {}
@@ -209,6 +210,8 @@ class Lessons:
 
     def record(self, kind: str, scope: str, endpoint: int, value: float, *, expected: float = 0.0) -> None:
         """Take in one outcome: a share, ratio or number of tokens, as the kind has it."""
+        if self._told_by_family and kind in _BY_FAMILY:
+            self._judge()  # outcomes keep their order
         told = self._told.get((kind, scope, endpoint))
         if told is None:
             self._tally(kind, scope)  # raises here, where the mistake is made
@@ -217,6 +220,8 @@ class Lessons:
 
     def _take_in(self) -> None:
         """Add what was told to the sums."""
+        if self._told_by_family:
+            self._judge()
         if not self._told:
             return
         told, self._told = self._told, {}
@@ -234,6 +239,24 @@ class Lessons:
                 expected_sum = expected_sum * what.decay + expected
             self._unsaved[key] = (count + len(outcomes), weight, total, expected_sum)
 
+    def _judge(self) -> None:
+        """Tell what was told of families: of the endpoint, and of the families that can be judged by now."""
+        told, self._told_by_family = self._told_by_family, {}
+        for (kind, scope, endpoint), outcomes in told.items():
+            own = _BY_FAMILY[kind]
+            within_s = KINDS[own].half_life_s
+            around = self._around.get((kind, scope, endpoint))
+            if around is None:
+                around = self._around[kind, scope, endpoint] = Around()
+            of_endpoint = self._told.setdefault((kind, scope, endpoint), [])
+            for outcome in outcomes:
+                of_endpoint.append((outcome.value, 0.0, outcome.at))
+                around.add(outcome)
+                judged = around.judged(within_s)
+                if judged is not None:
+                    share = (judged.part * judged.value, judged.part * around.mean, outcome.at)
+                    self._told.setdefault((own, judged.family, endpoint), []).append(share)
+
     def record_by_family(
         self, kind: str, scope: str, family: str, endpoint: int, value: float, *, part: float = 1.0
     ) -> None:
@@ -241,15 +264,12 @@ class Lessons:
 
         `part` is the share of the outcome by which the family is judged.
         """
-        self.record(kind, scope, endpoint, value)
-        around = self._around.get((kind, scope, endpoint))
-        if around is None:
-            around = self._around[kind, scope, endpoint] = Around()
-        around.add(Outcome(family, value, part, self._monotonic()))
-        own = _BY_FAMILY[kind]
-        judged = around.judged(KINDS[own].half_life_s)
-        if judged is not None:
-            self.record(own, judged.family, endpoint, judged.part * judged.value, expected=judged.part * around.mean)
+        told = self._told_by_family.get((kind, scope, endpoint))
+        if told is None:
+            self._tally(kind, scope)
+            self._tally(_BY_FAMILY[kind], family)
+            told = self._told_by_family[kind, scope, endpoint] = []
+        told.append(Outcome(family, value, part, self._monotonic()))
 
     def record_for_all(self, kind: str, scope: str, value: float) -> None:
         """Take in one outcome of no matter which endpoint."""

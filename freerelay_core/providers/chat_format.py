@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -34,8 +35,15 @@ class ChatAnswer(NamedTuple):
     """What a complete body says. `error` says, in our words (a vendor's may repeat the prompt), why it is no answer."""
 
     usage: Usage | None = None
-    text: str = ""
+    choices: Sequence[Any] = ()
     error: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The words of all choices, one after the other."""
+        messages = [choice.get("message") for choice in self.choices if isinstance(choice, dict)]
+        contents = [message.get("content") for message in messages if isinstance(message, dict)]
+        return "".join([content for content in contents if isinstance(content, str)])
 
 
 def read_answer(body: bytes) -> ChatAnswer:
@@ -53,7 +61,7 @@ def read_answer(body: bytes) -> ChatAnswer:
         return ChatAnswer(error="the answer has no choices")
     if not all(map(_is_choice, choices)):
         return ChatAnswer(error="the answer has a choice without a message")
-    return ChatAnswer(usage=_usage(answer.get("usage")), text=_text(choices, "message"))
+    return ChatAnswer(usage=_usage(answer.get("usage")), choices=choices)
 
 
 def _is_choice(choice: object) -> bool:
@@ -222,13 +230,3 @@ def _count(counts: object, name: str) -> int | None:
     """The count of tokens of this name, where one is stated that can be."""
     count = counts.get(name) if isinstance(counts, dict) else None
     return count if type(count) is int and 0 <= count <= MAX_TOKENS else None  # true is an int, too
-
-
-def _text(choices: list[Any], part: str) -> str:
-    texts = []
-    for choice in choices:
-        message = choice.get(part) if isinstance(choice, dict) else None
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, str):
-            texts.append(content)
-    return "".join(texts)

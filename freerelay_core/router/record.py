@@ -93,7 +93,7 @@ def _excluded(codes: bytes, endpoint_ids: tuple[str, ...]) -> tuple[Mapping[str,
 
 
 def _outcome(decision: Decision, execution: Execution, duration_s: float) -> Outcome:
-    answering = execution.attempt
+    answering, simulated = execution.attempt, execution.simulated
     usage, estimated = _usage(decision, execution)
     cost = None if usage is None or answering is None else _cost(decision, answering, usage)
     lost = [_booked(decision, attempt) for attempt in execution.attempts if attempt.lost]
@@ -103,14 +103,14 @@ def _outcome(decision: Decision, execution: Execution, duration_s: float) -> Out
         attempts=_attempts(decision, execution, cost, estimated=estimated),
         first_token_s=answering.first_token_s if answering and execution.error is None else None,
         # Simulated waits are scaled: what counts is what they stand for.
-        duration_s=_waited_s(execution.attempts) if answering and execution.simulated else duration_s,
+        duration_s=_waited_s(execution.attempts) if answering and simulated else duration_s,
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
         cost_usd=None if cost is None else cost + sum(usd or 0.0 for usd, _ in lost),
         usage_estimated=estimated,
         schema_pass=execution.schema_pass,
-        basis="simulated" if execution.simulated else "measured",
+        basis="simulated" if simulated else "measured",
     )
 
 

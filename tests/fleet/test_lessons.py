@@ -464,27 +464,31 @@ def test_a_store_that_began_anew_is_believed():
     st.lists(
         st.tuples(
             st.sampled_from([("success", ""), ("quality", "chat"), ("input_ratio", "code"), ("cached_share", "t")]),
+            st.sampled_from([None, "chat", "code"]),
             st.integers(0, 1),
             st.floats(0.02, 0.98),
             st.floats(0, 100),
             st.booleans(),
         ),
-        max_size=40,
+        max_size=80,
     )
 )
 def test_outcomes_taken_in_by_the_many_teach_what_each_by_itself_does(outcomes):
     snapshot, now = builders.snapshot(*TWO), [0.0]
     together, singly = (Lessons(snapshot, lambda: now[0]) for _ in range(2))
-    for (kind, scope), endpoint, value, later, asked in outcomes:
+    for (kind, scope), family, endpoint, value, later, asked in outcomes:
         now[0] += later
-        together.record(kind, scope, endpoint, value, expected=value / 2)
-        singly.record(kind, scope, endpoint, value, expected=value / 2)
+        for lessons in (together, singly):
+            if kind == "success" and family is not None:
+                lessons.record_by_family(kind, scope, family, endpoint, value)
+            else:
+                lessons.record(kind, scope, endpoint, value, expected=value / 2)
         singly.learned()
         if asked:
             assert together.success(snapshot.success).tobytes() == singly.success(snapshot.success).tobytes()
-    for figure in (Lessons.take_unsaved, lambda each: each.cached_share("t")):
-        assert repr(figure(together)) == repr(figure(singly))
     assert repr(together.learned()) == repr(singly.learned())
+    assert repr(together.cached_share("t")) == repr(singly.cached_share("t"))
+    assert sorted(map(repr, together.take_unsaved())) == sorted(map(repr, singly.take_unsaved()))
 
 
 @pytest.mark.parametrize(("kind", "scope"), [("no such", ""), ("quality", "no such family")])
