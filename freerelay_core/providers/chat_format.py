@@ -177,37 +177,41 @@ class EventReader:
         if chunk.get("error"):
             self.error = error_kind(chunk["error"])
             return
-        self.usage = _usage(chunk.get("usage")) or self.usage
-        choices = chunk.get("choices") or ()
-        self._kept_back = not (choices or self._keeps_usage) and isinstance(chunk.get("usage"), dict)
-        if not isinstance(choices, list | tuple):
+        choices, usage = chunk.get("choices") or (), chunk.get("usage")
+        if usage is not None:
+            self.usage = _usage(usage) or self.usage
+            self._kept_back = not (choices or self._keeps_usage) and isinstance(usage, dict)
+        if not isinstance(choices, _LISTS):
             self.malformed = True
             return
         for choice in choices:
             if not isinstance(choice, dict):
                 self.malformed = True
                 return
-            self._read_choice(choice)
-
-    def _read_choice(self, choice: dict[str, Any]) -> None:
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            content = delta.get("content")
-            if isinstance(content, str) and content:
-                if len(self._text) < MAX_TEXT_BYTES:
-                    self._text += content.encode()
-                self.text_length += len(content)
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                self._read_delta(delta)
+            place = choice.get("index")
+            index = place if isinstance(place, int) else 0
+            if choice.get("finish_reason"):  # some send an empty one until the end
                 self.has_content = True
-            elif not self.has_content:
-                self.has_content = any(value for name, value in delta.items() if name != "role")
-        place = choice.get("index")
-        index = place if isinstance(place, int) else 0
-        if choice.get("finish_reason"):  # some send an empty one until the end
+                self._finished.add(index)
+                self._open.discard(index)
+            elif index not in self._open and index not in self._finished:
+                self._open.add(index)
+
+    def _read_delta(self, delta: dict[str, Any]) -> None:
+        content = delta.get("content")
+        if content and isinstance(content, str):
+            if len(self._text) < MAX_TEXT_BYTES:
+                self._text += content.encode()
+            self.text_length += len(content)
             self.has_content = True
-            self._finished.add(index)
-            self._open.discard(index)
-        elif index not in self._finished:
-            self._open.add(index)
+        elif not self.has_content:
+            self.has_content = any(value for name, value in delta.items() if name != "role")
+
+
+_LISTS = (list, tuple)
 
 
 def _usage(usage: object) -> Usage | None:
