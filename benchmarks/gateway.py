@@ -1,6 +1,7 @@
 """The live endpoint's rate beside a bare pass-through, on loopback, in one run.
 
-    python benchmarks/gateway.py --bench DIR [--rounds 7] [--seconds 2] [--table] [--alone] [--litellm COMMAND] [--json]
+    python benchmarks/gateway.py --bench DIR [--rounds 7] [--seconds 2] [--table] [--varied] [--litellm COMMAND]
+        [--json]
 
 All are loaded in turn, round after round, and figures are medians over the rounds: other work on the machine, which
 comes and goes, then falls on all alike. `--table` adds the upstream asked directly, 64 connections, bursts of 200
@@ -12,8 +13,8 @@ DIR holds `fake_upstream.py` (a fast upstream), `floor_asgi.py` (the floor: a pa
 `loadgen.py` (the load). FreeRelay runs as `uvicorn freerelay_core.api:app` with authentication, 20 rules, ranking over
 20 endpoints (each of them the fake upstream), and its decision log on PostgreSQL.
 
-The load is one request again and again, so that nearly all share a ranking (`benchmarks/alike.py` says how many of real
-ones do). `--alone` gives the tenant a budget, under which each is ranked by itself.
+The load is one request again and again, so that its profile is known and nearly all share a ranking
+(`benchmarks/alike.py` says how many of real ones do). With `--varied` no two requests are the same (`varied.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from typing import Any, NamedTuple
 import psutil
 
 from freerelay_core.catalogue import ABILITIES
-from freerelay_core.composition.beside import DEMO_EMAIL
 
 __all__ = ["Server", "servers"]
 
@@ -76,15 +76,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="loads of each server; figures are medians over them")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured time of each load")
     parser.add_argument("--table", action="store_true", help="more loads, more servers, as a table")
-    parser.add_argument("--alone", action="store_true", help="no two requests share a ranking")
+    parser.add_argument("--varied", action="store_true", help="no two requests are the same")
     parser.add_argument("--litellm", metavar="COMMAND", help="a LiteLLM proxy to load beside the others")
     parser.add_argument("--json", action="store_true", help="one array of {name, value, unit, aim, met}")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         started, environment = servers(stack, arguments.bench, litellm=arguments.litellm, direct=arguments.table)
-        if arguments.alone:
-            command = [sys.executable, "-m", "freerelay_core.cli", "tenant", "budget", DEMO_EMAIL, "1000000"]
-            subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
         cold_start_s = _cold_start_s(environment)
         rounds = {
             (stream, connections): [
@@ -318,7 +315,8 @@ def _round(
 
 def _load(arguments: argparse.Namespace, server: Server, connections: int, *, stream: bool) -> dict[str, Any]:
     """What the load generator says, and `cpu_us`, the server's CPU time a request."""
-    command = [sys.executable, str(arguments.bench / "loadgen.py"), server.url, "--key", server.key]
+    load = Path(__file__).with_name("varied.py") if arguments.varied else arguments.bench / "loadgen.py"
+    command = [sys.executable, str(load), server.url, "--key", server.key]
     command += ["--model", "freerelay/auto", "-c", str(connections), "-d", str(arguments.seconds)]
     command += ["--warm", str(WARM_S), *(["--stream"] if stream else [])]
     before = server.process.cpu_times()

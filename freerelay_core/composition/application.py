@@ -254,7 +254,7 @@ class Application:
         cached = self.fleet.lessons.cached_share(tenant.id) if tenant else None
         cached_share = cached.expected(profile) if cached is not None else None
         budget = self.budgets.of(tenant) if tenant else None
-        ranks = self._alike.decide if live and budget is None else decide  # what is left is hardly twice the same
+        ranks = self._alike.decide if live else decide
         return ranks(
             snapshot,
             profile,

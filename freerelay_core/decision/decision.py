@@ -136,12 +136,16 @@ class Decision:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     """What others have worked out of the ranking, for all requests that share it (`again`)."""
 
-    def again(self, decision_id: str) -> Decision:
-        """The same ranking for another request that is alike; only what is drawn by its id is its own."""
+    def again(self, decision_id: str, budget: Budget | None) -> Decision:
+        """The same ranking for another request that is alike; what is drawn by its id and its budget are its own.
+
+        The budget must leave the ranking as it is.
+        """
         twin = object.__new__(Decision)
         own = twin.__dict__
         own.update(self.__dict__)
-        own["id"] = decision_id
+        own["id"], own["budget"] = decision_id, budget
+        own.pop("sensitivity", None)  # it says how far the budget reaches
         own["plan"] = twin._planned()  # where `cached_property` would keep it, without its lock
         return twin
 

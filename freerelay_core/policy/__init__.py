@@ -19,7 +19,7 @@ from freerelay_core.policy.effect import limit_of, limits_of, raised, raised_bat
 from freerelay_core.policy.example import Example
 from freerelay_core.policy.load import RuleFile, load_policy, load_rule_file, policy_schema, read_policy
 from freerelay_core.policy.policy import NO_POLICY, Policy, batch_directives
-from freerelay_core.policy.variables import VARIABLES, Conditions, Facts, conditions_of
+from freerelay_core.policy.variables import VARIABLES, Conditions, Facts, conditions_of, in_hundredths
 
 __all__ = [
     "NO_DIRECTIVE",
@@ -36,6 +36,7 @@ __all__ = [
     "RuleFile",
     "batch_directives",
     "conditions_of",
+    "in_hundredths",
     "limit_of",
     "limits_of",
     "load_policy",

@@ -15,7 +15,7 @@ from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
 from freerelay_core.profile import NEEDS, ProfileBatch, RequestProfile
 from freerelay_core.snapshot import BREAKER_OPEN, WITHDRAWN, Snapshot
 
-__all__ = ["VARIABLES", "Conditions", "Facts", "Variable", "conditions_of"]
+__all__ = ["VARIABLES", "Conditions", "Facts", "Variable", "conditions_of", "in_hundredths"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ class Facts:
     conditions: Conditions = Conditions()
     budget_left: float = 1.0
     """Share of the tenant's budget that is left; 1 where there is none."""
+
+
+def in_hundredths(share: float) -> float:
+    """A share as conditions read it: in steps, so that what was found for the same values can be remembered."""
+    return int(share * 100 + 1e-9) / 100
 
 
 class Variable(NamedTuple):
@@ -145,8 +150,7 @@ VARIABLES: Mapping[str, Variable] = MappingProxyType(
         ),
         "budget_left": Variable(
             "share of the tenant's budget that is left, 0.0 to 1.0 in whole hundredths; 1.0 where it has none",
-            # In steps, so that a policy still remembers what it has found for the same values.
-            lambda f: int(f.budget_left * 100 + 1e-9) / 100,
+            lambda f: in_hundredths(f.budget_left),
         ),
     }
 )

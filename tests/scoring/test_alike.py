@@ -12,6 +12,7 @@ from freerelay_core.clock import id_at
 from freerelay_core.decision import Alike, decide
 from freerelay_core.policy import NO_POLICY, read_policy
 from freerelay_core.preference import RoutingPreference
+from freerelay_core.scoring import Budget
 
 SNAPSHOT = builders.snapshot(
     *(
@@ -26,10 +27,16 @@ POLICIES = [
     NO_POLICY,
     *(
         read_policy({"rules": [{"name": "r", "when": when, "prefer": ["p1/*"]}]}, SNAPSHOT.endpoint_ids, source="test")
-        for when in ('tier == "gold"', 'tenant == "t1"', "input_tokens > 100", 'preference == "balanced"')
+        for when in (
+            'tier == "gold"',
+            'tenant == "t1"',
+            "input_tokens > 100",
+            'preference == "balanced"',
+            "budget_left < 0.5",
+        )
     ),
 ]
-FIXED = {"live": True, "budget": None, "explore": 0.5}
+FIXED = {"live": True, "explore": 0.5}
 
 PROFILES = [
     builders.request(),
@@ -40,6 +47,8 @@ PROFILES = [
     builders.request(stream=True),
     builders.request(hour_utc=3),
 ]
+DEAREST = float(decide(SNAPSHOT, PROFILES[0], decision_id="d").evaluation.cost_usd.max())
+"""0.00178 USD; the cheapest endpoint takes 0.0013."""
 VALUES = {
     "profile": PROFILES,
     "tenant_preference": [None, *RoutingPreference],
@@ -47,11 +56,33 @@ VALUES = {
     "tenant_id": ["t1", "t2"],
     "tier": ["gold", "free"],
     "only": [None, "p2/m"],
+    "budget": [
+        None,
+        *(
+            Budget(left_usd, share, np.ones(6, dtype=np.bool_))
+            for left_usd, share in (
+                (100.0, 1.0),
+                (50.0, 0.5),
+                (49.0, 0.49),
+                (48.9, 0.489),
+                (10.0, 0.2),
+                (9.9, 0.199),
+                (8.0, 0.19),
+                (0.0018, 0.6),
+                (DEAREST, 0.6),
+                (0.00177, 0.6),
+                (0.0015, 0.6),
+                (0.001, 0.6),
+                (0.0, 1.0),
+                (0.0, 0.0),
+            )
+        ),
+    ],
 }
 USUAL = {name: values[0] for name, values in VALUES.items()}
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["none", "tier", "tenant", "tokens", "preference"])
+@pytest.mark.parametrize("policy", POLICIES, ids=["none", "tier", "tenant", "tokens", "preference", "budget"])
 @pytest.mark.parametrize("name", VALUES)
 def test_every_request_gets_the_decision_that_it_would_have_got_alone(name, policy):
     """Requests differ in one thing, and rules read who asks, for what, or neither."""
@@ -76,7 +107,7 @@ def test_each_request_draws_for_itself_whether_it_explores():
 def ranked(alike, snapshot=SNAPSHOT, policy=NO_POLICY, **how):
     usual = {
         "tenant_preference": None, "request_preference": None, "tenant_id": "t1", "tier": "gold", "only": None,
-        "cached_share": None, "decision_id": "01a20f74-94c2-7351-8caf-000000000001",
+        "cached_share": None, "budget": None, "decision_id": "01a20f74-94c2-7351-8caf-000000000001",
     }  # fmt: skip
     return alike.decide(snapshot, builders.request(input_tokens=2_000), policy=policy, **(usual | FIXED | how))
 
@@ -97,3 +128,14 @@ def test_what_a_tenant_s_cache_holds_is_its_own():
     other = ranked(alike, tenant_id="t2", cached_share=cached / 9)
     assert other.evaluation.cost_usd[5] > mine.evaluation.cost_usd[5]
     assert ranked(alike, cached_share=cached).evaluation is mine.evaluation
+
+
+def test_whoever_has_plenty_of_a_budget_left_shares_and_knows_its_own():
+    alike, counts = Alike(), np.ones(6, dtype=np.bool_)
+    much, less, little = (Budget(usd, share, counts) for usd, share in ((90.0, 0.9), (30.0, 0.3), (10.0, 0.1)))
+    first = ranked(alike, budget=much)
+    assert first.sensitivity is not None
+    second = ranked(alike, budget=less)
+    assert second.evaluation is first.evaluation
+    assert second.as_dict(now=builders.NOON) == ranked(Alike(), budget=less).as_dict(now=builders.NOON)
+    assert ranked(alike, budget=little).evaluation is not first.evaluation
