@@ -42,10 +42,17 @@ _ENOUGH = 8
 
 _OPTIONS = (("\nb) ", "\nc) "), ("\nb. ", "\nc. "), ("\nb: ", "\nc: "), ("(b) ", "(c) "))
 """Second and third answer of a multiple-choice question, by layout, in lower case."""
-_CODE = (
-    "```", "def ", "#include", "traceback (most recent", "();", "=> ", "import ", "public class", "<html", "</div",
-    "</script", ") {", ";\n", "exception in",
-)  # fmt: skip
+_CODE: Mapping[str, Sequence[str]] = {
+    "`": ("```",),
+    ";": ("();", ";\n"),
+    "<": ("<html", "</div", "</script"),
+    ">": ("=> ",),
+    "{": (") {",),
+    "#": ("#include",),
+    "(": ("traceback (most recent",),
+    " ": ("def ", "import ", "public class", "exception in"),
+}
+"""Marks of code, by a character that all of them hold: most texts lack it, and looking for it alone is quick."""
 _PASSAGES: Mapping[str, Sequence[str]] = {
     "<": ("<doc", "<context", "<passage", "<source", "<article"),
     ":": (
@@ -55,7 +62,7 @@ _PASSAGES: Mapping[str, Sequence[str]] = {
     "：": ("资料：", "資料："),
     "1": ("passage 1", "document 1", "source 1", "资料1", "資料1"),
 }  # fmt: skip
-"""What introduces passages to answer from, by a character that all of them hold: most texts lack it."""
+"""What introduces passages to answer from, in the same way."""
 _MATH_SIGNS = 4
 
 
@@ -115,8 +122,8 @@ def _read(sample: str) -> _Read:
         words=tuple(sign.family for sign, _ in signs),
         code=_count(_CODE, sample, 2),
         formulas=sample.count("\\") + sample.count("$") >= _MATH_SIGNS,
-        passages=_brings_passages(sample),
-        multiple_choice=any(second in sample and third in sample for second, third in _OPTIONS),
+        passages=_count(_PASSAGES, sample, 1) > 0,
+        multiple_choice=_offers_choice(sample),
         proof=any(sign.text in _PROOF for sign, _ in signs),
     )
 
@@ -151,18 +158,24 @@ def _structure(user: _Read, *, passages: bool, wants_json: bool) -> Iterator[tup
         yield TaskFamily.EXTRACT, "a JSON answer", _JSON
 
 
-def _brings_passages(sample: str) -> bool:
-    return any(_count(marks, sample, 1) for character, marks in _PASSAGES.items() if character in sample)
+def _offers_choice(sample: str) -> bool:
+    """Whether it lists answers to choose from."""
+    if "\nb" not in sample and "(b) " not in sample:
+        return False
+    return any(second in sample and third in sample for second, third in _OPTIONS)
 
 
-def _count(marks: Sequence[str], sample: str, most: int) -> int:
+def _count(marks: Mapping[str, Sequence[str]], sample: str, most: int) -> int:
     """How many of the marks a sample holds, counted up to `most`."""
     found = 0
-    for mark in marks:
-        if mark in sample:
-            found += 1
-            if found == most:
-                break
+    for character, holding in marks.items():
+        if character not in sample:
+            continue
+        for mark in holding:
+            if mark in sample:
+                found += 1
+                if found == most:
+                    return found
     return found
 
 

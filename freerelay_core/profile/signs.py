@@ -43,6 +43,9 @@ class Place(IntEnum):
     OPENING = 2
 
 
+_PLACES = tuple(Place)
+
+
 class Sign(NamedTuple):
     """A word, a phrase or a part of a word that points to a family."""
 
@@ -81,11 +84,11 @@ def find_signs(sample: str) -> Iterator[tuple[Sign, Place]]:
         opening_text = f"{opening_text}\n{last_words}"
     for word in words & _SINGLE:
         for sign in _WORDS[word]:
-            yield sign, Place((word in lead) + (word in opening))
+            yield sign, _PLACES[(word in lead) + (word in opening)]
     for word in words & _FIRST:
         for sign, rest in _PHRASES[word]:
             if rest <= words and sign.text in sample:
-                yield sign, Place((sign.text in lead_text) + (sign.text in opening_text))
+                yield sign, _PLACES[(sign.text in lead_text) + (sign.text in opening_text)]
     if not sample.isascii():
         yield from _parts(sample)
 
@@ -104,7 +107,7 @@ def _parts(sample: str) -> Iterator[tuple[Sign, Place]]:
         if script.seen.search(ends):
             for sign in script.signs:
                 if sign.text in ends:
-                    yield sign, Place((sign.text in lead) + (sign.text in opening))
+                    yield sign, _PLACES[(sign.text in lead) + (sign.text in opening)]
 
 
 def _load() -> tuple[dict[str, list[Sign]], dict[str, list[_Phrase]], tuple[_Script, ...]]:
