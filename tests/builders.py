@@ -95,7 +95,7 @@ def logged_decision(clock: Clock, tenant_id: str, *, endpoint: str | None = "a/b
         ranking=LoggedRanking(("a/b", "c/d"), (0.1, 0.2), (1.0, 1.1), (2.0, 2.2), (-4.0, -8.0)),
         excluded=({"endpoint": "e/f", "reason": "no_tools"},),
         rules=(),
-        outcome=replace(came, **outcome),
+        outcome=came._replace(**outcome),
     )
 
 

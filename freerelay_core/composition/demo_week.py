@@ -7,7 +7,6 @@ and answered by dice of `behaviour`. Every record says `demo`, and rests on simu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -85,7 +84,7 @@ def _record(execution: Execution, tenant_id: str, row: int) -> DecisionRecord:
         model=AUTO,
         duration_s=sum(attempt.duration_s for attempt in execution.attempts),
     )
-    return replace(record, demo=True, outcome=replace(record.outcome, basis="simulated"))
+    return record._replace(demo=True, outcome=record.outcome._replace(basis="simulated"))
 
 
 def _candidates(decision: Decision) -> list[int]:

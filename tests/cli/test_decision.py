@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -26,7 +25,7 @@ def write(database: str, **changes) -> DecisionRecord:
         try:
             await store.open()
             tenant = await store.create_tenant("ann@example.com", tier="free", allow_override=False)
-            record = replace(logged_decision(SystemClock(), tenant.id), **changes)
+            record = logged_decision(SystemClock(), tenant.id)._replace(**changes)
             await store.append_decisions([record])
             return record
         finally:

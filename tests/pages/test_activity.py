@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -116,8 +115,7 @@ def test_nobody_is_said_to_have_answered_who_did_not(running, reader, tenant, st
 
 def test_what_the_rules_did_is_said(running, reader, tenant):
     required = {"rule": "eu", "action": "require", "value": ["c/*"], "fallback": "any", "dropped": True}
-    record = replace(
-        logged_decision(running.application.clock, tenant),
+    record = logged_decision(running.application.clock, tenant)._replace(
         rules=("eu", "cool"),
         actions=(required, {"rule": "cool", "action": "set_temperature", "value": 0}),
     )
@@ -128,7 +126,7 @@ def test_what_the_rules_did_is_said(running, reader, tenant):
 
 def test_a_request_for_several_limited_answers_is_simulated_as_one(running, reader, tenant):
     record = logged_decision(running.application.clock, tenant)
-    several = replace(record, profile={**record.profile, "answers": 4, "answer_limit": 90})
+    several = record._replace(profile={**record.profile, "answers": 4, "answer_limit": 90})
     running.run(running.application.store.append_decisions([several]))
     links = reader.open("activity", decision=several.id).get("page_link")
     (query,) = (link.proto.query_string for link in links if link.proto.label == "Simulate this one")
@@ -136,7 +134,7 @@ def test_a_request_for_several_limited_answers_is_simulated_as_one(running, read
 
 
 def test_an_exploration_is_said_with_its_chance(running, reader, tenant):
-    record = replace(logged_decision(running.application.clock, tenant), explored=True, propensity=0.005)
+    record = logged_decision(running.application.clock, tenant)._replace(explored=True, propensity=0.005)
     running.run(running.application.store.append_decisions([record]))
     shown = texts(reader.open("activity", decision=record.id))
     assert "was tried first, to learn of it (chance 0.5" in shown.replace("\\", "")
@@ -148,7 +146,7 @@ def test_an_exploration_is_said_with_its_chance(running, reader, tenant):
 def test_a_log_that_contradicts_itself_is_called_a_fault(running, reader, tenant, log_factors, fault):
     record = logged_decision(running.application.clock, tenant)
     wrong = dict.fromkeys(record.log_factors, log_factors)
-    running.run(running.application.store.append_decisions([replace(record, log_factors=wrong)]))
+    running.run(running.application.store.append_decisions([record._replace(log_factors=wrong)]))
     page = reader.open("activity", decision=record.id)
     page.button[0].click().run()
     assert f"{fault}. This is a fault" in said(page)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from builders import NOON, endpoint, logged_decision, request, snapshot
 
@@ -232,9 +230,9 @@ def test_what_requests_asked_for_themselves_is_kept_and_an_unserved_one_is_told(
     tenant_id, _ = running.new_tenant()
     store, clock = running.application.store, running.application.clock
     running.run(store.update_tenant(tenant_id, actor="operator", allow_override=True))
-    named = replace(logged_decision(clock, tenant_id), model="deepseek/v4-flash")
+    named = logged_decision(clock, tenant_id)._replace(model="deepseek/v4-flash")
     own = EffectivePreference(RoutingPreference.PERFORMANCE_FIRST, "request")
-    overriding = replace(logged_decision(clock, tenant_id), preference=own)
+    overriding = logged_decision(clock, tenant_id)._replace(preference=own)
     running.run(store.append_decisions([named, overriding, logged_decision(clock, tenant_id)]))
     away = {"name": "Away", "changes": [{"withdraw": {"endpoints": "deepseek/*"}}]}
     saved = running.run(store.save_scenario("Away", away))

@@ -61,20 +61,20 @@ def test_a_log_in_which_a_few_bits_were_changed_does_not_repeat():
     record = on_record(decided())
     quality = list(record.log_factors["quality"])
     quality[1] *= 1 + 2**-45
-    again = recompute(replace(record, log_factors={**record.log_factors, "quality": quality}))
+    again = recompute(record._replace(log_factors={**record.log_factors, "quality": quality}))
     assert (again.same_order, again.same_bits, again.agrees) == (True, False, False)
 
 
 def test_a_log_in_another_order_does_not_repeat():
     record = on_record(decided())
     swapped = {name: list(reversed(column)) for name, column in record.log_factors.items()}
-    again = recompute(replace(record, log_factors=swapped, exponents={**record.exponents, "quality": 1000.0}))
+    again = recompute(record._replace(log_factors=swapped, exponents={**record.exponents, "quality": 1000.0}))
     assert (again.same_order, again.agrees) == (False, False)
 
 
 def test_where_no_scores_are_on_record_the_order_alone_is_compared():
     record = on_record(decided())
-    again = recompute(replace(record, ranking=replace(record.ranking, log_utility=())))
+    again = recompute(record._replace(ranking=replace(record.ranking, log_utility=())))
     assert (again.same_order, again.same_bits, again.agrees) == (True, None, True)
 
 

@@ -665,7 +665,7 @@ async def test_what_requests_that_share_a_ranking_have_on_record_is_their_own(ri
         record = rig.record(execution)
         assert record.shared is first.decision.shared["record"]["shared"]
         row = decision_as_row(record)
-        assert json.loads(row.json) == json.loads(decision_as_row(replace(record, shared=None)).json)
+        assert json.loads(row.json) == json.loads(decision_as_row(record._replace(shared=None)).json)
     assert len(record.outcome.attempts) == 2
     assert first.decision.id != second.decision.id == record.id
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -138,8 +137,8 @@ def decision(tenant_id: str, **changes: Any) -> DecisionRecord:
         actions=({"rule": "night", "action": "routing_preference", "value": "cost-optimized"},),
         outcome=outcome,
     )
-    of_outcome = {name: changes.pop(name) for name in list(changes) if name in Outcome.__slots__}
-    return replace(record, outcome=replace(outcome, **of_outcome), **changes)
+    of_outcome = {name: changes.pop(name) for name in list(changes) if name in Outcome._fields}
+    return record._replace(outcome=outcome._replace(**of_outcome), **changes)
 
 
 def room_for(decisions: int) -> int:

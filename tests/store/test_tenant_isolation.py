@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -256,6 +255,6 @@ async def test_a_decision_of_another_tenant_cannot_be_claimed_by_sending_its_id_
     ann, bob = two
     (of_bob,) = await store.recent_decisions(bob.id, since=EPOCH, limit=1)
 
-    await store.append_decisions([replace(of_bob, tenant_id=ann.id, model="forged")])
+    await store.append_decisions([of_bob._replace(tenant_id=ann.id, model="forged")])
 
     assert await store.decision(bob.id, of_bob.id) == of_bob
