@@ -127,10 +127,12 @@ class _Call:
         finally:
             watch.end()
             self._count(execution)
-            self._application.router.learn(execution, body, tenant_id=self._context["tenant_id"])
-            self._record(execution)
-            await execution.close()
-            execution.forget_answer()
+            try:
+                self._application.router.learn(execution, body, tenant_id=self._context["tenant_id"])
+            finally:  # whatever learning trips over, the request goes on record and lets its provider go
+                self._record(execution)
+                await execution.close()
+                execution.forget_answer()
 
     async def _answer(self, execution: Execution) -> None:
         headers = self._headers(execution)
@@ -207,7 +209,7 @@ def _stated(scope: Scope) -> dict[bytes, str]:
 def _routing(decision: Decision, execution: Execution) -> Headers:
     """What the headers say of the choice; made once where the first choice answers requests that share a ranking."""
     endpoint = execution.endpoint
-    usual = len(execution.attempts) == 1 and not decision.explores
+    usual = len(execution.attempts) == 1 and not decision.explores and execution.as_planned
     if usual and (known := decision.shared.get(_HEADERS)) is not None and known[0] == endpoint:
         headers: Headers = known[1]
         return headers
@@ -227,6 +229,10 @@ _HEADERS = "headers"
 def _reason(decision: Decision, execution: Execution) -> str:
     """Why this endpoint answers, in one line."""
     if execution.attempt is execution.attempts[0]:
+        if not execution.as_planned:
+            planned = decision.snapshot.endpoint_ids[decision.plan[0]]
+            why = f"because {planned} takes no more requests at the moment"
+            return f"{execution.endpoint}, {why}; ranked first: {decision.reason}"
         if not decision.explores:
             return decision.reason
         return f"{execution.endpoint} was seldom asked of late and is tried now; ranked first: {decision.reason}"

@@ -82,7 +82,7 @@ class Tally:
         self.request_s["stream" if execution.streaming else "json", basis].observe(ended - arrived)
         if attempt is None:
             return
-        self.explored += decision.explores
+        self.explored += execution.explored
         for number, each in enumerate(execution.attempts):
             self.attempts[each.endpoint, _result(execution, each)] += 1
             if each.hedge_after_s is not None:

@@ -142,6 +142,16 @@ class Execution:
         return self.answering or (self.attempts[-1] if self.attempts else None)
 
     @property
+    def as_planned(self) -> bool:
+        """Whether whom the decision would try first was asked first, if anybody was; the fleet may not admit it."""
+        return not self.attempts or self.attempts[0].index == self.decision.plan[0]
+
+    @property
+    def explored(self) -> bool:
+        """Whether another endpoint than the best was asked first, to learn of it."""
+        return self.decision.explores and self.as_planned
+
+    @property
     def simulated(self) -> bool:
         """Whether the outcome is a simulation's: of the endpoint asked last, or of the whole fleet where none was."""
         asked, simulated = self.attempt, self.decision.snapshot.simulated

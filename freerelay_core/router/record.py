@@ -41,8 +41,8 @@ def decision_record(
         preference=decision.preference,
         exponents=decision.exponents,
         rules=decision.directive.rules,
-        propensity=decision.propensity,
-        explored=decision.explores,
+        propensity=decision.propensity if execution.as_planned else None,
+        explored=execution.explored,
         outcome=_outcome(decision, execution, duration_s),
         **ranked,
     )

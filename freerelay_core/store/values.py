@@ -174,7 +174,8 @@ class DecisionRecord(NamedTuple):
     demo: bool = False
     """Generated for a first look; never real traffic."""
     propensity: float | None = None
-    """The probability with which the endpoint tried first was to be; None where an earlier release decided."""
+    """The probability with which the endpoint tried first was to be; None where that cannot be told: another one took
+    the place of one that took no more requests at that moment, or an earlier release decided."""
     explored: bool = False
     """Another endpoint than the best was tried first, to learn of it."""
     shared: SharedColumns | None = None

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 from api_server import BODY, HELLO
-from upstreams import WORDS, Hanging, broken_stream, delta, status
+from upstreams import WORDS, Hanging, broken_stream, delta, saying, status
 
 
 def test_the_answer_is_the_provider_s_and_the_headers_say_how_it_was_chosen(calm, upstream):
@@ -218,3 +218,10 @@ def test_of_a_named_endpoint_the_answer_says_that_it_was_named_and_a_refusal_why
     too_long = BODY | {"model": "second/m", "messages": [{"role": "user", "content": "word " * 200_000}]}
     error = calm.chat(too_long).json()["error"]
     assert error["message"] == "second/m cannot serve this request: the request is longer than its context."
+
+
+def test_a_schema_that_cannot_be_computed_with_costs_no_decision_its_place_in_the_log(calm, upstream):
+    upstream.plan("first", saying('{"n": 3}'))
+    schema = {"type": "object", "properties": {"n": {"multipleOf": 0}}}
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    assert calm.decision(calm.chat(BODY | {"response_format": form}))["outcome"]["schema_pass"] is None

@@ -79,3 +79,25 @@ def _left_today(server):
     return next(
         each["left"] for each in quotas if (each["group"], each["limit"]) == ("cerebras-free/gpt-oss-120b", "rpd")
     )
+
+
+def test_whoever_answers_in_the_place_of_the_first_choice_is_said_to(start, upstream, tmp_path):
+    """Within one snapshot the first choice has used up what it may be asked in a minute."""
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text(f"""
+providers:
+  first: {{base_url: "{upstream.url}"}}
+  second: {{base_url: "{upstream.url}"}}
+endpoints:
+  first/m: {{like: openai/gpt-4o-mini, upstream_model: first, price: free, limits: {{rpm: 1}}}}
+  second/m: {{like: openai/gpt-4o-mini, upstream_model: second, price: {{input: 50, output: 50}}}}
+""")
+    with start(catalogue=catalogue, fleet_epoch_ms=10_000) as server:
+        chosen, instead, *_ = answers = [server.chat(), server.chat()]
+        assert [answer.headers["x-freerelay-endpoint"] for answer in answers] == ["first/m", "second/m"]
+        assert chosen.headers["x-freerelay-reason"].startswith("first/m over second/m")
+        assert instead.headers["x-freerelay-reason"].startswith(
+            "second/m, because first/m takes no more requests at the moment; ranked first: first/m over second/m"
+        )
+        assert server.decision(chosen)["exploration"] == {"explored": False, "propensity": 1.0}
+        assert server.decision(instead)["exploration"] == {"explored": False, "propensity": None}

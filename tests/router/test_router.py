@@ -659,7 +659,7 @@ async def test_what_requests_that_share_a_ranking_have_on_record_is_their_own(ri
     ruled(rig, prefer=["second/*"])
     first, _ = await rig.run()
     upstream.plan("first", status(500))
-    second = rig.router.begin(first.decision.again(new_id(rig.clock)), stream=False)
+    second = rig.router.begin(first.decision.again(new_id(rig.clock), None), stream=False)
     await rig.router.execute(second, rig.body)
     for execution in (first, second):
         record = rig.record(execution)

@@ -142,7 +142,7 @@ SHAPES: dict[str, Any] = {
         request_id=_TEXT_OR_NULL,
         model=_TEXT,
         snapshot=_object(id=_TEXT),
-        exploration=_object(explored=_BOOLEAN, propensity=_NUMBER),
+        exploration=_object(explored=_BOOLEAN, propensity=_NUMBER_OR_NULL),
         log_factors={"type": "object", "additionalProperties": _list(_NUMBER)},
         ranking=_list(_ROW),
         outcome=_OUTCOME,
