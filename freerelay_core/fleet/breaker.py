@@ -78,6 +78,11 @@ class Breakers:
         self._retry_at[group] = now + self._wait_s[group]
         return True
 
+    def withdraw(self, group: int, now: float) -> None:
+        """Say that the request that `admit` just let pass is not sent after all: the next may be the probe."""
+        if self._probing[group]:
+            self._probing[group], self._retry_at[group] = False, now
+
     def probing(self, group: int) -> bool:
         """Whether a probe of this group is out."""
         return self._probing[group]

@@ -125,6 +125,12 @@ class Fleet:
         """Say how many tokens (input and output) an admitted request has really used."""
         self.ledger.settle(reservation, tokens, self._clock.monotonic())
 
+    def withdraw(self, endpoint: int, reservation: Reservation) -> None:
+        """Say at once that an admitted request is not sent after all."""
+        self.release(reservation)
+        self._breakers.withdraw(self._group[endpoint], self._clock.monotonic())
+        self._flipped = True
+
     def release(self, reservation: Reservation) -> None:
         """Say that an admitted request never reached the provider."""
         self.ledger.release(reservation, self._clock.monotonic())

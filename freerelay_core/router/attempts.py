@@ -121,7 +121,7 @@ class Router:
         spared = False
         for candidate in candidates:
             if execution.attempts and not self._retries.spend():
-                self._fleet.release(candidate[1])
+                self._fleet.withdraw(*candidate)
                 spared = True
                 break
             attempt = self._begin_attempt(execution, candidate)

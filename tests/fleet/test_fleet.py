@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freerelay_core.catalogue import Limits
 from freerelay_core.decision import decide
-from freerelay_core.fleet import Fleet
+from freerelay_core.fleet import Fleet, RateLedger
 from freerelay_core.snapshot import AVAILABLE, BREAKER_OPEN, COOLING_DOWN
 
 
@@ -114,6 +115,23 @@ def test_after_its_time_one_probe_is_admitted_and_success_closes_the_breaker(fle
     assert availability(fleet)[0] == AVAILABLE
     assert fleet.admit(0)
     assert fleet.admit(0)
+
+
+def test_a_probe_that_is_not_sent_after_all_leaves_its_place_to_the_next_request(fleet, clock):
+    fail(fleet, 0)
+    clock.move(7.0)
+    fleet.withdraw(0, fleet.admit(0))
+    assert availability(fleet)[0] == AVAILABLE
+    assert fleet.admit(0)
+    assert fleet.admit(0) is None
+
+
+def test_a_request_that_is_not_sent_after_all_takes_no_quota(clock):
+    limited = builders.endpoint("a/one", limits=Limits(rpm=1))
+    fleet = fleet_of(clock, "a/one", ledger=RateLedger.of([limited]))
+    fleet.withdraw(0, fleet.admit(0))
+    assert fleet.admit(0)
+    assert fleet.admit(0) is None
 
 
 def test_a_failed_probe_keeps_it_open_about_twice_as_long_up_to_a_limit(fleet, clock):
