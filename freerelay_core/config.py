@@ -68,7 +68,8 @@ class Settings(BaseSettings):
     """How long open streams may go on after SIGTERM, s; after Ctrl-C at most 5 s."""
 
     tenant_rpm: str = ""
-    """Requests a minute of a tenant, by tier ("free=60,gold=6000") or alike for all ("600"); empty: no limit."""
+    """Requests a minute of a tenant: by tier ("free=60,gold=6000"), alike for all ("600"), or its own
+    ("ann@example.com=60"); empty: no limit."""
     tenant_concurrency: str = "1000"
     """Open requests of a tenant, in the same form."""
     max_open_requests: int = Field(4_000, ge=1)

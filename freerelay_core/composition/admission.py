@@ -1,4 +1,4 @@
-"""Who may come in: requests a minute and open requests of each tenant, by tier, and how many are open at all.
+"""Who may come in: requests a minute and open requests of each tenant (by tier, or its own), and how many are open.
 
     arrives -> room in the process? -> key -> tenant's open requests? -> tenant's rate? -> body is read, and so on
                  503 overloaded               429 too_many_open_requests   429 rate_limit_exceeded
@@ -10,6 +10,7 @@ are those of this process; nothing waits here, so there is no queue that could g
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,7 +21,7 @@ from freerelay_core.config import Settings
 from freerelay_core.errors import ConfigurationError, RateExceeded, RateLimited, Unavailable
 from freerelay_core.store import TIERS, Tenant
 
-__all__ = ["Admission", "FailedKeys", "Rate", "by_tier"]
+__all__ = ["Admission", "FailedKeys", "Rate", "read_limits"]
 
 _MINUTE_S = 60.0
 _MOST_TENANTS = 20_000
@@ -54,8 +55,8 @@ class Admission:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Raises `ConfigurationError` for limits that name no tier or no number."""
         self._clock = clock
-        self._rpm = by_tier(settings.tenant_rpm, "FREERELAY_TENANT_RPM")
-        self._concurrency = by_tier(settings.tenant_concurrency, "FREERELAY_TENANT_CONCURRENCY")
+        self._rpm = read_limits(settings.tenant_rpm, "FREERELAY_TENANT_RPM")
+        self._concurrency = read_limits(settings.tenant_concurrency, "FREERELAY_TENANT_CONCURRENCY")
         self._most = settings.max_open_requests
         self._standings: dict[str, _Standing] = {}
         self.open = 0
@@ -76,11 +77,11 @@ class Admission:
         Raises `RateExceeded`, `RateLimited`.
         """
         standing = self._standing(tenant)
-        most = self._concurrency.get(tenant.tier)
+        most = _of(self._concurrency, tenant)
         if most is not None and standing.open >= most:
             raise RateLimited(
-                f"{standing.open} requests of this tenant are open, as many as its tier {tenant.tier} may have. Wait "
-                "for one to end, or ask the operator for more.",
+                f"{standing.open} requests of this tenant are open, as many as it may have. Wait for one to end, or "
+                "ask the operator for more.",
                 code="too_many_open_requests",
                 retry_after_s=1.0,
             )
@@ -109,16 +110,17 @@ class Admission:
         return standing
 
     def _take(self, tenant: Tenant, standing: _Standing) -> Rate | None:
-        rpm = self._rpm.get(tenant.tier)
+        rpm = _of(self._rpm, tenant)
         if rpm is None:
             return None
         now, interval = self._clock.monotonic(), _MINUTE_S / rpm
         used_s = max(0.0, standing.full_at - now)
         wait_s = used_s + interval - _MINUTE_S
         if wait_s > 1e-9:  # what sums of intervals may be off
+            whose = "this tenant" if tenant.email.lower() in self._rpm else f"tier {tenant.tier}"
             raise RateExceeded(
-                f"Limit of tier {tenant.tier}: {rpm} requests a minute. Try again in {wait_s:.1f} s, or ask the "
-                "operator for more.",
+                f"Limit of {whose}: {rpm} requests a minute. Try again in {wait_s:.1f} s, or ask the operator for "
+                "more.",
                 retry_after_s=wait_s,
                 rate=Rate(rpm, 0, used_s),
             )
@@ -126,23 +128,34 @@ class Admission:
         return Rate(rpm, int((_MINUTE_S - used_s - interval) / interval + 1e-6), used_s + interval)
 
 
-def by_tier(text: str, variable: str) -> Mapping[str, int]:
+def read_limits(text: str, variable: str) -> Mapping[str, int]:
     """Limits by tier from "free=60,gold=6000", or from one number for all; a tier that is not named has none.
 
-    Raises `ConfigurationError` naming `variable`.
+    Tenants may be named beside the tiers, by their address. Raises `ConfigurationError` naming `variable`.
     """
     limits: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        tier, named, number = part.rpartition("=")
-        tiers = (tier.strip(),) if named else TIERS
-        if not set(tiers) <= set(TIERS) or not number.strip().isdecimal() or int(number) < 1:
+        named, equals, number = part.rpartition("=")
+        names = (named.strip().lower(),) if equals else TIERS
+        known = all(name in TIERS or _ADDRESS.fullmatch(name) for name in names)
+        if not known or not number.strip().isdecimal() or int(number) < 1:
             raise ConfigurationError(
                 f"{variable}: {part!r} is no limit. Give a whole number of at least 1 for all tiers, or one for each "
-                f"tier: {','.join(f'{name}=60' for name in TIERS)}.",
+                f"tier: {','.join(f'{name}=60' for name in TIERS)}. A tenant of its own limit is named by its address: "
+                "ann@example.com=60.",
                 param=variable,
             )
-        limits |= dict.fromkeys(tiers, int(number))
+        limits |= dict.fromkeys(names, int(number))
     return limits
+
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def _of(limits: Mapping[str, int], tenant: Tenant) -> int | None:
+    """The tenant's limit, else its tier's."""
+    own = limits.get(tenant.email.lower())
+    return limits.get(tenant.tier) if own is None else own
 
 
 class FailedKeys:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freerelay_core.clock import SystemClock
-from freerelay_core.composition.admission import Admission, FailedKeys, by_tier
+from freerelay_core.composition.admission import Admission, FailedKeys, read_limits
 from freerelay_core.config import load_settings
 from freerelay_core.errors import ConfigurationError, RateExceeded, RateLimited, Unavailable
 from freerelay_core.store import Tenant
@@ -47,6 +47,21 @@ def test_other_tenants_and_tiers_without_a_limit_are_not_concerned():
     door.count(FREE)
     assert door.count(replace(FREE, id="another")).limit == 1
     assert [door.count(GOLD) for _ in range(100)] == [None] * 100
+
+
+def test_a_tenant_may_have_limits_of_its_own_above_those_of_its_tier():
+    own = replace(FREE, id="own", email="ann@Example.com")
+    door = admission(tenant_rpm="free=1,Ann@Example.com=3", tenant_concurrency="1,ann@example.com=2")
+    assert [door.count(own).limit, door.count(FREE).limit] == [3, 1]
+    for _ in range(2):
+        door.enter(own)
+    with pytest.raises(RateLimited, match="2 requests of this tenant are open, as many as it may have") as refused:
+        door.enter(own)
+    assert refused.value.code == "too_many_open_requests"
+    with pytest.raises(RateExceeded, match="Limit of this tenant: 3 requests a minute"):
+        door.count(own)
+    with pytest.raises(RateExceeded, match="Limit of tier free: 1 requests a minute"):
+        door.count(FREE)
 
 
 @given(st.integers(1, 600), st.lists(st.floats(0, 90), min_size=1, max_size=80))
@@ -121,16 +136,19 @@ def test_tenants_that_are_not_there_any_more_are_forgotten_and_those_that_are_ke
         ("60", {"free": 60, "bronze": 60, "silver": 60, "gold": 60}),
         (" free=60 , gold = 6000 ", {"free": 60, "gold": 6000}),
         ("60,gold=6000", {"free": 60, "bronze": 60, "silver": 60, "gold": 6000}),
+        ("gold=6000, Ann+a=b@x.org = 5", {"gold": 6000, "ann+a=b@x.org": 5}),
     ],
 )
-def test_limits_are_read_by_tier(text, limits):
-    assert by_tier(text, "X") == limits
+def test_limits_are_read_by_tier_and_by_tenant(text, limits):
+    assert read_limits(text, "X") == limits
 
 
-@pytest.mark.parametrize("text", ["platinum=1", "free", "free=", "free=-1", "0", "1.5", "=5", "free=1=2"])
+@pytest.mark.parametrize(
+    "text", ["platinum=1", "free", "free=", "free=-1", "0", "1.5", "=5", "free=1=2", "a@x", "@=1", "a@x=0"]
+)
 def test_a_limit_that_cannot_be_meant_is_refused_by_name(text):
     with pytest.raises(ConfigurationError) as refused:
-        by_tier(text, "FREERELAY_TENANT_RPM")
+        read_limits(text, "FREERELAY_TENANT_RPM")
     assert refused.value.message.startswith("FREERELAY_TENANT_RPM: ")
 
 
