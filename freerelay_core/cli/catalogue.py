@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -26,6 +25,7 @@ from freerelay_core.catalogue.describe import (
 )
 from freerelay_core.cli.names import known_endpoint
 from freerelay_core.cli.options import AsJson
+from freerelay_core.cli.output import output
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
 from freerelay_core.errors import NotFound
@@ -147,7 +147,7 @@ def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -
             "/".join(f"{endpoint.abilities[name].value:.0f}" for name in _SUMMARY),
             " ".join(f"{count}{_KINDS[kind]}" for kind, count in _kinds(endpoint).items()),
         )
-    Console().print(table)
+    output().print(table)
     typer.echo(
         "USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed. Limits: "
         "requests (r) and tokens (t) a minute (pm) and a day (pd)."
@@ -180,7 +180,7 @@ def _draw_fields(endpoint: Endpoint, provider: str, rows: list[FieldRow]) -> Non
         else:
             between = "" if row.low is None or row.high is None else f"{row.low:,.6g} – {row.high:,.6g}"
             numbers.add_row(row.field, f"{row.value:,.10g}", row.unit, between, *whence)
-    Console().print(numbers, words)
+    output().print(numbers, words)
     for number, source in enumerate(sources, start=1):
         typer.echo(f"[{number}] {source}")
 

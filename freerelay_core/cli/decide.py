@@ -8,13 +8,13 @@ from typing import Annotated
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_object
 from freerelay_core.cli.names import known_endpoint
+from freerelay_core.cli.output import output
 from freerelay_core.clock import SystemClock, new_id
 from freerelay_core.composition.wishes import read_wishes
 from freerelay_core.decision import Decision
@@ -72,7 +72,7 @@ def decide(
 
 
 def _draw(decision: Decision) -> None:
-    console = Console()
+    console = output()
     profile = decision.profile
     limit = "" if profile.answer_limit is None else f", limited to {profile.answer_limit:,}"
     console.print(

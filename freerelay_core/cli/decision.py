@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.cli.inputs import read_object
+from freerelay_core.cli.output import output
 from freerelay_core.cli.store import with_store
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
@@ -75,7 +75,7 @@ def _draw(again: Recomputed) -> None:
     table = Table("", Column("endpoint", no_wrap=True), Column("ln U", justify="right"), box=SIMPLE_HEAD, padding=0)
     for position, (endpoint, value) in enumerate(again.ranking, start=1):
         table.add_row(str(position), Text(endpoint), repr(value))
-    Console().print(table)
+    output().print(table)
     order = "the same order" if again.same_order else "ANOTHER ORDER"
     bits = {
         True: "the same scores to the last bit",

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.cli.accounts import with_accounts
 from freerelay_core.cli.options import AsJson, Email
+from freerelay_core.cli.output import output
 from freerelay_core.clock import SystemClock
 from freerelay_core.composition.accounts import OPERATOR, Accounts, CreatedKey, key_state
 from freerelay_core.errors import Conflict, NotFound
@@ -112,7 +112,7 @@ def _draw(found: list[KeyInfo]) -> None:
             _time(each.expires_at),
             key_state(each, now),
         )
-    Console().print(table)
+    output().print(table)
 
 
 def _time(at: datetime | None) -> str:

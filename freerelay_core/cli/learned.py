@@ -7,10 +7,11 @@ from dataclasses import asdict
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from freerelay_core.cli.options import AsJson
+from freerelay_core.cli.output import output
 from freerelay_core.cli.store import with_store
 from freerelay_core.clock import SystemClock
 from freerelay_core.config import load_settings
@@ -37,29 +38,26 @@ def learned(*, as_json: AsJson = False) -> None:
 
 
 def _draw(lessons: list[Lesson]) -> None:
-    names = ("outcomes", "weight", "prior's\nweight", "half-\nlife", "mean")
+    names = ("outcomes", "weight", "prior\nweight", "half-\nlife", "mean")
     numbers = [Column(name, justify="right", no_wrap=True) for name in names]
+    # In columns of their own the long words of a lesson would be broken on a terminal of 80 columns.
     table = Table(
-        Column("what", no_wrap=True),
-        Column("by", overflow="fold"),
-        Column("endpoint", overflow="fold"),
+        Column("what, by what\n endpoint", overflow="fold"),
         *numbers,
         Column("basis", no_wrap=True),
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     for lesson in lessons:
         table.add_row(
-            lesson.kind,
-            lesson.scope,
-            lesson.endpoint,
+            Text(f"{lesson.kind} {lesson.scope}\n {lesson.endpoint}"),
             f"{lesson.outcomes:,}",
             f"{lesson.weight:,.1f}",
             *("" if figure is None else f"{figure:.0f}" for figure in _prior(lesson).values()),
             _mean(lesson.total / lesson.weight),
             "simulated" if lesson.simulated else "measured",
         )
-    Console().print(table)
+    output().print(table)
 
 
 def _prior(lesson: Lesson) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.configuration import Configuration, SnapshotChoice, load_configuration
 from freerelay_core.cli.inputs import read_input
+from freerelay_core.cli.output import output
 from freerelay_core.clock import SystemClock
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE, RoutingPreference
@@ -110,7 +111,7 @@ def _simulate_file(
     if as_json:
         typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2))
         return
-    console = Console()
+    console = output()
     console.print(f"{result['requests']:,} requests; expected on snapshot {result['snapshot']['id']}")
     _say_read_as(console, result["trace"]["read_as"])
     columns = [Column(name, justify="right", no_wrap=True) for name in ("USD/\n1,000", "mean s", "quality", "unserved")]
@@ -130,7 +131,7 @@ def _simulate_file(
 
 
 def _draw_what_if(result: WhatIf) -> None:
-    console = Console()
+    console = output()
     console.print(
         f"{result.scenario.name}: {'; '.join(result.scenario.sentences()) or 'nothing changes'}. "
         f"{len(result.traffic):,} requests, simulated on snapshot {result.snapshot.id}"
@@ -153,7 +154,7 @@ def _draw_what_if(result: WhatIf) -> None:
 
 
 def _draw(simulation: Simulation) -> None:
-    console = Console()
+    console = output()
     profiles = simulation.trace.profiles
     console.print(
         f"{len(simulation.trace):,} requests, {profiles.input_tokens.sum():,.0f} tokens in, "

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from freerelay_core.amounts import usd_figure
 from freerelay_core.cli.accounts import with_accounts
 from freerelay_core.cli.options import AsJson, Email
+from freerelay_core.cli.output import output
 from freerelay_core.composition.accounts import OPERATOR, Accounts
 from freerelay_core.errors import UnprocessableRequest
 from freerelay_core.preference import DEFAULT_PREFERENCE
@@ -110,7 +110,7 @@ def _draw(found: list[Tenant]) -> None:
             _budget(each.budget_usd),
             f"{each.updated_at:%Y-%m-%d %H:%M}" if each.settings_version > 1 else "never",
         )
-    Console().print(table)
+    output().print(table)
 
 
 def _override(of: Tenant) -> str:

@@ -46,10 +46,10 @@ def freerelay(*arguments: object, home: Path | None = None, stdin: str = "", **s
     return Ended(status, out, f"{err}{told}")
 
 
-def in_a_process(*arguments: object) -> Ended:
+def in_a_process(*arguments: object, **settings: str) -> Ended:
     """Run a command that needs no home in a process of its own."""
     command = [sys.executable, "-m", "freerelay_core.cli", *map(str, arguments)]
-    env = environment(Path("/proc/no-home"), COLUMNS="100")
+    env = environment(Path("/proc/no-home"), **{"COLUMNS": "100", **settings})
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     return Ended(run.returncode, run.stdout, run.stderr)
 

@@ -190,3 +190,10 @@ def test_an_unknown_endpoint_is_refused_in_one_line_with_near_names_and_the_comm
 def test_where_no_name_is_near_none_is_guessed(refused):
     line = refused("catalogue", "show", "xyz")
     assert line == "freerelay: No endpoint is called 'xyz'. `freerelay catalogue list` names all."
+
+
+def test_what_goes_into_a_pipe_keeps_whole_names():
+    """`freerelay catalogue list | grep NAME` finds NAME: only a terminal has a width to keep to."""
+    listed = in_a_process("catalogue", "list", COLUMNS="").stdout
+    for endpoint in load_catalogue().endpoints:
+        assert endpoint.id in listed

@@ -47,6 +47,7 @@ def test_an_ordinary_terminal_shows_whole_words_and_plain_numbers(database):
     ]
     asyncio.run(add(database, *taught))
     drawn = printed("learned", DATABASE_URL=database, COLUMNS="80")
-    for whole in ("thinking_tokens", "cached_share", "outcomes", "simulated", " 2,048 ", " 0.25 "):
+    whole_words = ("thinking_tokens", "cached_share", "openrouter-free/nemotron-3-super", "outcomes", "simulated")
+    for whole in (*whole_words, " 2,048 ", " 0.25 "):
         assert whole in drawn, whole
     assert "…" not in drawn
