@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.logs import LogForm, LogLevel
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["SHORTEST_KEY", "Settings", "load_settings"]
+
+SHORTEST_KEY: Final = 32
+"""Characters of a key that a deployment states: a shorter one is easily guessed."""
 
 
 class Settings(BaseSettings):
@@ -83,7 +87,7 @@ class Settings(BaseSettings):
     """The least level that is logged."""
     access_log: bool = False
     """One line a request, with its ids, status and duration."""
-    metrics_key: SecretStr | None = Field(None, min_length=32)
+    metrics_key: SecretStr | None = None
     """A key that may read `/metrics` and nothing else; the operator's may, too."""
     metrics_open: bool = False
     """`/metrics` answers everybody who reaches the port."""
@@ -92,6 +96,13 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _is_hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_KEY:
+            raise PydanticCustomError("short_key", f"Key should have at least {SHORTEST_KEY} characters")
+        return value
 
     @property
     def local(self) -> bool:

@@ -16,7 +16,9 @@ import typer
 
 from freerelay_core.cli.configuration import Configuration, load_configuration
 from freerelay_core.cli.supervisor import Plan, supervise
-from freerelay_core.composition.keys import own_keys
+from freerelay_core.clock import SystemClock
+from freerelay_core.composition.admission import Admission
+from freerelay_core.composition.keys import own_keys, stated_operator_key
 from freerelay_core.config import Settings
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.logs import set_up_logs
@@ -42,8 +44,9 @@ def serve(
     settings = configuration.settings
     set_up_logs(settings.log, settings.log_level, access=settings.access_log)
     _require_free_port(settings.host, settings.port)
-    if not settings.local:
-        own_keys(settings)  # a missing key of the operator is told here, in one line
+    # What the server would only find out after its start is told here, in one line.
+    stated_operator_key(settings)
+    Admission(settings, SystemClock())
     asyncio.run(supervise(_plan(settings), lambda: _announce(configuration)))
 
 

@@ -122,6 +122,10 @@ def test_a_home_that_cannot_be_made_is_refused():
         ("FREERELAY_HOST", "no.such.host.invalid", "FREERELAY_HOST"),
         ("FREERELAY_CATALOGUE", "absent.yaml", "absent.yaml"),
         ("FREERELAY_RULES", "absent.yaml", "absent.yaml"),
+        ("FREERELAY_TENANT_RPM", "60,ann@example.com=few", "FREERELAY_TENANT_RPM: 'ann@example.com=few'"),
+        ("FREERELAY_TENANT_CONCURRENCY", "platinum=3", "FREERELAY_TENANT_CONCURRENCY: 'platinum=3'"),
+        ("FREERELAY_OPERATOR_KEY", "short", "FREERELAY_OPERATOR_KEY must have at least 32 characters"),
+        ("FREERELAY_METRICS_KEY", "short", "FREERELAY_METRICS_KEY: Key should have at least 32 characters"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_before_anything_is_started(home, variable, value, named):
