@@ -96,13 +96,23 @@ def _expectations(record: DecisionRecord) -> Table:
         ),
         [
             ("Cost, USD", expected(ranking.cost_usd), None, outcome.cost_usd),
-            ("Duration, s", expected(ranking.latency_p50_s), expected(ranking.latency_p95_s), outcome.duration_s),
-            ("First token, s", None, None, outcome.first_token_s),
+            (
+                "Duration, s",
+                _milliseconds(expected(ranking.latency_p50_s)),
+                _milliseconds(expected(ranking.latency_p95_s)),
+                _milliseconds(outcome.duration_s),
+            ),
+            ("First token, s", None, None, _milliseconds(outcome.first_token_s)),
             ("Input, tokens", profile.get("input_tokens"), None, outcome.input_tokens),
             ("Cached input, tokens", profile.get("cached_tokens"), None, outcome.cached_tokens),
             ("Output, tokens (actual with thinking)", profile.get("output_tokens"), None, outcome.output_tokens),
         ],
     )
+
+
+def _milliseconds(duration_s: float | None) -> float | None:
+    """To the millisecond, s: what is finer means nothing."""
+    return None if duration_s is None else round(duration_s, 3)
 
 
 def _ranking_title(record: DecisionRecord) -> str:

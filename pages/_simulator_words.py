@@ -37,8 +37,9 @@ NEGLIGIBLE = 0.001
 """Differences in ln U below this are not spoken of."""
 
 ABSOLUTE = (
-    "Scores do not depend on which other endpoints are listed: every factor is measured against fixed reference "
-    "prices, speeds and difficulties, so adding or removing an endpoint never reorders the others."
+    "The order does not depend on which other endpoints are listed: every factor is measured against fixed reference "
+    "prices, speeds and difficulties, so adding or removing an endpoint never reorders the others. Scores are shares "
+    "of the winner's utility."
 )
 
 

@@ -113,6 +113,12 @@ def test_nobody_is_said_to_have_answered_who_did_not(running, reader, tenant, st
     assert page.header[0].value.replace("\xa0", " ") == says
 
 
+def test_durations_are_shown_to_the_millisecond(running, reader, tenant):
+    record = send(running, tenant, endpoint="c/d", duration_s=1.880243, first_token_s=0.290596)
+    expected = reader.open("activity", decision=record.id).dataframe[0].value.set_index("Figure")
+    assert list(expected.loc[["Duration, s", "First token, s"], "Actual"]) == [1.88, 0.291]
+
+
 def test_what_the_rules_did_is_said(running, reader, tenant):
     required = {"rule": "eu", "action": "require", "value": ["c/*"], "fallback": "any", "dropped": True}
     record = logged_decision(running.application.clock, tenant)._replace(
