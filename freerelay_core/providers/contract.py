@@ -56,6 +56,8 @@ def _fits(schema: object, answer: object) -> bool | None:
         return bool(_validator()(schema, registry=_registry()).is_valid(answer))
     except (jsonschema.SchemaError, jsonschema.exceptions._WrappedReferencingError, Unresolvable, RecursionError):  # noqa: SLF001
         return None
+    except jsonschema.exceptions.UnknownType:
+        return None
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, _TooManyStepsError):
         return None  # the schema is none, and its keywords hold odd values, or it would take too long
 

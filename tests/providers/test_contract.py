@@ -33,6 +33,8 @@ def wanted(schema):
         ({"type": "json_object"}, "", None),
         (wanted(None), "{}", None),
         (wanted({"type": 7}), "{}", None),
+        (wanted({"type": "objekt"}), "{}", None),
+        (wanted({"properties": {"a": {"type": ["strin"]}}}), '{"a": 1}', None),
         (wanted({"$ref": "#/nowhere"}), "{}", None),
         (wanted({"patternProperties": {".*": {}}}), "{}", None),
         (wanted({"multipleOf": 0}), "3", None),
