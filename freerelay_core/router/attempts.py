@@ -256,7 +256,7 @@ class Router:
             raise self._failed(attempt, read.error)
         self._fleet.record(attempt.index, ok=True, family=attempt.family)
         settle(self._fleet, attempt.reservation, read.usage)
-        return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
+        return Answer(200, body, usage=read.usage, text="" if read.usage else read.text, cut_off=read.cut_off)
 
     async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, reader: EventReader, limit_s: float) -> Answer:
         """Wait for the first content of a stream, at most so long since the attempt began."""
