@@ -44,8 +44,8 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
     if execution.usage is not None:
         _learn_input(fleet, decision, endpoint, execution.usage, tenant_id)
     if execution.usage is not None and single:  # several answers are counted together and written side by side
-        if not cut_off and _has_room(decision, endpoint):
-            _learn_output(fleet, decision, endpoint, execution.usage)
+        if _has_room(decision, endpoint):
+            _learn_output(fleet, decision, endpoint, execution.usage, cut_off=cut_off)
         if answering.first_token_s is not None:
             _learn_times(fleet, decision, answering, answering.first_token_s, execution.usage)
         else:
@@ -84,16 +84,21 @@ def _learn_input(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, 
         fleet.learn("cached_share", tenant_id, endpoint, usage.cached_tokens / usage.input_tokens)
 
 
-def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage) -> None:
+def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, *, cut_off: bool) -> None:
+    """Take in how long it thought and wrote.
+
+    What was cut off would have been longer, so it teaches only thinking that is longer than expected already: an
+    endpoint that thinks away all it can write would never be found out else.
+    """
     profile, family = decision.profile, decision.profile.family.value
-    thinks = expected_at(decision, endpoint).thinks
-    if usage.reasoning_tokens is None and thinks:
+    expected = expected_at(decision, endpoint)
+    if usage.reasoning_tokens is None and expected.thinks:
         return  # the answer and its thinking cannot be told apart
     thinking = usage.reasoning_tokens or 0
-    if thinks or thinking:
+    if thinking > expected.thinking or (expected.thinks and not cut_off):
         fleet.learn("thinking_tokens", family, endpoint, thinking / float(THINKING_MULTIPLIER[profile.depth]))
     answer = usage.output_tokens - thinking
-    if answer > 0 and profile.output_tokens:
+    if answer > 0 and not cut_off and profile.output_tokens:
         ratio = _bounded(answer / profile.output_tokens)
         fleet.learn("output_ratio", family, endpoint, ratio)
         fleet.learn_for_all("output_ratio", family, ratio)

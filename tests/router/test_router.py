@@ -784,7 +784,7 @@ async def test_what_the_provider_says_it_cut_off_teaches_neither_lengths_nor_for
     rig, upstream, finish_reason, cut_off, limit, stream
 ):
     """Without any limit of the request it is the endpoint's own that ended it."""
-    usage = {"prompt_tokens": 24, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 20}}
+    usage = {"prompt_tokens": 24, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 0}}
     upstream.plan("first", ending(finish_reason, '{"answer": "The quick', stream=stream, **usage))
     before = rig.fleet.snapshot()
     asked = {"messages": [{"role": "user", "content": "Hello, what is new? " * 9}]} | (
@@ -798,10 +798,24 @@ async def test_what_the_provider_says_it_cut_off_teaches_neither_lengths_nor_for
         for name in ("output_ratio", "usual_output_ratio", "thinking_tokens", "schema_seen", "input_ratio")
         if not np.array_equal(getattr(before.learned, name), getattr(after.learned, name))
     }
-    lessons_of_a_whole_one = {"output_ratio", "usual_output_ratio", "thinking_tokens", "schema_seen"}
+    lessons_of_a_whole_one = {"output_ratio", "usual_output_ratio", "schema_seen"}
     assert moved == {"input_ratio"} | (set() if cut_off else lessons_of_a_whole_one)
     assert execution.schema_pass is False
     assert not np.array_equal(before.behaviour.first_token_median, after.behaviour.first_token_median)
+
+
+async def test_thinking_of_what_was_cut_off_is_learned_where_it_is_longer_than_expected(rig, upstream):
+    """It would have been longer still: whoever thinks all away would never be found out else."""
+    learned = []
+    for finish_reason, reasoning in (("length", 3_000), ("length", 10), ("stop", 10)):
+        usage = {"completion_tokens": 3_000, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        upstream.plan("first", saying("", finish_reason, **usage))
+        execution, _ = await rig.run(only="first/m")
+        rig.router.learn(execution, rig.body, tenant_id="t")
+        learned.append(rig.fleet.snapshot().learned.thinking_tokens[:, execution.answering.index].max())
+    assert learned[0] > 100
+    assert learned[1] == learned[0]
+    assert learned[2] < learned[1]
 
 
 @pytest.mark.parametrize("stream", [False, True])
