@@ -178,11 +178,13 @@ class Hanging:
         self.left.set()
 
 
-def saying(text: str, **usage: Any) -> Plan:
-    """A whole answer with this text and these counts of tokens."""
+def saying(text: str, finish_reason: str | None = "stop", **usage: Any) -> Plan:
+    """An answer in one piece with this text, this reason to end and these counts of tokens."""
 
     async def plan(request: Received) -> None:
-        await request.answer(200, json.dumps(completion(text, usage=USAGE | usage)).encode())
+        answer = completion(text, usage=USAGE | usage)
+        answer["choices"][0]["finish_reason"] = finish_reason
+        await request.answer(200, json.dumps(answer).encode())
 
     return plan
 

@@ -20,8 +20,8 @@ _MOST_REMEMBERED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class GradedDecision:
-    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature, or where the
-    request's limit cut the answer off, so that it says nothing of the endpoint's ability.
+    """A grade that is kept. `learned` is false where the endpoint is gone, or now is of another nature, or where a
+    limit cut the answer off, so that it says nothing of the endpoint's ability.
     """
 
     decision_id: str
@@ -94,9 +94,7 @@ class Grading:
             raise UnprocessableRequest(f"This decision cannot be graded: {why}.", param="decision_id")
         index = self._index.get(came.endpoint)
         simulated = index is not None and bool(self._fleet.snapshot().simulated[index])
-        limit = record.profile.get("answer_limit")  # missing in what an earlier release recorded
-        whole = limit is None or came.output_tokens is None or came.output_tokens < limit
-        learned = index is not None and simulated == (came.basis == "simulated") and whole
+        learned = index is not None and simulated == (came.basis == "simulated") and not _cut_off(record)
         return GradedDecision(record.id, came.endpoint, family, score, learned=learned)
 
     def _learn(self, record: DecisionRecord, graded: GradedDecision) -> None:
@@ -104,3 +102,11 @@ class Grading:
             index, profile = self._index[graded.endpoint], RequestProfile.from_dict(record.profile)
             expected = catalogue_quality(self._fleet.snapshot(), index, profile)
             self._fleet.learn("quality", graded.family, index, graded.score, expected=expected)
+
+
+def _cut_off(record: DecisionRecord) -> bool:
+    """Whether a limit ended the answer: the provider said so, or it has all the tokens that the request allowed."""
+    limit = record.profile.get("answer_limit")  # missing in what an earlier release recorded
+    written = record.outcome.output_tokens
+    used_up = limit is not None and written is not None and written >= limit
+    return used_up or any(attempt.get("cut_off") for attempt in record.outcome.attempts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from freerelay_core.providers.base import ProviderClient, UpstreamAnswer, UpstreamError, UpstreamRequest, UpstreamTimes
 from freerelay_core.providers.chat_format import ChatAnswer, EventReader, Usage, read_answer
-from freerelay_core.providers.contract import keeps_contract
+from freerelay_core.providers.contract import keeps_contract, prepare_for_schemas
 from freerelay_core.providers.rate_limits import exhausted, rate_limits
 from freerelay_core.providers.simulated import SimulatedProvider
 from freerelay_core.providers.upstream_body import asks_for_usage, upstream_body
@@ -33,6 +33,7 @@ __all__ = [
     "exhausted",
     "find_vendor_keys",
     "keeps_contract",
+    "prepare_for_schemas",
     "rate_limits",
     "read_answer",
     "upstream_body",

@@ -15,6 +15,8 @@ MAX_TEXT_BYTES = 320 * 1024
 """About so much is kept of the text of a stream, whatever a provider may send: more than is checked of an answer."""
 MAX_TOKENS = 10**9
 """More than any request has; what is beyond is no count."""
+_CUT_OFF = ("length", "model_length")
+"""Finish reasons of what a limit ended: of the request or of the endpoint, and at Mistral the context's."""
 _END = re.compile(rb"\n\n")
 _END_OF_ANY = re.compile(rb"\n(?:\r?\n|\r(?!\Z))|\r\r\n?")
 """Where lines end in LF, CRLF or CR. It begins with the LF of a CRLF. To the last CR an LF may belong that is still to
@@ -37,6 +39,8 @@ class ChatAnswer(NamedTuple):
     usage: Usage | None = None
     choices: Sequence[Any] = ()
     error: str | None = None
+    cut_off: bool = False
+    """Whether any choice says that a limit ended it."""
 
     @property
     def text(self) -> str:
@@ -61,7 +65,8 @@ def read_answer(body: bytes) -> ChatAnswer:
         return ChatAnswer(error="the answer has no choices")
     if not all(map(_is_choice, choices)):
         return ChatAnswer(error="the answer has a choice without a message")
-    return ChatAnswer(usage=_usage(answer.get("usage")), choices=choices)
+    cut_off = any(choice.get("finish_reason") in _CUT_OFF for choice in choices)
+    return ChatAnswer(usage=_usage(answer.get("usage")), choices=choices, cut_off=cut_off)
 
 
 def _is_choice(choice: object) -> bool:
@@ -103,6 +108,8 @@ class EventReader:
         """What kind of error has come in place of an answer."""
         self.malformed = False
         self.usage: Usage | None = None
+        self.cut_off = False
+        """A choice has come that says that a limit ended it."""
         self._open: set[int] = set()  # choices that have begun and have no finish reason yet
         self._finished: set[int] = set()
         self._rest = b""
@@ -195,6 +202,7 @@ class EventReader:
             index = place if isinstance(place, int) else 0
             if choice.get("finish_reason"):  # some send an empty one until the end
                 self.has_content = True
+                self.cut_off = self.cut_off or choice["finish_reason"] in _CUT_OFF
                 self._finished.add(index)
                 self._open.discard(index)
             elif index not in self._open and index not in self._finished:

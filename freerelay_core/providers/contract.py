@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from threading import Thread
 from typing import Any, TypeAlias
 
 import orjson
 
-__all__ = ["keeps_contract"]
+__all__ = ["keeps_contract", "prepare_for_schemas"]
 
 _LARGEST = 256 * 1024
 """Longer answers and schemas are not checked, characters."""
@@ -70,6 +71,12 @@ def _can_be_checked(schema: Mapping[str, Any], source: bytes) -> bool:
 
 _Check: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 """A keyword of the library: it takes validator, the keyword's value, the instance and the schema."""
+
+
+@lru_cache(maxsize=1)
+def prepare_for_schemas() -> None:
+    """Load what checks them, once and in a thread: it takes a quarter of a second, which a provider's answer gives."""
+    Thread(target=_validator, name="prepare for schemas", daemon=True).start()
 
 
 @lru_cache(maxsize=1)

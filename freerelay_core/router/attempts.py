@@ -26,6 +26,7 @@ from freerelay_core.errors import (
     UpstreamTimedOut,
 )
 from freerelay_core.fleet import Fleet, Reservation
+from freerelay_core.profile import OutputContract
 from freerelay_core.providers import (
     EventReader,
     ProviderClient,
@@ -33,6 +34,7 @@ from freerelay_core.providers import (
     UpstreamError,
     UpstreamRequest,
     asks_for_usage,
+    prepare_for_schemas,
     read_answer,
     upstream_body,
 )
@@ -97,6 +99,8 @@ class Router:
 
     def begin(self, decision: Decision, *, stream: bool, request_id: str = "") -> Execution:
         """The execution of a decision, before anything is tried."""
+        if decision.profile.contract >= OutputContract.SCHEMA:
+            prepare_for_schemas()
         return Execution(decision, self._fleet, self._clock, streaming=stream, request_id=request_id)
 
     def learn(self, execution: Execution, body: Mapping[str, Any], *, tenant_id: str) -> None:
@@ -252,7 +256,7 @@ class Router:
             raise self._failed(attempt, read.error)
         self._fleet.record(attempt.index, ok=True, family=attempt.family)
         settle(self._fleet, attempt.reservation, read.usage)
-        return Answer(200, body, usage=read.usage, text="" if read.usage else read.text)
+        return Answer(200, body, usage=read.usage, text="" if read.usage else read.text, cut_off=read.cut_off)
 
     async def _commit(self, attempt: Attempt, upstream: UpstreamAnswer, reader: EventReader, limit_s: float) -> Answer:
         """Wait for the first content of a stream, at most so long since the attempt began."""

@@ -56,6 +56,8 @@ class Attempt:
     """How long the first attempt had been waited for when this one was made beside it; None for any other."""
     lost: bool = False
     """Cancelled because another one answered first, or nobody waited any more."""
+    cut_off: bool = False
+    """Whether the provider says that a limit ended its answer."""
     usage: Usage | None = None
     """What a lost one is known to have used."""
 
@@ -68,7 +70,11 @@ class Attempt:
             "first_token_s": self.first_token_s,
             "duration_s": self.duration_s,
         }
-        return shape if self.hedge_after_s is None else shape | {"hedge_after_s": self.hedge_after_s}
+        if self.cut_off:
+            shape["cut_off"] = True
+        if self.hedge_after_s is not None:
+            shape["hedge_after_s"] = self.hedge_after_s
+        return shape
 
 
 class AttemptFailed(Exception):
@@ -93,6 +99,8 @@ class Answer(NamedTuple):
     stream: Stream | None = None
     usage: Usage | None = None
     text: str = ""
+    cut_off: bool = False
+    """Of a whole answer; a stream's reader knows at its end."""
 
     @property
     def refused(self) -> bool:
@@ -162,6 +170,7 @@ class Execution:
         self.answering = attempt
         self.status, self.body, self.stream = answer.status, answer.body, answer.stream
         self.usage, self.text = answer.usage, answer.text
+        attempt.cut_off = answer.cut_off
 
     async def relay(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Pass the committed stream on, whole events at a time, to its proper end or to an error event."""
@@ -202,6 +211,7 @@ class Execution:
 
     def _settle(self, stream: Stream, attempt: Attempt) -> None:
         self.usage = stream.reader.usage
+        attempt.cut_off = stream.reader.cut_off
         settle(self.fleet, attempt.reservation, self.usage)
         self.text = "" if self.usage else stream.reader.text
         self.text_length = stream.reader.text_length

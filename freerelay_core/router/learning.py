@@ -35,15 +35,17 @@ def learn(fleet: Fleet, execution: Execution, body: Mapping[str, Any], *, tenant
     if answering is None or answering.error is not None or execution.status != 200 or execution.error is not None:
         return
     decision, endpoint = execution.decision, answering.index
+    cut_off = answering.cut_off or _used_up(decision, execution.usage)
     contract, single = decision.profile.contract, body.get("n") in (None, 1)
     if contract is not OutputContract.TEXT and single:
         execution.schema_pass = keeps_contract(directed_body(body, decision).get("response_format"), _text(execution))
-        if execution.schema_pass is not None and not _cut_off(decision, execution.usage):
+        if execution.schema_pass is not None and not cut_off:
             _learn_form(fleet, decision, endpoint, kept=execution.schema_pass)
     if execution.usage is not None:
         _learn_input(fleet, decision, endpoint, execution.usage, tenant_id)
     if execution.usage is not None and single:  # several answers are counted together and written side by side
-        _learn_output(fleet, decision, endpoint, execution.usage)
+        if _has_room(decision, endpoint):
+            _learn_output(fleet, decision, endpoint, execution.usage, cut_off=cut_off)
         if answering.first_token_s is not None:
             _learn_times(fleet, decision, answering, answering.first_token_s, execution.usage)
         else:
@@ -82,18 +84,21 @@ def _learn_input(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, 
         fleet.learn("cached_share", tenant_id, endpoint, usage.cached_tokens / usage.input_tokens)
 
 
-def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage) -> None:
+def _learn_output(fleet: Fleet, decision: Decision, endpoint: int, usage: Usage, *, cut_off: bool) -> None:
+    """Take in how long it thought and wrote.
+
+    What was cut off would have been longer, so it teaches only thinking that is longer than expected already: an
+    endpoint that thinks away all it can write would never be found out else.
+    """
     profile, family = decision.profile, decision.profile.family.value
-    if not _has_room(decision, endpoint):
-        return
-    thinks = expected_at(decision, endpoint).thinks
-    if usage.reasoning_tokens is None and thinks:
+    expected = expected_at(decision, endpoint)
+    if usage.reasoning_tokens is None and expected.thinks:
         return  # the answer and its thinking cannot be told apart
     thinking = usage.reasoning_tokens or 0
-    if thinks or thinking:
+    if thinking > expected.thinking or (expected.thinks and not cut_off):
         fleet.learn("thinking_tokens", family, endpoint, thinking / float(THINKING_MULTIPLIER[profile.depth]))
     answer = usage.output_tokens - thinking
-    if answer > 0 and profile.output_tokens:
+    if answer > 0 and not cut_off and profile.output_tokens:
         ratio = _bounded(answer / profile.output_tokens)
         fleet.learn("output_ratio", family, endpoint, ratio)
         fleet.learn_for_all("output_ratio", family, ratio)
@@ -129,8 +134,8 @@ def _learn_duration(fleet: Fleet, decision: Decision, attempt: Attempt, usage: U
     )
 
 
-def _cut_off(decision: Decision, usage: Usage | None) -> bool:
-    """Whether the request's limit ended the answer."""
+def _used_up(decision: Decision, usage: Usage | None) -> bool:
+    """Whether the answer has all the tokens of the request's limit: some providers say of none what ended it."""
     limit = decision.profile.answer_limit
     return limit is not None and usage is not None and usage.output_tokens >= limit
 
@@ -139,7 +144,8 @@ def _has_room(decision: Decision, endpoint: int) -> bool:
     """Whether the request's limit leaves room for several times what was expected.
 
     Nearer to it only the short answers would come whole, and teach that all are short: so what counts is known before,
-    not how this one ended.
+    not how this one ended. The endpoint's own limit is no such bound: it is there in every request, and who thinks
+    longer than the catalogue says would never be found out.
     """
     profile = decision.profile
     if profile.answer_limit is None:

@@ -113,8 +113,9 @@ class Outcome(NamedTuple):
     """The endpoint that answered, or None when every attempt failed."""
     status: int
     attempts: tuple[Mapping[str, Any], ...]
-    """Each try in order: `{endpoint, status, error, first_token_s, duration_s}`; a hedge with `hedge_after_s`, and of a
-    hedged request each that costs something with `{cost_usd, cost_estimated}`, which `cost_usd` below sums up."""
+    """Each try in order: `{endpoint, status, error, first_token_s, duration_s}`; one whose provider says that a limit
+    ended the answer with `cut_off`; a hedge with `hedge_after_s`, and of a hedged request each that costs something
+    with `{cost_usd, cost_estimated}`, which `cost_usd` below sums up."""
     first_token_s: float | None
     duration_s: float
     input_tokens: int | None

@@ -56,12 +56,21 @@ endpoints:
 """
 
 
-@pytest.mark.parametrize(("limit", "tokens", "learned"), [(None, 3, True), (20, 3, True), (20, 20, False)])
+@pytest.mark.parametrize(
+    ("limit", "tokens", "ended_by", "learned"),
+    [
+        (None, 3, "stop", True),
+        (20, 3, "stop", True),
+        (20, 20, None, False),
+        (20, 3, "length", False),
+        (None, 3, "length", False),
+    ],
+)
 def test_a_grade_of_a_limited_answer_counts_as_one_of_any_and_of_one_cut_off_not_at_all(
-    start, upstream, tmp_path, limit, tokens, learned
+    start, upstream, tmp_path, limit, tokens, ended_by, learned
 ):
     (tmp_path / "catalogue.yaml").write_text(THINKER.format(url=upstream.url))
-    upstream.plan("thinking", saying("42", prompt_tokens=10, completion_tokens=tokens))
+    upstream.plan("thinking", saying("42", ended_by, prompt_tokens=10, completion_tokens=tokens))
     hard = BODY | {"routing": {"depth": "expert"}}
     with start(catalogue=tmp_path / "catalogue.yaml") as server:
         before = ranked(server, hard)["thinking/m"]["quality"]

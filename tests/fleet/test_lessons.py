@@ -495,3 +495,12 @@ def test_outcomes_taken_in_by_the_many_teach_what_each_by_itself_does(outcomes):
 def test_what_cannot_be_learned_is_refused_where_it_is_said(kind, scope):
     with pytest.raises((KeyError, ValueError)):
         Lessons(builders.snapshot(*TWO)).record(kind, scope, 0, 1.0)
+
+
+def test_what_success_rests_on_counts_half_after_its_half_life():
+    snapshot, now = builders.snapshot(*TWO), [0.0]
+    lessons = Lessons(snapshot, lambda: now[0])
+    lessons.record("success", "", 0, 1.0)
+    assert lessons.outcomes().tolist() == [1.0, 0.0]
+    now[0] = KINDS["success"].half_life_s
+    assert lessons.outcomes().tolist() == [0.5, 0.0]

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freerelay_core.errors import UnprocessableRequest
-from freerelay_core.profile import Depth, LatencyClass, OutputContract, RequestProfile, TaskFamily, profile_request
+from freerelay_core.profile import (
+    Depth,
+    Determinism,
+    LatencyClass,
+    OutputContract,
+    RequestProfile,
+    TaskFamily,
+    profile_request,
+)
 from freerelay_core.profile.text import estimate_tokens
 
 
@@ -239,3 +247,29 @@ def test_a_megabyte_is_read_and_counted():
 def test_several_answers_are_counted_and_what_is_no_number_is_left_to_the_provider(n, answers):
     body = {"messages": [{"role": "user", "content": "Hi"}], "n": n}
     assert profile_request(body).answers == answers
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"max_tokens": 1}, {"answer_limit": 1, "output_tokens": 1}),
+        ({"max_completion_tokens": 7, "max_tokens": 9}, {"answer_limit": 7}),
+        ({"n": 1}, {"answers": 1, "needs": frozenset()}),
+        ({"n": 2}, {"answers": 2, "needs": frozenset({"choices"})}),
+        ({"n": 0}, {"answers": 1, "needs": frozenset({"choices"})}),
+        ({}, {"answers": 1, "answer_limit": None, "needs": frozenset()}),
+        ({"temperature": 0.7}, {"determinism": Determinism.DEFAULT}),
+        ({"temperature": 0.71}, {"determinism": Determinism.FREE}),
+        ({"temperature": 0}, {"determinism": Determinism.FIXED}),
+    ],
+)
+def test_options_count_from_their_very_first_value(fields, expected):
+    profile = profile_request(body(**fields))
+    assert {name: getattr(profile, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_below_one_is_refused_by_name(name):
+    with pytest.raises(UnprocessableRequest) as refused:
+        profile_request(body(**{name: 0}))
+    assert refused.value.param == name

@@ -250,6 +250,28 @@ def test_a_choice_may_have_ended_before_its_first_word():
     assert read_answer(b'{"choices": [{"index": 0, "finish_reason": "length"}]}').error is None
 
 
+CUT_OFF = [("stop", False), ("tool_calls", False), ("length", True), ("model_length", True), ({"length": 1}, False)]
+
+
+@pytest.mark.parametrize(("reason", "cut_off"), CUT_OFF)
+def test_an_answer_is_cut_off_where_any_of_its_choices_ended_by_its_length(reason, cut_off):
+    stopped, other = (completion()["choices"][0] | {"finish_reason": each} for each in ("stop", reason))
+    for choices in ([other], [stopped, other], [other, stopped]):
+        assert read_answer(json.dumps(completion(choices=choices)).encode()).cut_off is cut_off
+        reader = EventReader()
+        for index, choice in enumerate(choices):
+            reader.feed(event(of_choice(index)))
+            assert reader.cut_off is (cut_off and other in choices[:index])
+            reader.feed(event(of_choice(index, finish_reason=choice["finish_reason"])))
+        assert reader.cut_off is cut_off
+
+
+def test_an_answer_whose_choices_do_not_say_why_they_ended_is_not_said_to_be_cut_off():
+    (choice,) = completion()["choices"]
+    del choice["finish_reason"]
+    assert read_answer(json.dumps(completion(choices=[choice])).encode()).cut_off is False
+
+
 NO_COUNT = [True, -1, 1.5, "3", None, [], 2**63, 10**9 + 1]
 
 

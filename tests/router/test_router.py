@@ -769,6 +769,68 @@ async def test_json_that_the_limit_broke_off_is_said_and_not_held_against_the_en
     assert rig.fleet.snapshot().learned.schema_seen.any() == learns
 
 
+def ending(finish_reason, text, *, stream, **usage):
+    """An answer with these counts, in one piece or as a stream."""
+    if not stream:
+        return saying(text, finish_reason, **usage)
+    end = [delta(text), delta(finish_reason=finish_reason), {"choices": [], "usage": usage}, b"[DONE]"]
+    return broken_stream(*end, cut=False)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("limit", [None, 4_000])
+@pytest.mark.parametrize(("finish_reason", "cut_off"), [("stop", False), ("length", True)])
+async def test_what_the_provider_says_it_cut_off_teaches_neither_lengths_nor_form(
+    rig, upstream, finish_reason, cut_off, limit, stream
+):
+    """Without any limit of the request it is the endpoint's own that ended it."""
+    usage = {"prompt_tokens": 24, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 0}}
+    upstream.plan("first", ending(finish_reason, '{"answer": "The quick', stream=stream, **usage))
+    before = rig.fleet.snapshot()
+    asked = {"messages": [{"role": "user", "content": "Hello, what is new? " * 9}]} | (
+        {} if limit is None else {"max_tokens": limit}
+    )
+    execution, _ = await rig.run(only="first/m", stream=stream, response_format={"type": "json_object"}, **asked)
+    rig.router.learn(execution, rig.body, tenant_id="t")
+    after = rig.fleet.snapshot()
+    moved = {
+        name
+        for name in ("output_ratio", "usual_output_ratio", "thinking_tokens", "schema_seen", "input_ratio")
+        if not np.array_equal(getattr(before.learned, name), getattr(after.learned, name))
+    }
+    lessons_of_a_whole_one = {"output_ratio", "usual_output_ratio", "schema_seen"}
+    assert moved == {"input_ratio"} | (set() if cut_off else lessons_of_a_whole_one)
+    assert execution.schema_pass is False
+    assert not np.array_equal(before.behaviour.first_token_median, after.behaviour.first_token_median)
+
+
+async def test_thinking_of_what_was_cut_off_is_learned_where_it_is_longer_than_expected(rig, upstream):
+    """It would have been longer still: whoever thinks all away would never be found out else."""
+    learned = []
+    for finish_reason, reasoning in (("length", 3_000), ("length", 10), ("stop", 10)):
+        usage = {"completion_tokens": 3_000, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        upstream.plan("first", saying("", finish_reason, **usage))
+        execution, _ = await rig.run(only="first/m")
+        rig.router.learn(execution, rig.body, tenant_id="t")
+        learned.append(rig.fleet.snapshot().learned.thinking_tokens[:, execution.answering.index].max())
+    assert learned[0] > 100
+    assert learned[1] == learned[0]
+    assert learned[2] < learned[1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("finish_reason", "said"), [("stop", {}), ("length", {"cut_off": True})])
+async def test_an_answer_that_was_cut_off_is_on_record_as_such(rig, upstream, finish_reason, said, stream):
+    usage = {"prompt_tokens": 24, "completion_tokens": 50}
+    upstream.plan("first", status(500))
+    upstream.plan("second", ending(finish_reason, "The quick", stream=stream, **usage))
+    execution, _ = await rig.run(stream=stream)
+    failed, answered = rig.record(execution).outcome.attempts
+    keys = {"endpoint", "status", "error", "first_token_s", "duration_s"}
+    assert failed.keys() == keys
+    assert {name: value for name, value in answered.items() if name not in keys} == said
+
+
 # -- what only failing endpoints can serve
 
 
