@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,17 +16,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.logs import LogForm, LogLevel
 
-__all__ = ["SHORTEST_KEY", "Settings", "load_settings"]
+__all__ = ["SHORTEST_KEY", "Settings", "load_settings", "unknown_variables"]
 
 SHORTEST_KEY: Final = 32
 """Characters of a key that a deployment states: a shorter one is easily guessed."""
+
+_PREFIX = "FREERELAY_"
+_FOR_SHELLS = frozenset({"FREERELAY_DASHBOARD_URL", "FREERELAY_READY"})
+"""What `freerelay serve` prints for a shell beside settings, and another start may find there."""
 
 
 class Settings(BaseSettings):
     """Everything an operator may set. Each field is the environment variable `FREERELAY_<NAME>` unless it says so."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FREERELAY_", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        env_prefix=_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
     home: Path = Path(".freerelay")
@@ -125,10 +131,34 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = str(problem["loc"][0])
-        variable = name if name.isupper() else f"FREERELAY_{name.upper()}"
+        variable = name if name.isupper() else f"{_PREFIX}{name.upper()}"
         raise ConfigurationError(f"{variable}: {problem['msg']}", param=variable) from None
     _require_one_database(settings)
     return settings
+
+
+def unknown_variables(names: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Those of these environment variables that look like a setting and are none, each with the one it may mean."""
+    settings = {name.removeprefix(_PREFIX): name for name in _variables()}
+    known = _FOR_SHELLS.union(settings.values())
+    unknown = sorted(name for name in names if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    return [(name, _nearest(name.upper().removeprefix(_PREFIX), settings)) for name in unknown]
+
+
+def _variables() -> list[str]:
+    """The environment variables of all settings, as documented: the first name where there are several."""
+    fields = Settings.model_fields.items()
+    return [
+        str(alias.choices[0])
+        if isinstance(alias := field.validation_alias, AliasChoices)
+        else f"{_PREFIX}{name.upper()}"
+        for name, field in fields
+    ]
+
+
+def _nearest(name: str, known: dict[str, str]) -> str | None:
+    near = get_close_matches(name, known, n=1)
+    return known[near[0]] if near else None
 
 
 def _require_one_database(settings: Settings) -> None:

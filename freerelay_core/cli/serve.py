@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import shlex
 import socket
@@ -19,12 +20,14 @@ from freerelay_core.cli.supervisor import Plan, supervise
 from freerelay_core.clock import SystemClock
 from freerelay_core.composition.admission import Admission
 from freerelay_core.composition.keys import own_keys, stated_operator_key
-from freerelay_core.config import Settings
+from freerelay_core.config import Settings, unknown_variables
 from freerelay_core.errors import ConfigurationError
 from freerelay_core.logs import set_up_logs
 from freerelay_core.places import ROOT
 
 __all__ = ["serve"]
+
+log = logging.getLogger(__name__)
 
 _CURL = (
     """curl "$OPENAI_BASE_URL/chat/completions" -H "Authorization: Bearer $OPENAI_API_KEY" """
@@ -43,11 +46,18 @@ def serve(
     configuration = load_configuration(host=host, port=port, home=home, demo=demo)
     settings = configuration.settings
     set_up_logs(settings.log, settings.log_level, access=settings.access_log)
+    _warn_of_unknown_variables()
     _require_free_port(settings.host, settings.port)
     # What the server would only find out after its start is told here, in one line.
     stated_operator_key(settings)
     Admission(settings, SystemClock())
     asyncio.run(supervise(_plan(settings), lambda: _announce(configuration)))
+
+
+def _warn_of_unknown_variables() -> None:
+    """A limit or a key under a misspelt name is not there, and nothing else would tell. No value is shown."""
+    for name, near in unknown_variables(os.environ):
+        log.warning("%s is no setting, and does nothing.%s", name, f" Did you mean {near}?" if near else "")
 
 
 def _plan(settings: Settings) -> Plan:

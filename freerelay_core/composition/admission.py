@@ -58,6 +58,11 @@ class Admission:
         self._rpm = read_limits(settings.tenant_rpm, "FREERELAY_TENANT_RPM")
         self._concurrency = read_limits(settings.tenant_concurrency, "FREERELAY_TENANT_CONCURRENCY")
         self._most = settings.max_open_requests
+        self.addresses = {
+            "FREERELAY_TENANT_RPM": sorted(self._rpm.keys() - TIERS),
+            "FREERELAY_TENANT_CONCURRENCY": sorted(self._concurrency.keys() - TIERS),
+        }
+        """Tenants that have a limit of their own, in lower case, by the variable that names them."""
         self._standings: dict[str, _Standing] = {}
         self.open = 0
         """Requests that have come in and not gone out."""

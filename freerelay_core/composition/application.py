@@ -174,6 +174,7 @@ class Application:
             self.clock,
             rules=self.rules,
             budgets=self.budgets,
+            limited=self.admission.addresses,
             demo_key=keys.demo_key,
             demo_week=self.settings.demo_week,
             lease=lease,

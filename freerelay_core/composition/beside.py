@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 class Beside:
     """The tasks of an application. `lease` is given where this process may own the database; with `demo_week` a demo
-    tenant that is made now gets a generated past.
+    tenant that is made now gets a generated past. `limited` are addresses of tenants, by the variable that names them.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Beside:
         *,
         rules: RulesInForce,
         budgets: Budgets,
+        limited: Mapping[str, Sequence[str]],
         demo_key: str | None,
         demo_week: bool,
         lease: DatabaseLease | None,
@@ -71,6 +72,7 @@ class Beside:
         self._clock = clock
         self._rules = rules
         self._budgets = budgets
+        self._limited = limited
         self._demo_key = demo_key
         self._demo_week = demo_week
         self._lease = lease
@@ -116,6 +118,8 @@ class Beside:
             group.create_task(self._share_lessons())
             group.create_task(self._follow_spend())
             group.create_task(self._resume_quotas())
+            if any(self._limited.values()):
+                group.create_task(self._look_for_limited())
 
     async def _reach_store(self) -> None:
         await self._store.open()
@@ -205,6 +209,18 @@ class Beside:
             sent |= await self._store.quota_used(endpoints, since=now - timedelta(seconds=began_s), until=self._began)
         for endpoint, (requests, tokens) in sent.items():
             self._fleet.resume(endpoint, requests, tokens)
+
+    async def _look_for_limited(self) -> None:
+        while not await self._when_it_answers(self._name_absent):
+            await self._clock.sleep(_REACH_AGAIN_S)
+
+    async def _name_absent(self) -> None:
+        """Warn of addresses with a limit of their own that no tenant has: they may be misspelt."""
+        present = {tenant.email.lower() for tenant in await self._store.list_tenants()}
+        for variable, addresses in self._limited.items():
+            for address in addresses:
+                if address not in present:
+                    log.warning("%s names %s, and no tenant has this address now", variable, address)
 
     async def _renew_rules(self) -> None:
         while True:

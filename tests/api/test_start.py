@@ -10,6 +10,7 @@ from serving import eventually
 
 from freerelay_core.clock import SystemClock
 from freerelay_core.composition import Application, current
+from freerelay_core.composition.beside import DEMO_EMAIL
 from freerelay_core.config import load_settings
 from freerelay_core.errors import ConfigurationError, Unavailable
 from freerelay_core.preference import RoutingPreference
@@ -198,3 +199,15 @@ def test_an_edited_rules_file_takes_effect_and_a_wrong_one_changes_nothing(start
             return answer.status_code == 503 and "more than rule second allows" in answer.json()["error"]["message"]
 
         eventually(refused)
+
+
+def test_a_limit_of_a_tenant_that_does_not_exist_is_warned_of_once(start, caplog):
+    demo = DEMO_EMAIL.title()
+    with start(tenant_rpm=f"600,{demo}=700,Nobody@example.com=5", tenant_concurrency="no@example.com=3") as server:
+        eventually(lambda: "no@example.com" in caplog.text)
+        assert server.chat().headers["x-ratelimit-limit-requests"] == "700"
+    said = [record.getMessage() for record in caplog.records if "address" in record.getMessage()]
+    assert said == [
+        "FREERELAY_TENANT_RPM names nobody@example.com, and no tenant has this address now",
+        "FREERELAY_TENANT_CONCURRENCY names no@example.com, and no tenant has this address now",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ import httpx
 import psutil
 import pytest
 from serving import READY, Serving, eventually, processes_of, serving
+
+from freerelay_core.config import unknown_variables
 
 OPERATOR_KEY = "operator-key-of-the-tests-0123456789"
 
@@ -135,6 +138,42 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_started(home, 
 
 def test_another_database_without_the_operators_key_is_refused(home, database):
     assert "FREERELAY_OPERATOR_KEY" in refused(Serving(home, DATABASE_URL=database))
+
+
+# -- what it warns of
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_it_may_mean_and_without_its_value(home):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        serve = Serving(
+            home,
+            port=taken.getsockname()[1],
+            FREERELAY_TENANT_RMP="canary=5",
+            FREERELAY_DATABASE_URL="postgresql://canary",
+            FREERELAY_SOMETHING="canary",
+            FREERELAY_DASHBOARD_URL="http://127.0.0.1:1",
+        )
+        assert serve.ends() == 1
+    *warnings, refusal = serve.errors.splitlines()
+    assert "is taken" in refusal
+    for line, words in zip(
+        warnings,
+        ("FREERELAY_DATABASE_URL is no setting, and does nothing. Did you mean DATABASE_URL?",
+         "FREERELAY_SOMETHING is no setting, and does nothing.",
+         "FREERELAY_TENANT_RMP is no setting, and does nothing. Did you mean FREERELAY_TENANT_RPM?"),
+        strict=True,
+    ):  # fmt: skip
+        assert line.endswith(words)
+    assert "canary" not in serve.errors
+
+
+def test_no_variable_that_the_documents_name_is_unknown():
+    checkout = Path(__file__).parents[2]
+    documents = [checkout / "README.md", *(checkout / "docs").glob("*.md")]
+    named = {name for document in documents for name in re.findall(r"\bFREERELAY_[A-Z_]+\b", document.read_text())}
+    assert len(named) > 20
+    assert unknown_variables(named) == []
 
 
 # -- another database
