@@ -36,7 +36,7 @@ class Options(NamedTuple):
     effort: object = None
     """`reasoning_effort` as it stands there."""
     answers: int = 1
-    """How many are asked for; what is no such number is for the provider to refuse."""
+    """How many are asked for; the most that there may be are for the provider to say."""
     limit: int | None = None
     """The most tokens that the answer may have."""
 
@@ -45,14 +45,14 @@ _NONE, _STREAM = Options(), Options(stream=True, needs=frozenset({"streaming"}))
 
 
 def read_options(body: Mapping[str, Any]) -> Options:
-    """The options in `body`. Raises `UnprocessableRequest` for a `stream` or a limit that cannot be meant."""
+    """The options in `body`. Raises `UnprocessableRequest` for a `stream`, `n` or limit that cannot be meant."""
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise UnprocessableRequest("stream must be true or false.", param="stream")
     if _BESIDE_STREAM.isdisjoint(body):
         return _STREAM if stream else _NONE
     tools = _offered(body)
-    number = body.get("n")
+    number = _whole_number(body, "n")
     return Options(
         stream=bool(stream),
         needs=_needs(body, bool(tools)),
@@ -62,7 +62,7 @@ def read_options(body: Mapping[str, Any]) -> Options:
         determinism=_determinism(body),
         economics=_economics(body.get("service_tier")),
         effort=body.get("reasoning_effort"),
-        answers=number if type(number) is int and number >= 1 else 1,
+        answers=1 if number is None else number,
         limit=_limit(body),
     )
 
@@ -132,10 +132,16 @@ def _limit(body: Mapping[str, Any]) -> int | None:
     """The most tokens that the answer may have. Raises `UnprocessableRequest` for either name: both are passed on."""
     stated = None
     for name in reversed(_LIMITS):
-        limit = body.get(name)
-        if limit is None:
-            continue
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise UnprocessableRequest(f"{name} must be a whole number of at least 1.", param=name)
-        stated = limit
+        limit = _whole_number(body, name)
+        stated = stated if limit is None else limit
     return stated
+
+
+def _whole_number(body: Mapping[str, Any], name: str) -> int | None:
+    """What the body has under this name: no price can be told for anything but a whole number of at least 1."""
+    number = body.get(name)
+    if number is None:
+        return None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise UnprocessableRequest(f"{name} must be a whole number of at least 1.", param=name)
+    return number

@@ -69,7 +69,7 @@ def profile_request(
 ) -> RequestProfile:
     """The profile of a chat-completions body. `task` and `depth` override what the request itself suggests.
 
-    Raises `UnprocessableRequest` for `messages`, `stream`, limits, tools, `task` or `depth` that cannot be meant.
+    Raises `UnprocessableRequest` for `messages`, `stream`, `n`, limits, tools, `task` or `depth` that cannot be meant.
     """
     conversation, options = read_conversation(body), read_options(body)
     needs, contract = options.needs, options.contract

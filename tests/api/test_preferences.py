@@ -62,6 +62,7 @@ def test_task_and_depth_can_be_stated(server, headers, routing):
         ({}, {"routing": []}, "routing must be an object"),
         ({}, {"stream": "yes"}, "stream must be true or false"),
         ({}, {"max_tokens": 0}, "max_tokens"),
+        ({}, {"n": 0}, "n must be a whole number of at least 1"),
         ({}, {"messages": "hi"}, "messages"),
         ({}, {"messages": [{"role": "user"}, "x"]}, "messages[1]"),
     ],

@@ -243,10 +243,16 @@ def test_a_megabyte_is_read_and_counted():
     assert 150_000 < profile_request(body("four words of text. " * 50_000)).input_tokens < 350_000
 
 
-@pytest.mark.parametrize(("n", "answers"), [(None, 1), (1, 1), (3, 3), (0, 1), (2.5, 1), (True, 1), ("4", 1)])
-def test_several_answers_are_counted_and_what_is_no_number_is_left_to_the_provider(n, answers):
-    body = {"messages": [{"role": "user", "content": "Hi"}], "n": n}
-    assert profile_request(body).answers == answers
+@pytest.mark.parametrize(("n", "answers"), [(None, 1), (1, 1), (3, 3), (99, 99)])
+def test_several_answers_are_counted_and_the_most_are_the_provider_s_affair(n, answers):
+    assert profile_request(body(n=n)).answers == answers
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, True, "4", [1]])
+def test_a_number_of_answers_that_is_none_is_refused_by_name(n):
+    with pytest.raises(UnprocessableRequest, match="n must be a whole number of at least 1") as refused:
+        profile_request(body(n=n))
+    assert refused.value.param == "n"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +262,6 @@ def test_several_answers_are_counted_and_what_is_no_number_is_left_to_the_provid
         ({"max_completion_tokens": 7, "max_tokens": 9}, {"answer_limit": 7}),
         ({"n": 1}, {"answers": 1, "needs": frozenset()}),
         ({"n": 2}, {"answers": 2, "needs": frozenset({"choices"})}),
-        ({"n": 0}, {"answers": 1, "needs": frozenset({"choices"})}),
         ({}, {"answers": 1, "answer_limit": None, "needs": frozenset()}),
         ({"temperature": 0.7}, {"determinism": Determinism.DEFAULT}),
         ({"temperature": 0.71}, {"determinism": Determinism.FREE}),
