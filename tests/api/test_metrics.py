@@ -132,3 +132,8 @@ def test_the_metrics_are_for_the_operator(calm: Any, key: str) -> None:
         answer = client.get("/metrics")
     assert answer.status_code == (403 if key == "tenant" else 401)
     assert "freerelay_" not in answer.text
+    said = answer.json()["error"]
+    assert said["code"] == {"": "missing_api_key", "tenant": "permission_denied"}.get(key, "invalid_api_key")
+    assert "fr_live" not in said["message"]
+    for wanted in ("the operator's key", "FREERELAY_METRICS_KEY"):
+        assert wanted in said["message"]

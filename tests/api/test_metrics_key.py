@@ -19,7 +19,10 @@ def test_a_key_for_metrics_reads_them_and_nothing_else(start: Any) -> None:
         assert "freerelay_ready 1.0" in metrics(server, METRICS_KEY).text
         assert metrics(server, OPERATOR_KEY).status_code == 200
         assert metrics(server, METRICS_KEY + "x").status_code == 401
-        assert metrics(server, "").status_code == 401
+        without = metrics(server, "")
+        assert without.status_code == 401
+        assert without.headers["www-authenticate"] == "Bearer"
+        assert "FREERELAY_METRICS_KEY" in without.json()["error"]["message"]
         assert server.chat(key=METRICS_KEY).status_code == 401
         with server.http(METRICS_KEY) as client:
             assert client.get("/v1/router/state").status_code == 401

@@ -82,3 +82,6 @@ def test_the_state_is_for_the_operator(calm: Any, who: str, code: int) -> None:
         answer = client.get("/v1/router/state")
     assert answer.status_code == code
     assert set(answer.json()) == {"error"}
+    message = answer.json()["error"]["message"]
+    assert "the operator's key" in message
+    assert "fr_live" not in message
