@@ -19,7 +19,8 @@ import orjson
 from freerelay_core.behaviour import Behaviour, keyed_normals, keyed_uniforms
 from freerelay_core.clock import Clock
 from freerelay_core.providers.base import UpstreamRequest, UpstreamTimes
-from freerelay_core.providers.simulated_content import Content, ContentRefused, plausible_content
+from freerelay_core.providers.simulated_content import Content, plausible_content
+from freerelay_core.providers.simulated_refusals import RequestRefused
 
 __all__ = ["SimulatedProvider"]
 
@@ -42,15 +43,15 @@ class SimulatedProvider:
         self._seed = seed
 
     async def send(self, request: UpstreamRequest) -> _Answer:
-        """The answer, after the time to its first token. A bad schema or `n` is status 400, as at a vendor."""
+        """The answer, after the time to its first token. What every vendor refuses is status 400."""
         body = orjson.loads(request.body)
         draws = self._draws(request)
         try:
             content = plausible_content(
                 body, request.endpoint, request.profile, thinking=round(request.thinking_tokens)
             )
-        except ContentRefused as refusal:
-            return self._error(400, refusal.message, 0.0)
+        except RequestRefused as refusal:
+            return self._error(400, refusal.message, 0.0, code="invalid_value", param=refusal.param)
         first_s, decode_s = self._times(request, draws, content)
         await self._clock.sleep(first_s * self.pace)
         if draws[2] < self._behaviour.failure_rate[request.index]:
@@ -82,9 +83,11 @@ class SimulatedProvider:
         thought = float(decode[0]) * content.thinking / max(decoded, 1)
         return float(first[0]) + thought, float(decode[0]) - thought
 
-    def _error(self, status: int, message: str, after_s: float) -> _Answer:
+    def _error(
+        self, status: int, message: str, after_s: float, *, code: str | None = None, param: str | None = None
+    ) -> _Answer:
         kind = {400: "invalid_request_error", 429: "rate_limit_error"}.get(status, "server_error")
-        payload = orjson.dumps({"error": {"message": message, "type": kind, "code": None, "param": None}})
+        payload = orjson.dumps({"error": {"message": message, "type": kind, "code": code, "param": param}})
         return _Answer(payload, self._clock, after_s, 0.0, wait_s=0.0, status=status)
 
 

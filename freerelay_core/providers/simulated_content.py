@@ -1,41 +1,23 @@
-"""What the simulated provider says: text that owns up to being simulated, JSON in the asked form, or a tool call.
-
-A word with the space before it counts as one token.
-"""
+"""What the simulated provider says: text that owns up to being simulated, JSON in the asked form, or a tool call."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import chain, islice
 from typing import Any
 
 from freerelay_core.catalogue import Endpoint
 from freerelay_core.profile import RequestProfile
 from freerelay_core.providers.schema_instance import schema_instance
+from freerelay_core.providers.simulated_refusals import RequestRefused, require_plausible
+from freerelay_core.providers.simulated_text import pieces_of, sentences
 
-__all__ = ["Content", "ContentRefused", "plausible_content"]
+__all__ = ["Content", "plausible_content"]
 
-MOST_CHOICES = 16
 MOST_TOKENS = 8_000
 """However long an answer the profile expects, no more is made up."""
-
-_PIECE = re.compile(r"\s*\S+")
-_FILLER = (
-    " No model was called and nobody was charged.",
-    " The length, the pace and the failures follow what the catalogue says of this endpoint.",
-    " Name its provider in FREERELAY_PROVIDERS and set the vendor's key to get real answers.",
-)
-
-
-class ContentRefused(Exception):
-    """The request asks for something that a vendor would refuse, too."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +44,12 @@ class Content:
 def plausible_content(
     body: Mapping[str, Any], endpoint: Endpoint, profile: RequestProfile, *, thinking: int
 ) -> Content:
-    """An answer to this body in the form and of the length that it asks for. Raises `ContentRefused`.
+    """An answer to this body in the form and of the length that it asks for. Raises `RequestRefused`.
 
     `thinking` tokens come before it, and take their part of the limit, or all.
     """
-    choices = body.get("n")
-    choices = 1 if choices is None else choices
-    if not isinstance(choices, int) or isinstance(choices, bool) or not 1 <= choices <= MOST_CHOICES:
-        raise ContentRefused(f"n must be a whole number from 1 to {MOST_CHOICES}.")
+    require_plausible(body)
+    choices = body.get("n") or 1
     limit = _limit(body)
     left = None if limit is None else max(0, limit - thinking)
     content = _content(body, endpoint, profile, left=left, choices=choices)
@@ -84,9 +64,8 @@ def _content(
         return _tool_call(tool, left, choices)
     text = _json(body.get("response_format"))
     if text is None:
-        pieces = _prose(endpoint, min(profile.output_tokens, MOST_TOKENS))[:left]
-        return Content(pieces, "length" if left is not None and left <= len(pieces) else "stop", choices)
-    return _cut(_pieces(text), left, choices)
+        return _prose(endpoint, min(profile.output_tokens, MOST_TOKENS), left, choices)
+    return _cut(pieces_of(text), left, choices)
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:
@@ -100,16 +79,18 @@ def _cut(pieces: list[str], limit: int | None, choices: int) -> Content:
     return Content(pieces, "stop", choices)
 
 
-def _pieces(text: str) -> list[str]:
-    return _PIECE.findall(text) or [text]
-
-
-def _prose(endpoint: Endpoint, length: int) -> list[str]:
-    pieces = _pieces(f"This is a simulated answer in place of {endpoint.id}.")
-    sentences = cycle(_FILLER)
-    while len(pieces) < length:
-        pieces += _pieces(next(sentences))
-    return pieces[: max(length, 1)]
+def _prose(endpoint: Endpoint, length: int, left: int | None, choices: int) -> Content:
+    """Whole sentences, up to the end that is nearest to `length` and within `left`; no more than `left` tokens."""
+    told = sentences(endpoint.id)
+    if left is not None and left <= length:
+        return Content(list(islice(chain.from_iterable(told), left)), "length", choices)
+    pieces: list[str] = list(next(told))
+    for sentence in told:
+        more = len(pieces) + len(sentence)
+        if more - length > length - len(pieces) or (left is not None and more >= left):
+            break
+        pieces += sentence
+    return _cut(pieces, left, choices)
 
 
 def _json(response_format: object) -> str | None:
@@ -123,7 +104,7 @@ def _json(response_format: object) -> str | None:
     stated = response_format.get("json_schema")
     schema = stated.get("schema") if isinstance(stated, dict) else None
     if not isinstance(schema, dict):
-        raise ContentRefused("response_format.json_schema.schema must be an object.")
+        raise RequestRefused("response_format.json_schema.schema", "an object")
     return _spaced(schema_instance(schema))
 
 
@@ -148,7 +129,7 @@ def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         wanted = choice["function"].get("name")
         named = next((function for function in functions if function["name"] == wanted), None)
         if named is None:
-            raise ContentRefused(f"tool_choice names a function that is not among the tools: {str(wanted)[:60]!r}.")
+            raise RequestRefused("tool_choice", f"a function among the tools, not {str(wanted)[:60]!r}")
         return named
     last = body["messages"][-1]
     return functions[0] if choice == "required" or last.get("role") == "user" else None
@@ -157,7 +138,7 @@ def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _tool_call(function: Mapping[str, Any], limit: int | None, choices: int) -> Content:
     parameters = function.get("parameters")
     made = schema_instance(parameters) if isinstance(parameters, dict) else {}
-    content = _cut(_pieces(_spaced(made if isinstance(made, dict) else {})), limit, choices)
+    content = _cut(pieces_of(_spaced(made if isinstance(made, dict) else {})), limit, choices)
     call = {
         "id": "call_simulated",
         "type": "function",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import statistics
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -132,19 +133,73 @@ async def test_a_tool_is_called_when_it_should_be(options, called):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "param"),
     [
-        {"n": 0},
-        {"n": 1000},
-        {"n": "two"},
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
-        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "absent"}}},
+        ({"n": 1000}, "n"),
+        ({"temperature": 9}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"reasoning_effort": "extreme"}, "reasoning_effort"),
+        ({"reasoning_effort": ["high"]}, "reasoning_effort"),
+        ({"tools": "x"}, "tools"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": ["text"]}}, "response_format.type"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"messages": [USER, {"role": "wizard", "content": "x"}]}, "messages[1].role"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "absent"}}}, "tool_choice"),
     ],
 )
-async def test_what_a_vendor_would_refuse_is_refused(wrong):
+async def test_what_a_vendor_would_refuse_is_refused_naming_it(wrong, param):
     got = await provider().send(request(wrong))
     assert got.status == 400
-    assert json.loads(await got.body())["error"]["type"] == "invalid_request_error"
+    error = json.loads(await got.body())["error"]
+    assert (error["type"], error["code"], error["param"]) == ("invalid_request_error", "invalid_value", param)
+    assert error["message"].startswith(param)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        dict.fromkeys(["n", "temperature", "top_p", "reasoning_effort", "tools", "response_format"]),
+        {"n": 16, "temperature": 2, "top_p": 0, "reasoning_effort": "xhigh", "tools": []},
+        {"temperature": 0.0, "top_p": 1, "response_format": {"type": "text"}},
+        {
+            "messages": [
+                {"role": r, "content": "x"} for r in ("system", "developer", "user", "assistant", "tool", "function")
+            ]
+        },
+    ],
+)
+async def test_what_some_vendor_takes_is_taken(right):
+    assert (await provider().send(request(right))).status == 200
+
+
+@pytest.mark.parametrize("length", [10, 20, 150, 250, 400, 1500, 8000])
+async def test_a_text_is_whole_sentences_of_about_the_expected_length_none_twice(length):
+    asked = request({})
+    asked.profile = asked.profile._replace(output_tokens=length)
+    whole = json.loads(await (await provider().send(asked)).body())
+    (choice,) = whole["choices"]
+    text = choice["message"]["content"]
+    assert choice["finish_reason"] == "stop"
+    assert text.endswith(".")
+    sentences = [sentence.strip() for sentence in re.split(r"(?<=\.)\s", text)]
+    assert len(set(sentences)) == len(sentences)
+    assert all(sentence[0].isupper() for sentence in sentences)
+    assert abs(whole["usage"]["completion_tokens"] - length) <= 15
+
+
+async def test_a_limit_a_little_above_the_expected_length_cuts_nothing_off():
+    for limit in range(251, 270):
+        whole = await answer({"max_tokens": limit})
+        assert whole["usage"]["completion_tokens"] < limit
+        assert whole["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_n_gives_as_many_choices_streamed_or_not():
