@@ -117,3 +117,18 @@ def test_errors_are_the_sdk_s_own(server, kind, call):
         client.chat.completions.create(**{"model": "freerelay/auto", "messages": HELLO, **call})
     assert error.value.body["message"]
     assert error.value.request_id.startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "param"),
+    [
+        (openai.UnprocessableEntityError, {"n": 0}, "n"),
+        (openai.BadRequestError, {"n": 99}, "n"),
+        (openai.BadRequestError, {"temperature": 9}, "temperature"),
+        (openai.BadRequestError, {"response_format": {"type": "yaml"}}, "response_format.type"),
+    ],
+)
+def test_what_is_refused_is_named_to_the_sdk(server, kind, more, param):
+    with pytest.raises(kind) as error:
+        server.openai().chat.completions.create(model="freerelay/auto", messages=HELLO, **more)
+    assert (error.value.code, error.value.param) == ("invalid_value", param)
