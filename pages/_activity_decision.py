@@ -61,7 +61,7 @@ def _headline(record: DecisionRecord) -> str:
 def _sentence(record: DecisionRecord) -> str:
     preference, profile = record.preference, record.profile
     decided = f"rule {preference.rule}" if preference.rule else f"level {preference.level}"
-    basis = "Demo data: generated, nobody sent it." if record.demo else f"{_basis(record)}."
+    basis = "Demo data: generated, nobody sent it." if record.demo else f"{_basis(record).capitalize()}."
     if record.explored:
         basis += " An endpoint close to the best that was seldom asked of late was tried first, to learn of it"
         basis += "." if record.propensity is None else f" (chance {fmt.percent(record.propensity)})."
@@ -73,7 +73,8 @@ def _sentence(record: DecisionRecord) -> str:
 
 
 def _basis(record: DecisionRecord) -> str:
-    return fmt.basis(record.outcome.basis).capitalize()
+    """How the outcome came about; a generated one rests on no endpoint's answer, not even on a simulated one's."""
+    return "generated" if record.demo else fmt.basis(record.outcome.basis)
 
 
 def _expectations(record: DecisionRecord) -> Table:
@@ -175,7 +176,7 @@ def attempts_table(record: DecisionRecord) -> Table:
     """Each attempt, in order."""
     return Table(
         "attempts",
-        f"Decision {record.id}: attempts in order. Times are {record.outcome.basis}.",
+        f"Decision {record.id}: attempts in order. Times are {_basis(record)}.",
         (
             Column("Attempt", "%d", width=70),
             Column("Endpoint", width=240),
@@ -190,7 +191,8 @@ def attempts_table(record: DecisionRecord) -> Table:
 
 def _attempt(number: int, attempt: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("endpoint", "status", "first_token_s", "duration_s")
-    return (number, *(attempt.get(name) for name in names), attempt.get("error") or "nothing")
+    cut_off = "a limit cut the answer off" if attempt.get("cut_off") else None
+    return (number, *(attempt.get(name) for name in names), attempt.get("error") or cut_off or "nothing")
 
 
 def _excluded_table(record: DecisionRecord) -> Table:

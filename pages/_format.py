@@ -23,6 +23,7 @@ __all__ = [
     "moment",
     "percent",
     "quality",
+    "second",
     "seconds",
     "times",
     "usd",
@@ -161,6 +162,11 @@ def moment(at: datetime) -> str:
     """A point in time with its zone: "24 Nov 2026, 20:30 UTC"."""
     local = at.astimezone(UTC)
     return f"{local.day}{_JOIN}{local:%b}{_JOIN}{local:%Y}, {local:%H:%M}{_JOIN}UTC"
+
+
+def second(at: datetime) -> str:
+    """A moment to the second, UTC without saying so: "24 Nov 2026, 20:30:07"."""
+    return f"{moment(at).removesuffix(f'{_JOIN}UTC')}:{at.astimezone(UTC):%S}"
 
 
 def date_range(start: datetime, end: datetime) -> str:

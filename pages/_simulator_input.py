@@ -63,6 +63,10 @@ RULE_AXES = {
 }
 """Axes that no factor reads, only rules; each is a field of the profile and a parameter of the URL."""
 
+_SYNONYM = "preference"
+"""What the settings call "under" in their links."""
+_OTHERS = frozenset({"a", "b", "job"})
+"""Parameters that are checked where they are used."""
 _FAMILIES = [family.value for family in TaskFamily]
 _DEPTHS = [depth.label for depth in Depth]
 _CLASSES = [latency_class.label for latency_class in LatencyClass]
@@ -72,38 +76,53 @@ _HOURS = ["now", *(str(hour) for hour in range(24))]
 
 @dataclass(frozen=True, slots=True)
 class BadParameter:
-    """A value in the URL that cannot be used."""
+    """A part of the URL that cannot be used."""
 
     name: str
     value: str
     allowed: str
+    """What the value can be; empty where the page has no parameter of that name."""
+
+    def __str__(self) -> str:
+        reason = f"can be {self.allowed}" if self.allowed else "no parameter of this page"
+        return f"{self.name[:60]}={self.value[:60]} ({reason})"
 
 
 def bad_parameters(query: Mapping[str, Sequence[str]]) -> list[BadParameter]:
-    """The values in the URL that cannot be used; their widgets fall back to what they show anyway."""
-    return [
+    """The values in the URL that cannot be used, then the names that mean nothing here.
+
+    Widgets fall back to what they show anyway.
+    """
+    bad = [
         BadParameter(name, value, allowed)
         for name, (check, allowed) in _CHECKS.items()
         for value in query.get(name, ())
         if not check(value)
     ]
+    unknown = [name for name in query if name not in _CHECKS and name not in _OTHERS]
+    return bad + [BadParameter(name, value, "") for name in unknown for value in query[name]]
 
 
 def preference_widget(in_force: RoutingPreference) -> RoutingPreference:
-    """The preference to rank by; at first, and again after it changes elsewhere, the one in force."""
-    if st.session_state.get("_in_force") not in (None, in_force):
-        st.session_state["under"] = in_force.value
-    st.session_state["_in_force"] = in_force
+    """The preference to rank by; at first, and again after it changes elsewhere, the one in force.
+
+    A link may name it as those of the settings do. That name stays in the URL: then what is not chosen here is it.
+    """
+    asked = st.query_params.get(_SYNONYM)
+    first = RoutingPreference(asked) if asked in list(RoutingPreference) else in_force
+    if st.session_state.get("_first") not in (None, first):
+        st.session_state["under"] = first.value
+    st.session_state["_first"] = first
     chosen = st.segmented_control(
         "Preference",
         [preference.value for preference in RoutingPreference],
-        default=in_force.value,
+        default=first.value,
         required=True,
         key="under",
         bind="query-params",
         help=f"In force for you now: {in_force}. Choosing another here changes nothing but this page.",
     )
-    return RoutingPreference(chosen or in_force)
+    return RoutingPreference(chosen or first)
 
 
 def profile_widgets(hour_now: int, *, tokens: bool) -> RequestProfile:
@@ -263,6 +282,7 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "input": _one_of(INPUTS),
     "snapshot": _one_of(SNAPSHOTS),
     "under": _one_of(RoutingPreference),
+    _SYNONYM: _one_of(RoutingPreference),
     "task": _one_of(_FAMILIES),
     "depth": _one_of(_DEPTHS),
     "class": _one_of(_CLASSES),

@@ -13,6 +13,11 @@ from pages._format import count, moment, usd
 __all__ = ["override_words", "preference_words", "tenants_table"]
 
 _NONE = Traffic()
+_COLUMNS = (
+    *("Tenant", "Tier", "Preference", "Override", "Requests, 24 h", "Cost, 24 h"),
+    *("Budget a month", "Spent this month", "Left", "Forecast", "Settings changed"),
+)
+_NUMBERS = frozenset(_COLUMNS[4:10])
 
 
 def tenants_table(
@@ -23,11 +28,7 @@ def tenants_table(
         _row(tenant, None if traffic is None else traffic.get(tenant.id, _NONE), spending.get(tenant.id))
         for tenant in tenants
     )
-    columns = (
-        *("Tenant", "Tier", "Preference", "Override", "Requests, 24 h", "Cost, 24 h"),
-        *("Budget a month", "Spent this month", "Left", "Forecast", "Settings changed"),
-    )
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in columns)
+    heads = "".join(f"<th scope='col'{_class(name)}>{name}</th>" for name in _COLUMNS)
     return (
         "<table class='fr-table fr-stack'><caption class='fr-hidden'>Tenants</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -48,8 +49,12 @@ def _row(tenant: Tenant, traffic: Traffic | None, spending: Spending | None) -> 
         "Forecast": f"{usd(told.low_usd)} to {usd(told.high_usd)}" if told else "too early",
         "Settings changed": moment(tenant.updated_at) if tenant.settings_version > 1 else "never",
     }
-    drawn = "".join(f"<td data-column='{name}'>{escape(value)}</td>" for name, value in cells.items())
+    drawn = "".join(f"<td{_class(name)} data-column='{name}'>{escape(value)}</td>" for name, value in cells.items())
     return f"<tr><th scope='row'>{escape(tenant.email)}</th>{drawn}</tr>"
+
+
+def _class(column: str) -> str:
+    return " class='fr-number'" if column in _NUMBERS else ""
 
 
 def preference_words(tenant: Tenant) -> str:

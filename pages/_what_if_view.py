@@ -85,7 +85,8 @@ def headline(result: WhatIf) -> str:
     change = fmt.difference(after, before, "cost")
     if change == "same":
         return f"{result.scenario.name}: the cost stays at about {fmt.usd(after)}"
-    return f"{result.scenario.name}: a cost of {fmt.usd(before)} becomes {fmt.usd(after)} ({change})"
+    doubt = ", within chance" if result.cost_within_chance else ""
+    return f"{result.scenario.name}: a cost of {fmt.usd(before)} becomes {fmt.usd(after)} ({change}{doubt})"
 
 
 def sentence(result: WhatIf) -> str:
@@ -95,6 +96,11 @@ def sentence(result: WhatIf) -> str:
     changed = f"{fmt.count(moved, 'first choice')} would change ({fmt.percent(moved / len(result.traffic))})"
     answers = "" if result.serves_nobody else f"{_answers(result)}; "
     said = [f"{_tenants_title(result.tenants)}: {answers}{changed}."]
+    if result.cost_within_chance:
+        said.append(
+            "Other requests of this kind may cost more or less under the scenario: the difference's 90 % interval "
+            "crosses 0."
+        )
     if after.unserved > before.unserved:
         said.append(f"{fmt.count(after.unserved - before.unserved, 'request')} would no longer be answered")
         said[-1] += "." if result.serves_nobody else _LEFT_OUT
@@ -124,6 +130,14 @@ def _unserved_by_name(result: WhatIf) -> str:
         f"{fmt.count(then, 'request')} would get no answer from the model that {they}{before}, and no other is "
         f"asked for {them}."
     )
+
+
+def _in_vain(result: WhatIf) -> str:
+    """How many of the requests that name their model it cannot serve; empty where it can serve all."""
+    if not any(result.named_unserved):
+        return ""
+    now, then = (fmt.count(number) for number in result.named_unserved)
+    return f": it cannot serve {now} of these now, {then} under the scenario"
 
 
 def _why_cheaper(move: CheaperMove) -> str:
@@ -186,8 +200,8 @@ def figures_table(answer: Answer) -> Table:
             Column("Now", "%.4g", width=72),
             Column("Scenario", "%.4g", width=78),
             Column("Difference", "%+.3g", width=82),
-            Column("from", "%+.3g", width=70, help="Lower end of the difference's 90 % interval over requests."),
-            Column("to", "%+.3g", width=70, help="Upper end of the difference's 90 % interval over requests."),
+            Column("90 % from", "%+.3g", width=77, help="Lower end of the difference's 90 % interval over requests."),
+            Column("90 % to", "%+.3g", width=65, help="Upper end of the difference's 90 % interval over requests."),
         ),
         [(name, old, new, new - old if mean is None else mean, low, high) for name, old, new, mean, low, high in rows],
     )
@@ -283,12 +297,10 @@ def _provenance(answer: Answer, now: datetime) -> list[str]:
     own = result.traffic.own
     if own.overriding.any() or own.named.any():
         keeping, naming = int(own.overriding.sum()), int(own.named.sum())
-        now_in_vain, then_in_vain = (fmt.count(number) for number in result.named_unserved)
         verb, they = ("keeps", "it") if keeping == 1 else ("keep", "they")
         texts.append(
             f"On both sides {fmt.count(keeping, 'request')} {verb} the preference that {they} asked for, and "
-            f"{fmt.count(naming)} the model that was named; no other is asked in its place: it cannot serve "
-            f"{now_in_vain} of these now, {then_in_vain} under the scenario."
+            f"{fmt.count(naming)} the model that was named; no other is asked in its place{_in_vain(result)}."
         )
     if result.times != 1:
         texts.append("Growth multiplies cost: limits of providers and queues are not modelled.")

@@ -142,7 +142,8 @@ def _list(options: Mapping[str, Sequence[str]], until: datetime | None) -> None:
     st.caption(
         f"{fmt.date_range(now - chosen.span, now)}, at most the newest {fmt.count(MOST)}. Time is from the request to "
         "the end of the answer. A status of 400 or more counts as failed; 499 says that the client left before the "
-        "end. No text of a request or an answer is stored."
+        "end. On a narrow screen the table scrolls sideways, to the first token and the preference. No text of a "
+        "request or an answer is stored."
     )
 
 
@@ -161,8 +162,10 @@ def _open(lines: Sequence[DecisionLine]) -> None:
     names = {line.id: _name(line) for line in lines}
     chosen = st.selectbox(
         "Open a decision",
-        [None, *names],
-        format_func=lambda each: names.get(each, "Choose one") if each else "Choose one",
+        list(names),
+        index=None,
+        format_func=lambda each: names.get(each, ""),
+        placeholder="Choose one",
         key="open",
     )
     if chosen:
@@ -175,31 +178,30 @@ def _go_to(decision_id: str) -> None:
 
 
 def _name(line: DecisionLine) -> str:
-    return (
-        f"{fmt.moment(line.created_at)}: {line.family} at {line.endpoint or 'nobody'} ({line.status}), {line.id[-6:]}"
-    )
+    what = f"{line.family} at {line.endpoint or 'nobody'} ({line.status}), {line.id[-6:]}"
+    return f"{fmt.second(line.created_at)} UTC: {what}"
 
 
 def _table(lines: Sequence[DecisionLine], now: datetime, chosen: _Chosen, *, with_tenant: bool) -> Table:
     tenants = {tenant.id: tenant.email for tenant in run(application().store.list_tenants())} if with_tenant else {}
     columns = [
-        Column("Arrived", width=147),
+        Column("Arrived, UTC", width=147),
         *([Column("Tenant", width=180)] if with_tenant else []),
         Column("Basis", width=73),
         Column("Family", width=80),
         Column("Endpoint", width=196),
         Column("Status", "%d", width=55),
         Column("Tries", "%d", width=45),
-        Column("Time, s", "%.2f", width=65),
-        Column("Cost, USD", "%.6f", width=80),
-        Column("In, tokens", "%d", width=80),
-        Column("Out, tokens", "%d", width=85),
+        Column("Time, s", "%.2f", width=60),
+        Column("Cost, USD", "%.3g", width=87),
+        Column("In, tokens", "%,d", width=80),
+        Column("Out, tokens", "%,d", width=85),
         Column("First token, s", "%.2f", width=95),
         Column("Preference", width=130),
     ]
     rows = [
         (
-            fmt.moment(line.created_at),
+            fmt.second(line.created_at),
             *([tenants.get(line.tenant_id, line.tenant_id)] if with_tenant else []),
             "demo" if line.demo else line.basis,
             line.family,

@@ -42,6 +42,12 @@ LIMIT_WORDS = {
 """Names of `fleet.LIMITS` in words."""
 
 
+_CATALOGUE_WORDS = (
+    "Catalogue p50 is the time to the first token as routing takes it from the catalogue before anything is measured. "
+    "A prior enters at the slow end of its interval, while freerelay catalogue list shows the figure itself."
+)
+
+
 def render() -> None:
     """The page: what needs a look first, then every endpoint and its quotas."""
     _layout.page_title("Fleet")
@@ -153,7 +159,7 @@ def _table(chosen: Sequence[EndpointState], state: RouterState) -> Table:
         Column("Success, %", "%.1f", width=85),
         Column("Headroom, %", "%.0f", width=95),
         Column("First token p50, s", "%.2f", width=120),
-        Column("Catalogue p50, s", "%.2f", width=115),
+        Column("Catalogue p50, s", "%.2f", width=115, help=_CATALOGUE_WORDS),
         Column("First token p95, s", "%.2f", width=120),
         Column("Speed, tokens/s", "%.0f", width=110),
         Column("Breaker", width=80),
@@ -199,9 +205,9 @@ def _draw_quotas(chosen: Sequence[EndpointState], quotas: Sequence[QuotaFigure])
     columns = (
         Column("Quota group", width=225),
         Column("Limit", width=160),
-        Column("Allowed", "%d", width=100),
-        Column("Used", "%d", width=100),
-        Column("Left", "%d", width=100),
+        Column("Allowed", "%,d", width=100),
+        Column("Used", "%,d", width=100),
+        Column("Left", "%,d", width=100),
         Column("Left, %", "%.0f", width=75),
         Column("All back in", width=100),
         Column("Known from", width=150),
@@ -233,7 +239,8 @@ def _basis(state: RouterState) -> str:
         f"{seconds(process.uptime_s)}, {count(process.open_requests, 'request')} under way, "
         f"{count(log.pending, 'decision')} waiting to be written, {count(log.spilled)} in files, "
         f"{count(log.dropped)} lost. Success, pace and "
-        "headroom are what routing expects now; attempts and failures are counted since this worker's start."
+        "headroom are what routing expects now; attempts and failures are counted since this worker's start. "
+        f"{_CATALOGUE_WORDS}"
     )
 
 

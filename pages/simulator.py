@@ -41,7 +41,7 @@ def render() -> None:
     with right:
         kind = _choice("Ask with a", inputs.INPUTS, "input")
     with left:
-        left_out([f"{bad.name}={bad.value[:60]} (can be {bad.allowed})" for bad in inputs.bad_parameters(asked)])
+        left_out(map(str, inputs.bad_parameters(asked)))
     if kind == "trace":
         _trace(app, who, (left, right, below))
     else:

@@ -149,8 +149,9 @@ def _draw_list(shown: list[Endpoint], prices: dict[str, UsdPerMillion | None]) -
         )
     output().print(table)
     typer.echo(
-        "USD per million tokens at this hour. Figures: how many are (m)easured, (p)ublished, (a)ssumed. Limits: "
-        "requests (r) and tokens (t) a minute (pm) and a day (pd)."
+        "USD per million tokens at this hour. Figures: how many are measured (m), published (p), prior (a: assumed). "
+        "Routing takes a prior at the slow or low end of its interval, which `freerelay catalogue show` has, so other "
+        "figures may stand in the dashboard. Limits: requests (r) and tokens (t) a minute (pm) and a day (pd)."
     )
 
 

@@ -141,6 +141,15 @@ class WhatIf:
         half = _Z90 * float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
         return (mean, mean - half, mean + half)
 
+    @property
+    def cost_within_chance(self) -> bool:
+        """Whether other requests of this kind might as well cost more as less under the scenario.
+
+        Never where the total differs for another reason too: growth, or requests that only one side serves.
+        """
+        _, low, high = self.interval("cost_usd")
+        return low < 0 < high and self.times == 1 and self.baseline.unserved == self.changed.unserved
+
     def share_changes(self) -> list[tuple[str, float, float]]:
         """Endpoints with their share of the requests on both sides, the largest change first."""
         old, new = self.baseline.share, self.changed.share

@@ -123,6 +123,9 @@ def test_list_shows_prices_limits_and_kinds_and_can_be_narrowed_to_a_provider(fr
     table = freerelay("catalogue", "list", "--provider", "groq-free").stdout
     assert "groq-free/llama-3.3-70b" in table
     assert "openai/" not in table
+    said = " ".join(table.split())
+    assert "measured (m), published (p), prior (a: assumed)" in said
+    assert "Routing takes a prior at the slow or low end of its interval" in said
     assert "known are anthropic" in refused("catalogue", "list", "--provider", "nobody")
 
 

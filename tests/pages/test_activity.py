@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -50,6 +51,11 @@ def listed(page) -> list[str]:
     return list(page.dataframe[0].value["Endpoint"])
 
 
+def shown_as(frame, label: str) -> str:
+    """The format of a column's numbers."""
+    return json.loads(frame.proto.columns)[label]["type_config"]["format"]
+
+
 def test_an_empty_list_says_what_to_do(reader, tenant):
     assert "send a request" in texts(reader.open("activity"))
 
@@ -63,6 +69,27 @@ def test_decisions_are_listed_newest_first_and_filtered_by_the_url(running, read
     assert listed(reader.open("activity", status="failed")) == ["nobody"]
     assert listed(reader.open("activity", status="failed over")) == ["third/m"]
     assert "Nothing matches" in texts(reader.open("activity", family="vision"))
+
+
+def test_times_are_listed_to_the_second_so_that_rows_of_one_minute_differ(running, reader, tenant):
+    record = send(running, tenant)
+    table = reader.open("activity").dataframe[0].value
+    assert f"{record.created_at:%H:%M:%S}" in table["Arrived, UTC"][0]
+
+
+def test_a_cost_of_nothing_is_shown_as_0(running, reader, tenant):
+    send(running, tenant, cost_usd=0.0)
+    frame = reader.open("activity").dataframe[0]
+    assert frame.value["Cost, USD"][0] == 0.0
+    assert shown_as(frame, "Cost, USD") == "%.3g"  # of which 0 is "0"
+
+
+def test_nothing_is_chosen_to_be_opened_before_somebody_chooses(running, reader, tenant):
+    record = send(running, tenant)
+    choice = reader.open("activity").selectbox(key="open")
+    assert (choice.value, choice.placeholder, len(choice.options)) == (None, "Choose one", 1)
+    page = choice.set_value(record.id).run()
+    assert page.query_params["decision"] == record.id
 
 
 def test_a_filter_that_cannot_be_used_is_said_to_be_left_out(running, reader, tenant):
@@ -96,6 +123,23 @@ def test_one_is_opened_with_its_ranking_attempts_and_expectations(running, reade
     page.button[0].click().run()
     assert "the same order of 2 endpoints, and every score equal to the last bit" in said(page)
     assert "No text of the request or the answer is stored" in texts(page).replace("\\", "")
+
+
+def test_an_attempt_whose_answer_a_limit_ended_says_so(running, reader, tenant):
+    cut = ({"endpoint": "a/b", "error": "timed out"}, {"endpoint": "c/d", "status": 200, "cut_off": True})
+    record = send(running, tenant, endpoint="c/d", attempts=cut)
+    attempts = reader.open("activity", decision=record.id).dataframe[2].value
+    assert list(attempts["What went wrong"]) == ["timed out", "a limit cut the answer off"]
+
+
+def test_a_generated_decision_is_called_so_throughout(running, reader, tenant):
+    record = logged_decision(running.application.clock, tenant)
+    generated = record._replace(demo=True, outcome=record.outcome._replace(basis="simulated"))
+    running.run(running.application.store.append_decisions([generated]))
+    shown = texts(reader.open("activity", decision=generated.id)).replace("\\", "")
+    assert "Demo data: generated, nobody sent it." in shown
+    assert "Outcome: generated" in shown
+    assert "imulated" not in shown.replace("Simulated. Every endpoint", "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -112,6 +113,18 @@ def test_the_quotas_of_the_chosen_endpoints_are_listed_the_tightest_first(operat
     assert (first["Quota group"], first["Used"], first["Known from"]) == (endpoint.quota_group, 1, "our count")
     assert set(quotas["Limit"]) <= {"requests a minute", "tokens a minute", "requests a day", "tokens a day"}
     assert list(quotas["Left, %"]) == sorted(quotas["Left, %"])
+
+
+def test_limits_have_separators_between_thousands(operator_reader: Any) -> None:
+    columns = json.loads(operator_reader.open("fleet").dataframe[1].proto.columns)
+    assert {columns[name]["type_config"]["format"] for name in ("Allowed", "Used", "Left")} == {"%,d"}
+
+
+def test_the_catalogue_pace_says_why_the_list_of_the_catalogue_differs(operator_reader: Any) -> None:
+    app = operator_reader.open("fleet")
+    (column,) = (each for name, each in json.loads(app.dataframe[0].proto.columns).items() if "Catalogue" in name)
+    for said in (column["help"], html(app)):
+        assert "A prior enters at the slow end of its interval, while freerelay catalogue list shows" in said
 
 
 def test_endpoints_without_limits_have_no_table_of_quotas(operator_reader: Any, running: Any) -> None:

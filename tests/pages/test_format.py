@@ -136,6 +136,7 @@ def test_a_moment_names_its_zone() -> None:
     assert plain(_format.moment(at)) == "24 Nov 2026, 20:30 UTC"
     assert _format.moment(at.astimezone(timezone(timedelta(hours=5)))) == _format.moment(at)
     assert plain(_format.date_range(at - timedelta(days=7), at)) == "17 Nov 2026, 20:30 to 24 Nov 2026, 20:30 UTC"
+    assert plain(_format.second(at + timedelta(seconds=7))) == "24 Nov 2026, 20:30:07"
 
 
 def test_what_a_figure_rests_on_is_said_in_words() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -359,7 +358,7 @@ def test_what_the_forecast_says_is_in_dollars_like_the_rest(
     tenant = running.run(application.store.tenant_by_email("demo@freerelay.local"))
     running.run(application.accounts.set_budget(OPERATOR, tenant.id, budget))
     today = logged_decision(application.clock, tenant.id, cost_usd=1.25, basis="simulated")
-    week = [replace(today, id=id_at(today.created_at - timedelta(days=day), day)) for day in range(6)]
+    week = [today._replace(id=id_at(today.created_at - timedelta(days=day), day)) for day in range(6)]
     running.run(application.store.append_decisions(week))
     app = tenant_reader.open("settings")
     (forecast,) = (part.value for part in app.caption if part.value.startswith(("At this pace", "The budget of")))

@@ -168,12 +168,29 @@ def test_a_body_that_cannot_be_meant_is_answered_with_what_is_wrong(text, says):
 
 def test_only_values_that_cannot_be_used_are_complained_about():
     good = {"input": ["trace"], "under": ["balanced"], "in": ["0"], "needs": ["tools", "vision"], "hour": ["23"]}
-    assert bad_parameters({**good, "utm_source": ["mail"]}) == []
+    assert bad_parameters({**good, "preference": ["balanced"], "a": ["groq/x"], "job": ["7"]}) == []
     bad = {"input": ["telepathy"], "in": ["-1"], "out": ["9" * 5000], "needs": ["tools", "luck"], "hour": ["24"]}
     assert [found.name for found in bad_parameters(bad)] == ["input", "needs", "in", "out", "hour"]
+    assert [(found.name, found.allowed) for found in bad_parameters({"prefer": ["balanced"]})] == [("prefer", "")]
 
 
 # -- the page
+
+
+def test_the_name_that_the_settings_give_a_preference_is_understood(tenant_reader, expected):
+    page = tenant_reader.open("simulator", preference=CHEAP.value)
+    assert ranking_of(page) == list(expected(DEFAULT, CHEAP).endpoints)
+    assert not page.warning
+    page.segmented_control(key="under").set_value(FAST.value).run()
+    assert ranking_of(page) == list(expected(DEFAULT, FAST).endpoints)
+
+
+def test_a_link_that_cannot_be_understood_says_what_of_it(tenant_reader):
+    page = tenant_reader.open("simulator", preference="cheap", colour="red")
+    assert plain(page.warning[0].value) == (
+        "Not usable in this link, so left out: preference=cheap (can be cost-optimized, balanced, performance-first); "
+        "colour=red (no parameter of this page)."
+    )
 
 
 def test_the_page_opens_with_the_ranking_that_the_router_would_give(tenant_reader, expected):

@@ -60,6 +60,14 @@ def test_every_tenant_is_listed_with_what_it_may_sent_and_spent(operator_reader:
     assert shown.index(">ann@example.com<") < shown.index(f">{DEMO}<"), "who spent most comes first"
 
 
+def test_numbers_stand_to_the_right_with_their_heads(operator_reader: Any, ann: Any) -> None:
+    shown = html(operator_reader.open("tenants"))
+    heads = re.findall(r"<th scope='col' class='fr-number'>([^<]+)<", shown)
+    assert heads == ["Requests, 24 h", "Cost, 24 h", "Budget a month", "Spent this month", "Left", "Forecast"]
+    row = shown[shown.index(">ann@example.com<") :].partition("</tr>")[0]
+    assert re.findall(r"<td class='fr-number' data-column='([^']+)'", row) == heads
+
+
 def test_the_search_finds_and_stands_in_the_url(operator_reader: Any, ann: Any) -> None:
     app = operator_reader.open("tenants", search="ANN")
     assert ">ann@example.com<" in html(app)

@@ -11,7 +11,7 @@ from freerelay_core.reports import report_of_what_if
 from freerelay_core.simulation import World, read_scenario, read_trace, recorded_traffic, traffic_of_trace, what_if
 from freerelay_core.store import RecordedRequest
 from pages import _what_if_job as jobs
-from pages._what_if_view import Answer, headline, sentence
+from pages._what_if_view import Answer, figures_table, headline, sentence
 
 RISE = {"name": "Prices rise", "changes": [{"price": {"endpoints": "deepseek/*", "times": 3.0}}]}
 
@@ -215,6 +215,48 @@ def test_where_nobody_is_served_it_does_not_praise_what_that_saves():
     assert "nobody would be served" in report_of_what_if(result, made_at=NOON).finding
 
 
+def rehearsed_on(requests, *changes):
+    """What these changes do to requests of so many (input, output) tokens, all of which an able endpoint serves now."""
+    rows = [f"2026-11-16 18:15:{second},{read},{written}" for second, (read, written) in enumerate(requests, start=10)]
+    trace = "\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows, ""]).encode()
+    traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=RoutingPreference.PERFORMANCE_FIRST)
+    able, other = endpoint("a/able", usd=(1, 0.1, 8), ability=1500.0), endpoint("b/reads-dearly", usd=(9, 0.9, 1))
+    world = World(snapshot(able, other), NO_POLICY)
+    return what_if(traffic, world, read_scenario({"name": "s", "changes": list(changes)}))
+
+
+AWAY = {"withdraw": {"endpoints": "a/able"}}
+READERS_AND_WRITERS = [(3000, 100), (100, 3000)] * 5
+
+
+def test_a_difference_that_may_be_either_way_is_not_told_as_one():
+    result = rehearsed_on(READERS_AND_WRITERS, AWAY)
+    mean, low, high = result.interval("cost_usd")
+    assert low < 0 < mean < high
+    assert headline(result).endswith(" more, within chance)")
+    assert "Other requests of this kind may cost more or less under the scenario" in sentence(result)
+
+
+@pytest.mark.parametrize(
+    ("requests", "changes"),
+    [
+        (READERS_AND_WRITERS, [{"price": {"endpoints": "*", "times": 2.0}}]),
+        (READERS_AND_WRITERS, [AWAY, {"traffic": {"times": 9}}]),
+        (READERS_AND_WRITERS[:1], [AWAY]),
+    ],
+    ids=["every request is dearer", "growth is no chance", "one request has no interval"],
+)
+def test_a_difference_that_is_one_is_told_without_a_doubt(requests, changes):
+    result = rehearsed_on(requests, *changes)
+    assert "chance" not in headline(result)
+    assert "Other requests" not in sentence(result)
+
+
+def test_the_ends_of_an_interval_say_of_what_level_they_are():
+    labels = [column.label for column in figures_table(Answer(rehearsed(), NOON)).columns]
+    assert labels[-2:] == ["90 % from", "90 % to"]
+
+
 def test_requests_whose_cost_nobody_knows_are_counted():
     trace = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-16 18:15:46,100,50\n2026-11-16 18:15:47,200,50\n"
     traffic = traffic_of_trace(read_trace(trace, origin="t.csv"), preference=DEFAULT_PREFERENCE)
@@ -243,6 +285,19 @@ def test_what_requests_asked_for_themselves_is_kept_and_an_unserved_one_is_told(
     assert "On both sides 1 request keeps the preference that it asked for, and 1 the model that was named;" in said
     assert "it cannot serve 0 of these now, 1 under the scenario." in said
     assert "No budget of a tenant is counted." in said
+
+
+def test_that_every_model_named_can_serve_is_not_told_as_a_lack(running, operator):
+    tenant_id, _ = running.new_tenant()
+    store = running.application.store
+    named = logged_decision(running.application.clock, tenant_id)._replace(model="deepseek/v4-flash")
+    running.run(store.append_decisions([named]))
+    saved = running.run(store.save_scenario(RISE["name"], RISE))
+    page = operator.open("what-if", scenario=saved.id)
+    page.button(key="what_if_run").click().run()
+    said = plain(texts(finished(page)))
+    assert "and 1 the model that was named; no other is asked in its place." in said
+    assert "cannot serve" not in said
 
 
 def test_models_that_cannot_serve_their_requests_even_now_are_told():
