@@ -4,8 +4,8 @@
 
 Half of the requests stream, at an even rate, about half of what the endpoint can do on two cores where `gateway.py`
 finds 5,100 whole answers and 3,800 streams a second; state half of what it finds elsewhere. DIR is that of
-`gateway.py`; the server is started as there, with the decision log on PostgreSQL. Memory is read every five seconds. What counts is the
-median of the last fifth beside that of the second: during the first, pools, caches and windows fill.
+`gateway.py`; the server is started as there, with the decision log on PostgreSQL. Memory is read every five seconds.
+What counts is the median of the last fifth beside that of the second: during the first, pools, caches and windows fill.
 """
 
 from __future__ import annotations
