@@ -9,7 +9,7 @@ import builders
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from upstreams import WORDS, Hanging, completion, good, status, upstream_server
+from upstreams import WORDS, Hanging, completion, good, status
 
 from freerelay_core.decision import decide
 from freerelay_core.policy import read_policy
@@ -20,12 +20,6 @@ from tests.router.test_router import rigged, text, tried
 pytestmark = pytest.mark.anyio
 
 RULE = {"rules": [{"name": "quick", "require_hedging": True}]}
-
-
-@pytest.fixture
-def upstream():
-    with upstream_server() as server:
-        yield server
 
 
 @pytest.fixture

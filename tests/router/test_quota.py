@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import builders
 import pytest
-from upstreams import good, refused_url, saying, status, upstream_server
+from upstreams import good, refused_url, saying, status
 
 from freerelay_core.catalogue import Catalogue, Limits, Provider
 from freerelay_core.clock import SystemClock, new_id
@@ -60,12 +60,6 @@ class Rig:
         return {
             each.limit: each.used for each in self.fleet.ledger.figures(self.clock.monotonic()) if each.group == group
         }
-
-
-@pytest.fixture
-def upstream():
-    with upstream_server() as server:
-        yield server
 
 
 @asynccontextmanager

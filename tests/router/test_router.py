@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import builders
-import numpy as np
 import pytest
+from router_rig import BODY, DONE, rigged, said, text, tried
 from upstreams import (
     WORDS,
     Hanging,
@@ -22,119 +20,17 @@ from upstreams import (
     garbage,
     opened,
     refused_url,
-    saying,
     status,
-    upstream_server,
 )
 
-from freerelay_core.catalogue import Catalogue, Provider
-from freerelay_core.clock import SystemClock, new_id
-from freerelay_core.decision import decide
+from freerelay_core.clock import new_id
 from freerelay_core.errors import NoEndpointLeft
-from freerelay_core.fleet import Fleet
-from freerelay_core.policy import NO_POLICY, read_policy
-from freerelay_core.profile import profile_request
-from freerelay_core.providers import OpenAIWire, SimulatedProvider
-from freerelay_core.router import Router, attempts, decision_record
+from freerelay_core.policy import read_policy
+from freerelay_core.router import attempts, decision_record
 from freerelay_core.router.directed import directed_body
-from freerelay_core.snapshot import catalogue_snapshot
 from freerelay_core.store.decision_rows import decision_as_row
 
 pytestmark = pytest.mark.anyio
-
-BODY = {"model": "freerelay/auto", "messages": [{"role": "user", "content": "Hello"}]}
-DONE = b"data: [DONE]\n\n"
-
-
-@pytest.fixture
-def upstream():
-    with upstream_server() as server:
-        yield server
-
-
-_ABLE = builders.endpoint().capabilities
-
-
-class Rig:
-    """A router over the endpoints first/m, second/m, third/m, fourth/m, ranked in that order by price."""
-
-    def __init__(self, upstream, wire, real, urls):
-        names = ("first", "second", "third", "fourth")
-        endpoints = [
-            builders.endpoint(
-                f"{name}/m", usd=(cost, cost, cost), upstream_model=name, capabilities=frozenset({*_ABLE, "choices"})
-            )
-            for name, cost in zip(names, (0.01, 50, 100, 200), strict=True)
-        ]
-        same = builders.endpoint("first/other", usd=(40, 40, 40), upstream_model="first-other")
-        providers = {name: Provider(name, name, urls.get(name, upstream.url), None, own=True) for name in names}
-        self.catalogue = Catalogue(providers, tuple(sorted([*endpoints, same], key=lambda e: e.id)))
-        self.upstream = upstream
-        self.clock = SystemClock()
-        base = catalogue_snapshot(self.catalogue, self.clock.now(), real_providers=real)
-        self.fleet = Fleet(base, self.clock, worker="w", epoch_s=0.0, prices_on=lambda _: base.prices)
-        self.wire = wire(providers)
-        self.policy = NO_POLICY
-        self.router = Router(
-            self.catalogue, self.fleet, self.clock, real=self.wire, real_providers=real,
-            simulated=SimulatedProvider(base.behaviour, self.clock, time_scale=0.0),
-        )  # fmt: skip
-
-    def begin(self, *, stream=False, only=None, **body):
-        self.body = {**BODY, "stream": stream, **body}
-        snapshot, profile = self.fleet.snapshot(), profile_request(self.body)
-        decision = decide(snapshot, profile, decision_id=new_id(self.clock), policy=self.policy, only=only)
-        return self.router.begin(decision, stream=stream)
-
-    async def run(self, **options):
-        """The execution and all that was sent to the client of a stream."""
-        execution = self.begin(**options)
-        await self.router.execute(execution, self.body)
-        sent = bytearray()
-
-        async def write(events):
-            sent.extend(events)
-            self.upstream.read_on.set()
-
-        if execution.stream is not None:
-            await execution.relay(write)
-        await execution.close()
-        return execution, bytes(sent)
-
-    def record(self, execution):
-        return decision_record(
-            execution.decision, execution, tenant_id="t", request_id="r", model="freerelay/auto", duration_s=1.0
-        )
-
-
-@pytest.fixture
-async def rig(upstream, anyio_backend):
-    async with rigged(upstream) as made:
-        yield made
-
-
-@asynccontextmanager
-async def rigged(upstream, real=frozenset({"first", "second", "third", "fourth"}), **urls):
-    made = Rig(upstream, lambda providers: OpenAIWire(providers, {}), real, urls)
-    try:
-        yield made
-    finally:
-        await made.wire.close()
-
-
-def tried(execution):
-    return [attempt.endpoint for attempt in execution.attempts]
-
-
-def said(sent):
-    """The events of a stream, parsed, but for [DONE]."""
-    events = [event.removeprefix("data: ") for event in sent.decode().split("\n\n") if event]
-    return [json.loads(event) for event in events if event != "[DONE]"]
-
-
-def text(sent):
-    choices = [event["choices"][0] for event in said(sent) if event.get("choices")]
-    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 # -- the plain path
@@ -668,167 +564,6 @@ async def test_what_requests_that_share_a_ranking_have_on_record_is_their_own(ri
         assert json.loads(row.json) == json.loads(decision_as_row(record._replace(shared=None)).json)
     assert len(record.outcome.attempts) == 2
     assert first.decision.id != second.decision.id == record.id
-
-
-async def test_an_answered_stream_teaches_its_endpoint_alone_how_fast_it_is(rig, upstream):
-    end = [delta(finish_reason="stop"), {"choices": [], "usage": {"prompt_tokens": 24, "completion_tokens": 4}}]
-    upstream.plan("first", broken_stream(*end, cut=False))
-    execution, _ = await rig.run(stream=True)
-    rig.router.learn(execution, rig.body, tenant_id="t")
-    counts = {health.endpoint: health.first_token_count for health in rig.fleet.health()}
-    assert counts.pop("first/m") == 1
-    assert set(counts.values()) == {0}
-
-
-async def test_a_slow_down_under_answers_in_one_piece_is_noticed_at_that_endpoint_alone(rig, upstream):
-    upstream.plan("first", saying("The quick brown fox", completion_tokens=50))
-    before = rig.fleet.snapshot().behaviour
-    for _ in range(20):
-        execution, _ = await rig.run(only="first/m")
-        execution.answering.duration_s = 10.0
-        rig.router.learn(execution, rig.body, tenant_id="t")
-    after = rig.fleet.snapshot().behaviour
-    index = execution.answering.index
-    assert after.first_token_median[index] > 3 * before.first_token_median[index]
-    assert after.speed_median[index] < before.speed_median[index] / 3
-    assert np.delete(after.speed_median, index) == pytest.approx(np.delete(before.speed_median, index))
-
-
-CODE = [{"role": "user", "content": "Fix this:\n```python\ndef add(a, b):\n    return a - b\n```"}]
-
-
-async def test_what_fails_in_one_family_is_not_held_against_the_others(rig, upstream):
-    for _ in range(20):
-        upstream.plan("first", status(500))
-        await rig.run(only="first/m", messages=CODE)
-        upstream.plan("first", saying("Hello"))
-        await rig.run(only="first/m")
-    code, chat, other = (
-        rig.begin(only="first/m", messages=messages).decision.row(0).factors["success"][0]
-        for messages in (CODE, BODY["messages"], [{"role": "user", "content": "Translate into French: good morning"}])
-    )
-    assert code < other - 0.1 < chat - 0.2
-
-
-async def test_a_form_that_one_family_breaks_lowers_its_quality_at_that_endpoint(rig, upstream):
-    form, before = {"type": "json_object"}, {}
-    for messages, text in ((CODE, "Sure! Here:"), (BODY["messages"], '{"ok": true}')) * 20:
-        key = messages is CODE
-        before.setdefault(key, rig.begin(only="first/m", messages=messages).decision.row(0).quality)
-        upstream.plan("first", saying(text))
-        execution, _ = await rig.run(only="first/m", messages=messages, response_format=form)
-        rig.router.learn(execution, rig.body, tenant_id="t")
-    after = {
-        messages is CODE: rig.begin(only="first/m", messages=messages).decision.row(0).quality
-        for messages in (CODE, BODY["messages"])
-    }
-    assert after[True] < 0.95 * before[True]
-    assert after[False] >= before[False]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("several", [False, True])
-async def test_several_answers_side_by_side_teach_no_times_and_no_lengths(rig, upstream, stream, several):
-    usage = {"prompt_tokens": 24, "completion_tokens": 50}
-    end = [delta(finish_reason="stop"), {"choices": [], "usage": usage}]
-    upstream.plan("first", broken_stream(*end, cut=False) if stream else saying("The quick brown fox", **usage))
-    before = rig.fleet.snapshot()
-    execution, _ = await rig.run(stream=stream, only="first/m", n=2 if several else 1)
-    assert execution.usage.output_tokens == 50
-    rig.router.learn(execution, rig.body, tenant_id="t")
-    after = rig.fleet.snapshot()
-    moved = [
-        not np.array_equal(getattr(old, name), getattr(new, name))
-        for old, new, name in (
-            (before.behaviour, after.behaviour, "first_token_median"),
-            (before.learned, after.learned, "output_ratio"),
-            (before.learned, after.learned, "usual_output_ratio"),
-        )
-    ]
-    assert moved == [not several] * 3
-
-
-@pytest.mark.parametrize(("limit", "learns"), [(50, False), (400, False), (4_000, True)])
-async def test_a_limit_near_to_what_is_expected_teaches_no_length_whether_it_cut_off_or_not(
-    rig, upstream, limit, learns
-):
-    upstream.plan("first", saying("The quick brown fox", prompt_tokens=24, completion_tokens=50))
-    before = rig.fleet.snapshot().learned
-    execution, _ = await rig.run(only="first/m", max_tokens=limit)
-    rig.router.learn(execution, rig.body, tenant_id="t")
-    after = rig.fleet.snapshot().learned
-    assert (not np.array_equal(before.output_ratio, after.output_ratio)) == learns
-
-
-@pytest.mark.parametrize(("limit", "learns"), [(50, False), (51, True)])
-async def test_json_that_the_limit_broke_off_is_said_and_not_held_against_the_endpoint(rig, upstream, limit, learns):
-    upstream.plan("first", saying('{"answer": "The quick', prompt_tokens=24, completion_tokens=50))
-    execution, _ = await rig.run(only="first/m", max_tokens=limit, response_format={"type": "json_object"})
-    rig.router.learn(execution, rig.body, tenant_id="t")
-    assert execution.schema_pass is False
-    assert rig.fleet.snapshot().learned.schema_seen.any() == learns
-
-
-def ending(finish_reason, text, *, stream, **usage):
-    """An answer with these counts, in one piece or as a stream."""
-    if not stream:
-        return saying(text, finish_reason, **usage)
-    end = [delta(text), delta(finish_reason=finish_reason), {"choices": [], "usage": usage}, b"[DONE]"]
-    return broken_stream(*end, cut=False)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("limit", [None, 4_000])
-@pytest.mark.parametrize(("finish_reason", "cut_off"), [("stop", False), ("length", True)])
-async def test_what_the_provider_says_it_cut_off_teaches_neither_lengths_nor_form(
-    rig, upstream, finish_reason, cut_off, limit, stream
-):
-    """Without any limit of the request it is the endpoint's own that ended it."""
-    usage = {"prompt_tokens": 24, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 0}}
-    upstream.plan("first", ending(finish_reason, '{"answer": "The quick', stream=stream, **usage))
-    before = rig.fleet.snapshot()
-    asked = {"messages": [{"role": "user", "content": "Hello, what is new? " * 9}]} | (
-        {} if limit is None else {"max_tokens": limit}
-    )
-    execution, _ = await rig.run(only="first/m", stream=stream, response_format={"type": "json_object"}, **asked)
-    rig.router.learn(execution, rig.body, tenant_id="t")
-    after = rig.fleet.snapshot()
-    moved = {
-        name
-        for name in ("output_ratio", "usual_output_ratio", "thinking_tokens", "schema_seen", "input_ratio")
-        if not np.array_equal(getattr(before.learned, name), getattr(after.learned, name))
-    }
-    lessons_of_a_whole_one = {"output_ratio", "usual_output_ratio", "schema_seen"}
-    assert moved == {"input_ratio"} | (set() if cut_off else lessons_of_a_whole_one)
-    assert execution.schema_pass is False
-    assert not np.array_equal(before.behaviour.first_token_median, after.behaviour.first_token_median)
-
-
-async def test_thinking_of_what_was_cut_off_is_learned_where_it_is_longer_than_expected(rig, upstream):
-    """It would have been longer still: whoever thinks all away would never be found out else."""
-    learned = []
-    for finish_reason, reasoning in (("length", 3_000), ("length", 10), ("stop", 10)):
-        usage = {"completion_tokens": 3_000, "completion_tokens_details": {"reasoning_tokens": reasoning}}
-        upstream.plan("first", saying("", finish_reason, **usage))
-        execution, _ = await rig.run(only="first/m")
-        rig.router.learn(execution, rig.body, tenant_id="t")
-        learned.append(rig.fleet.snapshot().learned.thinking_tokens[:, execution.answering.index].max())
-    assert learned[0] > 100
-    assert learned[1] == learned[0]
-    assert learned[2] < learned[1]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("finish_reason", "said"), [("stop", {}), ("length", {"cut_off": True})])
-async def test_an_answer_that_was_cut_off_is_on_record_as_such(rig, upstream, finish_reason, said, stream):
-    usage = {"prompt_tokens": 24, "completion_tokens": 50}
-    upstream.plan("first", status(500))
-    upstream.plan("second", ending(finish_reason, "The quick", stream=stream, **usage))
-    execution, _ = await rig.run(stream=stream)
-    failed, answered = rig.record(execution).outcome.attempts
-    keys = {"endpoint", "status", "error", "first_token_s", "duration_s"}
-    assert failed.keys() == keys
-    assert {name: value for name, value in answered.items() if name not in keys} == said
 
 
 # -- what only failing endpoints can serve
