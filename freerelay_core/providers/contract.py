@@ -57,10 +57,10 @@ def _fits(schema: object, answer: object) -> bool | None:
         return bool(_validator()(schema, registry=_registry()).is_valid(answer))
     except (jsonschema.SchemaError, jsonschema.exceptions._WrappedReferencingError, Unresolvable, RecursionError):  # noqa: SLF001
         return None
-    except jsonschema.exceptions.UnknownType:
+    except (jsonschema.exceptions.UnknownType, TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
+        return None  # the schema is none, and its keywords hold odd values
+    except _TooManyStepsError:
         return None
-    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, _TooManyStepsError):
-        return None  # the schema is none, and its keywords hold odd values, or it would take too long
 
 
 def _can_be_checked(schema: Mapping[str, Any], source: bytes) -> bool:
